@@ -1,0 +1,3 @@
+//! `hewn`: run quantized language models on the CPU.
+
+fn main() {}

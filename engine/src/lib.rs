@@ -1,0 +1,1 @@
+//! The Hewn inference engine.

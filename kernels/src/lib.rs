@@ -1,0 +1,1 @@
+//! Bit-reproducible quantized SIMD kernels.
