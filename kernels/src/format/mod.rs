@@ -1,0 +1,286 @@
+//! Weight formats: each file turns one format's bits into the canonical form, and does nothing else.
+//!
+//! The canonical form of 32 consecutive weights is [`Canon`]: 8-bit integers, an f32 scale and an f32 offset (and, for
+//! formats whose scales cover 16 weights, one integer factor a half). A block format says so twice: [`Quant::decode`]
+//! is the plain, readable version for one row (the oracle, and the embedding look-up), [`Quant::sub`] the version over
+//! sixteen rows in lanes, written once for every ISA. Tests hold them together exactly.
+//!
+//! # The packed tile (rows in lanes)
+//!
+//! Kernels read tiles of 16 rows in which lane `j` belongs to row `j`. A tile's block is the 16 file blocks with their
+//! bytes regrouped by [`Quant::PLAN`], of exactly the same size:
+//!
+//! ```text
+//! Q4_0, 16 rows x 32 weights = 288 bytes
+//!  0    d[0] d[1] ... d[15]                              16 halfs: Half(0)
+//!  32   row 0: q0 q1 q2 q3 | row 1: q0 q1 q2 q3 | ...    64 bytes: word 0 of every row   \
+//!  96   row 0: q4 q5 q6 q7 | row 1: ...                  64 bytes: word 1                 } Words { at: 2, n: 4 }
+//!  ...                                                                                   /
+//! ```
+//!
+//! The file's own layout is read by regrouping a tile into scratch that stays in cache; a packed file would hold the
+//! tiles themselves. Both give the same bytes to the same kernel, hence the same bits.
+
+mod float;
+mod pack;
+
+mod bf16;
+mod f16;
+mod f32;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
+mod q8_0;
+
+pub use self::f16::F16;
+pub use self::f32::F32;
+pub use bf16::Bf16;
+pub use float::Float;
+pub use pack::pack_tile;
+pub use q4_0::Q4_0;
+pub use q4_1::Q4_1;
+pub use q4_k::Q4K;
+pub use q5_0::Q5_0;
+pub use q5_1::Q5_1;
+pub use q5_k::Q5K;
+pub use q6_k::Q6K;
+pub use q8_0::Q8_0;
+
+use crate::isa::Isa;
+
+/// Rows in a packed tile: one a lane.
+pub const TILE_ROWS: usize = 16;
+/// Weights that share an activation scale.
+pub const SUB: usize = 32;
+
+/// Thirty-two weights of one row in canonical form: `weight = scale * (half[k / 16] * q[k]) + offset`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Canon {
+    /// The integers.
+    pub q: [i8; SUB],
+    /// Integer factor of each half; 1 where the format has none.
+    pub half: [i32; 2],
+    /// Scale of all 32.
+    pub scale: f32,
+    /// Offset of all 32; 0 for symmetric formats.
+    pub offset: f32,
+}
+
+impl Canon {
+    /// Weight `k` as f32.
+    pub fn weight(&self, k: usize) -> f32 {
+        let q = self.half[k / 16] * i32::from(self.q[k]);
+        self.scale.mul_add(q as f32, self.offset)
+    }
+}
+
+/// Thirty-two weights of sixteen rows in lanes: byte `4 j + t` of `w[g]` is weight `4 g + t` of row `j`, without the
+/// format's zero point taken off.
+pub struct Lanes<S: Isa> {
+    /// The integers, as stored.
+    pub w: [S::I; 8],
+    /// Integer factor of each half; used when [`Quant::HALVES`].
+    pub half: [S::I; 2],
+    /// Scale per row.
+    pub scale: S::F,
+    /// Offset per row; used when [`Quant::OFFSET`].
+    pub offset: S::F,
+}
+
+/// How the bytes of 16 file blocks are regrouped in a packed block.
+#[derive(Clone, Copy, Debug)]
+pub enum Section {
+    /// The 2-byte value at this offset, row after row (32 bytes).
+    Half(usize),
+    /// `n` 4-byte words from `at`: word 0 of every row, word 1 of every row, ... (64 bytes each).
+    Words {
+        /// Offset in the file block.
+        at: usize,
+        /// How many words.
+        n: usize,
+    },
+    /// The 32 bits at this offset, one a weight, moved so that bit `8 t + g` is that of weight `4 g + t`: a shift by
+    /// `g` then lines the bits up with the bytes of `w[g]` (64 bytes).
+    Bits(usize),
+}
+
+/// A block format.
+pub trait Quant: Send + Sync + 'static {
+    /// Weights in a block: a multiple of 32.
+    const BLOCK: usize;
+    /// Bytes of a block in the file.
+    const BYTES: usize;
+    /// Width of the integers as stored: below 8 unsigned, 8 signed.
+    const BITS: u32;
+    /// What is taken off the stored integer.
+    const ZERO: i32;
+    /// Whether halves of 16 weights have integer factors.
+    const HALVES: bool;
+    /// Whether there is an offset.
+    const OFFSET: bool;
+    /// The packed block.
+    const PLAN: &'static [Section];
+
+    /// Bytes of a packed block of 16 rows.
+    const PACKED: usize = Self::BYTES * TILE_ROWS;
+
+    /// Sub-block `i` of a file block (`BYTES` long).
+    fn decode(block: &[u8], i: usize) -> Canon;
+
+    /// Sub-block `i` of a packed block (`PACKED` long).
+    fn sub<S: Isa>(s: S, block: &[u8], i: usize) -> Lanes<S>;
+}
+
+/// Every weight format that the kernels read, by its GGUF tensor type. A new format is a file and a line here.
+macro_rules! formats {
+    ($($kind:ident $name:ident = $id:literal, $text:literal;)*) => {
+        /// A weight format that the kernels read.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Format { $(#[doc = $text] $name,)* }
+
+        impl Format {
+            /// Every format.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The format of a GGUF tensor type id.
+            pub fn from_id(id: u32) -> Option<Self> {
+                match id { $($id => Some(Self::$name),)* _ => None }
+            }
+            /// The GGUF tensor type id.
+            pub fn id(self) -> u32 {
+                match self { $(Self::$name => $id,)* }
+            }
+            /// The customary name, such as `Q4_K`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+            /// Calls back with the format's type.
+            pub fn visit<V: FormatVisitor>(self, v: V) -> V::Out {
+                match self { $(Self::$name => formats!(@$kind v, $name),)* }
+            }
+        }
+    };
+    (@quant $v:ident, $name:ident) => { $v.quant::<$name>() };
+    (@float $v:ident, $name:ident) => { $v.float::<$name>() };
+}
+
+formats! {
+    float F32 = 0, "F32";
+    float F16 = 1, "F16";
+    quant Q4_0 = 2, "Q4_0";
+    quant Q4_1 = 3, "Q4_1";
+    quant Q5_0 = 6, "Q5_0";
+    quant Q5_1 = 7, "Q5_1";
+    quant Q8_0 = 8, "Q8_0";
+    quant Q4K = 12, "Q4_K";
+    quant Q5K = 13, "Q5_K";
+    quant Q6K = 14, "Q6_K";
+    float Bf16 = 30, "BF16";
+}
+
+/// Code that is generic over the format type, chosen at run time by [`Format::visit`].
+pub trait FormatVisitor {
+    /// What it returns.
+    type Out;
+    /// Called for a block format.
+    fn quant<Q: Quant>(self) -> Self::Out;
+    /// Called for a floating-point format.
+    fn float<T: Float>(self) -> Self::Out;
+}
+
+/// Block geometry of a format.
+struct Geometry;
+impl FormatVisitor for Geometry {
+    type Out = (usize, usize);
+    fn quant<Q: Quant>(self) -> (usize, usize) {
+        (Q::BLOCK, Q::BYTES)
+    }
+    fn float<T: Float>(self) -> (usize, usize) {
+        (1, T::BYTES)
+    }
+}
+
+impl Format {
+    /// Weights in a block (1 for floats).
+    pub fn block_len(self) -> usize {
+        self.visit(Geometry).0
+    }
+
+    /// Bytes of a block.
+    pub fn block_bytes(self) -> usize {
+        self.visit(Geometry).1
+    }
+
+    /// Whether the format is of the block kind, so that its products take quantized activations.
+    pub fn is_quant(self) -> bool {
+        self.block_len() > 1
+    }
+
+    /// Bytes of a row of `cols` weights, where that is a whole number of blocks and fits in memory.
+    pub fn row_bytes(self, cols: usize) -> Option<usize> {
+        let (len, bytes) = self.visit(Geometry);
+        cols.is_multiple_of(len).then(|| (cols / len).checked_mul(bytes)).flatten()
+    }
+}
+
+struct Dequantize<'a>(&'a [u8], &'a mut [f32]);
+impl FormatVisitor for Dequantize<'_> {
+    type Out = ();
+    fn quant<Q: Quant>(self) {
+        for (block, out) in self.0.chunks_exact(Q::BYTES).zip(self.1.chunks_mut(Q::BLOCK)) {
+            for (i, out) in out.chunks_mut(SUB).enumerate() {
+                let c = Q::decode(block, i);
+                out.iter_mut().enumerate().for_each(|(k, o)| *o = c.weight(k));
+            }
+        }
+    }
+    fn float<T: Float>(self) {
+        for (b, out) in self.0.chunks_exact(T::BYTES).zip(self.1.iter_mut()) {
+            *out = T::decode(b);
+        }
+    }
+}
+
+impl Format {
+    /// Writes the weights of `row` (file layout) to `out` as f32; as many as both hold.
+    pub fn dequantize(self, row: &[u8], out: &mut [f32]) {
+        self.visit(Dequantize(row, out));
+    }
+}
+
+/// The half-precision number stored little-endian at `at`.
+#[inline(always)]
+fn half_at(block: &[u8], at: usize) -> f32 {
+    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32_const()
+}
+
+/// The 64 bytes of word section `n` that starts at `at` of a packed block.
+#[inline(always)]
+fn words<S: Isa>(s: S, block: &[u8], at: usize, n: usize) -> S::I {
+    let at = at + 64 * n;
+    s.i_load(block[at..at + 64].first_chunk().expect("64 bytes"))
+}
+
+/// The 16 halfs at `at` of a packed block, widened.
+#[inline(always)]
+fn halfs<S: Isa>(s: S, block: &[u8], at: usize) -> S::F {
+    let bytes: &[u8; 32] = block[at..at + 32].first_chunk().expect("32 bytes");
+    let mut bits = [0u16; 16];
+    for (o, b) in bits.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *o = u16::from_le_bytes(*b);
+    }
+    s.f_load_f16(&bits)
+}
+
+/// Low (`hi` false) or high nibble of every byte.
+#[inline(always)]
+fn nibbles<S: Isa>(s: S, v: S::I, hi: bool) -> S::I {
+    s.i_and(if hi { s.i_shr(v, 4) } else { v }, s.i_splat(0x0f0f_0f0f))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! Q4_0: 32 weights, one half scale, nibbles with zero point 8; low nibbles are weights 0..16, high ones 16..32.
+
+use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use crate::isa::Isa;
+
+/// `d: f16, qs: [u8; 16]`.
+pub struct Q4_0;
+
+impl Quant for Q4_0 {
+    const BLOCK: usize = 32;
+    const BYTES: usize = 18;
+    const BITS: u32 = 4;
+    const ZERO: i32 = 8;
+    const HALVES: bool = false;
+    const OFFSET: bool = false;
+    const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 4 }];
+
+    #[inline(always)]
+    fn decode(b: &[u8], _: usize) -> Canon {
+        let q = std::array::from_fn(|k| {
+            let byte = b[2 + k % 16];
+            (if k < 16 { byte & 15 } else { byte >> 4 }) as i8 - 8
+        });
+        Canon { q, half: [1; 2], scale: half_at(b, 0), offset: 0.0 }
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
+        let w = std::array::from_fn(|g| nibbles(s, words(s, b, 32, g % 4), g >= 4));
+        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+    }
+}

@@ -1,0 +1,31 @@
+//! Q5_1: Q4_1 with a fifth bit per weight in a 32-bit field.
+
+use super::q5_0::{five_bits, five_bits_lanes};
+use super::{Canon, Lanes, Quant, Section, half_at, halfs};
+use crate::isa::Isa;
+
+/// `d: f16, m: f16, qh: u32, qs: [u8; 16]`; weight = d q + m.
+pub struct Q5_1;
+
+impl Quant for Q5_1 {
+    const BLOCK: usize = 32;
+    const BYTES: usize = 24;
+    const BITS: u32 = 5;
+    const ZERO: i32 = 0;
+    const HALVES: bool = false;
+    const OFFSET: bool = true;
+    const PLAN: &'static [Section] =
+        &[Section::Half(0), Section::Half(2), Section::Bits(4), Section::Words { at: 8, n: 4 }];
+
+    #[inline(always)]
+    fn decode(b: &[u8], _: usize) -> Canon {
+        let q = std::array::from_fn(|k| five_bits(b, 4, 8, k));
+        Canon { q, half: [1; 2], scale: half_at(b, 0), offset: half_at(b, 2) }
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
+        let w = five_bits_lanes(s, b, 64, 128);
+        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: halfs(s, b, 32) }
+    }
+}

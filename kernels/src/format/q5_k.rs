@@ -1,0 +1,45 @@
+//! Q5_K: Q4_K with a fifth bit per weight: bit `i` of byte `l` of `qh` belongs to weight `l` of sub-block `i`.
+
+use super::q4_k::{scale_offset, six_bits};
+use super::{Canon, Lanes, Quant, Section, half_at, nibbles, words};
+use crate::isa::Isa;
+
+/// `d: f16, dmin: f16, scales: [u8; 12], qh: [u8; 32], qs: [u8; 128]`.
+pub struct Q5K;
+
+impl Quant for Q5K {
+    const BLOCK: usize = 256;
+    const BYTES: usize = 176;
+    const BITS: u32 = 5;
+    const ZERO: i32 = 0;
+    const HALVES: bool = false;
+    const OFFSET: bool = true;
+    const PLAN: &'static [Section] = &[
+        Section::Half(0),
+        Section::Half(2),
+        Section::Words { at: 4, n: 3 },
+        Section::Words { at: 16, n: 8 },
+        Section::Words { at: 48, n: 32 },
+    ];
+
+    #[inline(always)]
+    fn decode(b: &[u8], i: usize) -> Canon {
+        let (sc, mn) = six_bits(b, 4, i);
+        let q = std::array::from_fn(|k| {
+            let low = b[48 + i / 2 * 32 + k] >> (4 * (i % 2)) & 15;
+            (low | (b[16 + k] >> i & 1) << 4) as i8
+        });
+        Canon { q, half: [1; 2], scale: half_at(b, 0) * f32::from(sc), offset: -(half_at(b, 2) * f32::from(mn)) }
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        let w = std::array::from_fn(|g| {
+            let low = nibbles(s, words(s, b, 768, i / 2 * 8 + g), i % 2 == 1);
+            let bit = s.i_and(s.i_shr(words(s, b, 256, g), i as u32), s.i_splat(0x0101_0101));
+            s.i_or(low, s.i_shl(bit, 4))
+        });
+        let (scale, offset) = scale_offset(s, b, i);
+        Lanes { w, half: [s.i_splat(1); 2], scale, offset }
+    }
+}

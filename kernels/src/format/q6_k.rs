@@ -1,0 +1,52 @@
+//! Q6_K: 256 weights of 6 bits, zero point 32; signed 8-bit scales for every 16 weights under one half super-scale.
+//!
+//! Of each half `h` (128 weights), sub-block `r` of 32 has its low four bits in nibble `r / 2` of
+//! `ql[64 h + 32 (r % 2) ..]` and its high two bits at bit `2 r` of `qh[32 h ..]`.
+
+use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use crate::isa::Isa;
+
+/// `ql: [u8; 128], qh: [u8; 64], scales: [i8; 16], d: f16`.
+pub struct Q6K;
+
+impl Quant for Q6K {
+    const BLOCK: usize = 256;
+    const BYTES: usize = 210;
+    const BITS: u32 = 6;
+    const ZERO: i32 = 32;
+    const HALVES: bool = true;
+    const OFFSET: bool = false;
+    const PLAN: &'static [Section] = &[
+        Section::Half(208),
+        Section::Words { at: 192, n: 4 },
+        Section::Words { at: 128, n: 16 },
+        Section::Words { at: 0, n: 32 },
+    ];
+
+    #[inline(always)]
+    fn decode(b: &[u8], i: usize) -> Canon {
+        let (h, r) = (i / 4, i % 4);
+        let q = std::array::from_fn(|k| {
+            let low = b[64 * h + 32 * (r % 2) + k] >> (4 * (r / 2)) & 15;
+            let high = b[128 + 32 * h + k] >> (2 * r) & 3;
+            (low | high << 4) as i8 - 32
+        });
+        let half = [0, 1].map(|k| i32::from(b[192 + 2 * i + k] as i8));
+        Canon { q, half, scale: half_at(b, 208), offset: 0.0 }
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        let (h, r) = (i / 4, i % 4);
+        let w = std::array::from_fn(|g| {
+            let low = nibbles(s, words(s, b, 1312, 16 * h + 8 * (r % 2) + g), r >= 2);
+            let high = s.i_and(s.i_shr(words(s, b, 288, 8 * h + g), 2 * r as u32), s.i_splat(0x0303_0303));
+            s.i_or(low, s.i_shl(high, 4))
+        });
+        // Two signed scales a sub-block, four in a word.
+        let scales = words(s, b, 32, i / 2);
+        let byte = |n: u32| s.i_sar(s.i_shl(scales, 24 - 8 * n), 24);
+        let n = 2 * (i as u32 % 2);
+        Lanes { w, half: [byte(n), byte(n + 1)], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+    }
+}

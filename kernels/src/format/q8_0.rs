@@ -1,0 +1,28 @@
+//! Q8_0: 32 signed bytes and a half scale.
+
+use super::{Canon, Lanes, Quant, Section, half_at, halfs, words};
+use crate::isa::Isa;
+
+/// `d: f16, qs: [i8; 32]`.
+pub struct Q8_0;
+
+impl Quant for Q8_0 {
+    const BLOCK: usize = 32;
+    const BYTES: usize = 34;
+    const BITS: u32 = 8;
+    const ZERO: i32 = 0;
+    const HALVES: bool = false;
+    const OFFSET: bool = false;
+    const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 8 }];
+
+    #[inline(always)]
+    fn decode(b: &[u8], _: usize) -> Canon {
+        Canon { q: std::array::from_fn(|k| b[2 + k] as i8), half: [1; 2], scale: half_at(b, 0), offset: 0.0 }
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
+        let w = std::array::from_fn(|g| words(s, b, 32, g));
+        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+    }
+}

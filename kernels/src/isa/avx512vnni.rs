@@ -1,0 +1,194 @@
+//! AVX-512 with VNNI: sixteen lanes are one register, four byte products a lane are one instruction.
+
+use super::{Isa, Kernel};
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C).
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    /// The token, where the CPU has the features.
+    pub fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Self(()))
+    }
+}
+
+macro_rules! simd {
+    ($e:expr) => {{
+        // SAFETY: `self` exists only where `Avx512Vnni::new` saw every feature these intrinsics need; loads and
+        // stores go through references to arrays of exactly the size they touch.
+        unsafe { $e }
+    }};
+}
+
+impl Isa for Avx512Vnni {
+    type I = __m512i;
+    type F = __m512;
+    const SIGNED_ZERO: i32 = 128;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+        fn frame<K: Kernel>(s: Avx512Vnni, kernel: K) -> K::Out {
+            kernel.call(s)
+        }
+        simd!(frame(self, kernel))
+    }
+
+    #[inline(always)]
+    fn i_splat(self, v: i32) -> Self::I {
+        simd!(_mm512_set1_epi32(v))
+    }
+    #[inline(always)]
+    fn i_load(self, p: &[u8; 64]) -> Self::I {
+        simd!(_mm512_loadu_si512(p.as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn i_and(self, a: Self::I, b: Self::I) -> Self::I {
+        simd!(_mm512_and_si512(a, b))
+    }
+    #[inline(always)]
+    fn i_or(self, a: Self::I, b: Self::I) -> Self::I {
+        simd!(_mm512_or_si512(a, b))
+    }
+    #[inline(always)]
+    fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
+        simd!(_mm512_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
+        simd!(_mm512_mullo_epi32(a, b))
+    }
+    #[inline(always)]
+    fn i_max(self, a: Self::I, b: Self::I) -> Self::I {
+        simd!(_mm512_max_epi32(a, b))
+    }
+    #[inline(always)]
+    fn i_shl(self, a: Self::I, n: u32) -> Self::I {
+        simd!(_mm512_sllv_epi32(a, _mm512_set1_epi32(n as i32)))
+    }
+    #[inline(always)]
+    fn i_shr(self, a: Self::I, n: u32) -> Self::I {
+        simd!(_mm512_srlv_epi32(a, _mm512_set1_epi32(n as i32)))
+    }
+    #[inline(always)]
+    fn i_sar(self, a: Self::I, n: u32) -> Self::I {
+        simd!(_mm512_srav_epi32(a, _mm512_set1_epi32(n as i32)))
+    }
+    #[inline(always)]
+    fn i_to_f(self, a: Self::I) -> Self::F {
+        simd!(_mm512_cvtepi32_ps(a))
+    }
+    #[inline(always)]
+    fn i_as_f(self, a: Self::I) -> Self::F {
+        simd!(_mm512_castsi512_ps(a))
+    }
+    #[inline(always)]
+    fn i_sum(self, a: Self::I) -> i32 {
+        simd!(_mm512_reduce_add_epi32(a))
+    }
+    #[inline(always)]
+    fn i_top(self, a: Self::I) -> i32 {
+        simd!(_mm512_reduce_max_epi32(a))
+    }
+    #[inline(always)]
+    fn i_narrow(self, a: Self::I) -> [i8; 16] {
+        let mut out = [0; 16];
+        simd!(_mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
+        out
+    }
+
+    #[inline(always)]
+    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+        let mut acc = init;
+        for g in 0..N {
+            let x = self.i_splat(i32::from_le_bytes(x[g].map(|b| b as u8)));
+            // Flipping the top bit adds 128 to a signed byte and makes it unsigned.
+            let w = if BITS == 8 { simd!(_mm512_xor_si512(w[g], _mm512_set1_epi8(-128))) } else { w[g] };
+            acc = simd!(_mm512_dpbusd_epi32(acc, w, x));
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn f_splat(self, v: f32) -> Self::F {
+        simd!(_mm512_set1_ps(v))
+    }
+    #[inline(always)]
+    fn f_load(self, p: &[f32; 16]) -> Self::F {
+        simd!(_mm512_loadu_ps(p.as_ptr()))
+    }
+    #[inline(always)]
+    fn f_store(self, p: &mut [f32; 16], v: Self::F) {
+        simd!(_mm512_storeu_ps(p.as_mut_ptr(), v));
+    }
+    #[inline(always)]
+    fn f_load_f16(self, p: &[u16; 16]) -> Self::F {
+        simd!(_mm512_cvtph_ps(_mm256_loadu_si256(p.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn f_store_f16(self, p: &mut [u16; 16], v: Self::F) {
+        simd!(_mm256_storeu_si256(
+            p.as_mut_ptr().cast(),
+            _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
+        ));
+    }
+    #[inline(always)]
+    fn f_add(self, a: Self::F, b: Self::F) -> Self::F {
+        simd!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn f_sub(self, a: Self::F, b: Self::F) -> Self::F {
+        simd!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn f_mul(self, a: Self::F, b: Self::F) -> Self::F {
+        simd!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn f_div(self, a: Self::F, b: Self::F) -> Self::F {
+        simd!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn f_fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        simd!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn f_max(self, a: Self::F, b: Self::F) -> Self::F {
+        simd!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn f_min(self, a: Self::F, b: Self::F) -> Self::F {
+        simd!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn f_round(self, a: Self::F) -> Self::I {
+        simd!(_mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+    #[inline(always)]
+    fn f_as_i(self, a: Self::F) -> Self::I {
+        simd!(_mm512_castps_si512(a))
+    }
+    #[inline(always)]
+    fn f_sum(self, a: Self::F) -> f32 {
+        simd!({
+            let v = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
+        })
+    }
+    #[inline(always)]
+    fn f_top(self, a: Self::F) -> f32 {
+        simd!(_mm512_reduce_max_ps(a))
+    }
+}

@@ -1,0 +1,160 @@
+//! Which instruction sets this CPU has, and the choice of one. All detection goes through the tokens' constructors.
+
+use super::{Isa, Kernel, scalar::Scalar};
+use std::fmt;
+
+/// An instruction set by name; [`CpuIsa`] is the checked form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsaKind {
+    /// Portable code.
+    Scalar,
+    /// AVX2 with FMA and F16C.
+    Avx2,
+    /// AVX-512 F/BW/VL/DQ with VNNI.
+    Avx512Vnni,
+}
+
+impl IsaKind {
+    /// Every kind Hewn knows, slowest first.
+    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni];
+
+    /// The name used by `HEWN_ISA` and `--isa`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512vnni",
+        }
+    }
+}
+
+impl fmt::Display for IsaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why an instruction set cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsaError {
+    /// No instruction set has this name.
+    #[error("unknown instruction set `{name}`; this CPU has: {have}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names available here.
+        have: String,
+    },
+    /// The CPU lacks it.
+    #[error("this CPU has no `{kind}`; it has: {have}")]
+    Missing {
+        /// The kind asked for.
+        kind: IsaKind,
+        /// The names available here.
+        have: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Scalar(Scalar),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(super::avx2::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(super::avx512vnni::Avx512Vnni),
+}
+
+/// An instruction set that this CPU is known to have.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuIsa(Token);
+
+impl CpuIsa {
+    /// The named kind, where the CPU has it.
+    pub fn new(kind: IsaKind) -> Result<Self, IsaError> {
+        Self::get(kind).ok_or_else(|| IsaError::Missing { kind, have: Self::names() })
+    }
+
+    fn get(kind: IsaKind) -> Option<Self> {
+        match kind {
+            IsaKind::Scalar => Some(Self(Token::Scalar(Scalar))),
+            #[cfg(target_arch = "x86_64")]
+            IsaKind::Avx2 => super::avx2::Avx2::new().map(|t| Self(Token::Avx2(t))),
+            #[cfg(target_arch = "x86_64")]
+            IsaKind::Avx512Vnni => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Avx512Vnni(t))),
+            #[cfg(not(target_arch = "x86_64"))]
+            IsaKind::Avx2 | IsaKind::Avx512Vnni => None,
+        }
+    }
+
+    /// Every instruction set of this CPU, slowest first.
+    pub fn available() -> Vec<Self> {
+        IsaKind::ALL.into_iter().filter_map(Self::get).collect()
+    }
+
+    /// The fastest instruction set of this CPU.
+    pub fn best() -> Self {
+        IsaKind::ALL.into_iter().rev().find_map(Self::get).unwrap_or(Self(Token::Scalar(Scalar)))
+    }
+
+    /// By name (`scalar`, `avx2`, `avx512vnni`); the error lists what the CPU has.
+    pub fn from_name(name: &str) -> Result<Self, IsaError> {
+        match IsaKind::ALL.into_iter().find(|k| k.name() == name) {
+            Some(kind) => Self::new(kind),
+            None => Err(IsaError::Unknown { name: name.to_owned(), have: Self::names() }),
+        }
+    }
+
+    /// The choice of a program: the environment variable `HEWN_ISA` if set and not empty, else the best.
+    pub fn from_env() -> Result<Self, IsaError> {
+        match std::env::var("HEWN_ISA") {
+            Ok(name) if !name.is_empty() => Self::from_name(&name),
+            _ => Ok(Self::best()),
+        }
+    }
+
+    fn names() -> String {
+        Self::available().iter().map(|i| i.kind().name()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Which one this is.
+    pub fn kind(self) -> IsaKind {
+        match self.0 {
+            Token::Scalar(_) => IsaKind::Scalar,
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(_) => IsaKind::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(_) => IsaKind::Avx512Vnni,
+        }
+    }
+
+    /// Runs a kernel in this instruction set's frame.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self.0 {
+            Token::Scalar(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(s) => s.run(kernel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_errors_list_what_there_is() {
+        for isa in CpuIsa::available() {
+            assert_eq!(CpuIsa::from_name(isa.kind().name()).unwrap().kind(), isa.kind());
+        }
+        let err = CpuIsa::from_name("mmx").unwrap_err().to_string();
+        assert!(err.contains("mmx") && err.contains("scalar"), "{err}");
+    }
+
+    #[test]
+    fn best_is_the_last_available() {
+        assert_eq!(CpuIsa::best().kind(), CpuIsa::available().last().unwrap().kind());
+    }
+}

@@ -1,0 +1,152 @@
+//! Instruction sets behind one vocabulary of 16-lane operations.
+//!
+//! Every kernel in this crate is written once, generic over [`Isa`], in terms of *sixteen virtual lanes*: a register
+//! `I` is 16 x i32 (seen as 64 bytes when it holds quantized weights) and `F` is 16 x f32, on every machine. How many
+//! hardware registers that takes (one with AVX-512, two with AVX2, sixteen scalars in portable code) is the ISA
+//! file's business, so neither a weight format nor an operation ever sees a vector width. That is what makes the
+//! result the same to the last bit everywhere: lane `j` does the same IEEE operations in the same order.
+//!
+//! ```text
+//! op/matmul.rs   fn call<S: Isa>(self, s: S)      written once
+//!       |
+//! isa.run(kernel)                                 one #[target_feature] frame an ISA
+//!       |
+//! isa/avx2.rs    fn f_fma(self, a, b, c)          #[inline(always)], compiled inside the frame
+//! ```
+//!
+//! Safe trait methods cannot carry `#[target_feature]`, so the methods are `inline(always)` and become vector code
+//! only inside the frame that [`Isa::run`] opens; a value of an ISA type is the proof that the CPU has the features.
+//! Work handed to another thread must enter the frame again.
+
+mod detect;
+pub mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512vnni;
+
+pub use detect::{CpuIsa, IsaError, IsaKind};
+
+/// A computation that can run on any instruction set.
+pub trait Kernel {
+    /// What the computation returns.
+    type Out;
+    /// Does the work; implementations are `#[inline(always)]`, as is everything hot that they call.
+    fn call<S: Isa>(self, s: S) -> Self::Out;
+}
+
+/// Sixteen virtual lanes on one instruction set.
+///
+/// A value of an implementing type may exist only on a CPU that has every feature its [`run`](Isa::run) frame
+/// enables; each implementation keeps its field private and offers a checked constructor.
+pub trait Isa: Copy + Send + Sync + 'static {
+    /// 16 x i32; also 64 bytes: byte `4 j + t` is weight `t` of row `j`.
+    type I: Copy;
+    /// 16 x f32.
+    type F: Copy;
+
+    /// What [`dot`](Isa::dot) with `BITS = 8` adds to each signed weight so that its hardware sees unsigned bytes;
+    /// the caller starts the sum at `-SIGNED_ZERO * sum(x)`.
+    const SIGNED_ZERO: i32;
+
+    /// Opens the instruction set's frame and calls the kernel in it.
+    fn run<K: Kernel>(self, kernel: K) -> K::Out;
+
+    /// All lanes `v`.
+    fn i_splat(self, v: i32) -> Self::I;
+    /// Loads 64 bytes.
+    fn i_load(self, p: &[u8; 64]) -> Self::I;
+    /// Bitwise and.
+    fn i_and(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bitwise or.
+    fn i_or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping i32 sum.
+    fn i_add(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping i32 product.
+    fn i_mul(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Signed maximum.
+    fn i_max(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Shift left, `n < 32`.
+    fn i_shl(self, a: Self::I, n: u32) -> Self::I;
+    /// Logical shift right, `n < 32`.
+    fn i_shr(self, a: Self::I, n: u32) -> Self::I;
+    /// Arithmetic shift right, `n < 32`.
+    fn i_sar(self, a: Self::I, n: u32) -> Self::I;
+    /// To f32, round to nearest even.
+    fn i_to_f(self, a: Self::I) -> Self::F;
+    /// The same bits as f32.
+    fn i_as_f(self, a: Self::I) -> Self::F;
+    /// Wrapping sum of all lanes.
+    fn i_sum(self, a: Self::I) -> i32;
+    /// Largest lane.
+    fn i_top(self, a: Self::I) -> i32;
+    /// The low byte of each lane.
+    fn i_narrow(self, a: Self::I) -> [i8; 16];
+
+    /// Lane `j` of the result: `init[j] + sum over g and t of w[g].byte(4 j + t) * x[g][t]`, exact.
+    ///
+    /// For `BITS < 8` the weight bytes are unsigned and below `1 << BITS`; for `BITS == 8` they are signed (and see
+    /// [`SIGNED_ZERO`](Isa::SIGNED_ZERO)). `x` lies within -127..=127.
+    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I;
+
+    /// All lanes `v`.
+    fn f_splat(self, v: f32) -> Self::F;
+    /// Loads 16 values.
+    fn f_load(self, p: &[f32; 16]) -> Self::F;
+    /// Stores 16 values.
+    fn f_store(self, p: &mut [f32; 16], v: Self::F);
+    /// Loads 16 IEEE half floats (as bits) and widens them, exact.
+    fn f_load_f16(self, p: &[u16; 16]) -> Self::F;
+    /// Narrows to IEEE half floats (as bits), round to nearest even.
+    fn f_store_f16(self, p: &mut [u16; 16], v: Self::F);
+    /// Sum.
+    fn f_add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Difference.
+    fn f_sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Product.
+    fn f_mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Quotient.
+    fn f_div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c` with one rounding.
+    fn f_fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }` (so `b` when either is a NaN).
+    fn f_max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }` (so `b` when either is a NaN).
+    fn f_min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// To i32, round to nearest even; the value must fit.
+    fn f_round(self, a: Self::F) -> Self::I;
+    /// The same bits as i32.
+    fn f_as_i(self, a: Self::F) -> Self::I;
+    /// Sum of all lanes by the contract's tree: lanes `j` and `j + 8`, then `j + 4`, `j + 2`, `j + 1`.
+    fn f_sum(self, a: Self::F) -> f32;
+    /// Largest lane (no NaN among them).
+    fn f_top(self, a: Self::F) -> f32;
+}
+
+/// Loads 16 values, zero where `p` has fewer.
+#[inline(always)]
+pub fn load_tail<S: Isa>(s: S, p: &[f32]) -> S::F {
+    match p.first_chunk::<16>() {
+        Some(full) => s.f_load(full),
+        None => {
+            let mut t = [0.0; 16];
+            t[..p.len()].copy_from_slice(p);
+            s.f_load(&t)
+        }
+    }
+}
+
+/// Stores as many of the 16 values as `p` has room for.
+#[inline(always)]
+pub fn store_tail<S: Isa>(s: S, p: &mut [f32], v: S::F) {
+    match p.first_chunk_mut::<16>() {
+        Some(full) => s.f_store(full, v),
+        None => {
+            let mut t = [0.0; 16];
+            s.f_store(&mut t, v);
+            let n = p.len();
+            p.copy_from_slice(&t[..n]);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Portable code: sixteen lanes as arrays. The reference every other ISA must equal bit for bit.
+
+use super::{Isa, Kernel};
+use half::f16;
+
+/// The portable instruction set; always available.
+#[derive(Clone, Copy, Debug)]
+pub struct Scalar;
+
+#[inline(always)]
+fn map2<T: Copy, U: Copy + Default>(a: [T; 16], b: [T; 16], f: impl Fn(T, T) -> U) -> [U; 16] {
+    let mut out = [U::default(); 16];
+    for j in 0..16 {
+        out[j] = f(a[j], b[j]);
+    }
+    out
+}
+
+impl Isa for Scalar {
+    type I = [i32; 16];
+    type F = [f32; 16];
+    const SIGNED_ZERO: i32 = 0;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        kernel.call(self)
+    }
+
+    #[inline(always)]
+    fn i_splat(self, v: i32) -> Self::I {
+        [v; 16]
+    }
+    #[inline(always)]
+    fn i_load(self, p: &[u8; 64]) -> Self::I {
+        let mut out = [0; 16];
+        for (o, b) in out.iter_mut().zip(p.as_chunks::<4>().0) {
+            *o = i32::from_le_bytes(*b);
+        }
+        out
+    }
+    #[inline(always)]
+    fn i_and(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, |a, b| a & b)
+    }
+    #[inline(always)]
+    fn i_or(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, |a, b| a | b)
+    }
+    #[inline(always)]
+    fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, i32::wrapping_mul)
+    }
+    #[inline(always)]
+    fn i_max(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, Ord::max)
+    }
+    #[inline(always)]
+    fn i_shl(self, a: Self::I, n: u32) -> Self::I {
+        a.map(|v| v << n)
+    }
+    #[inline(always)]
+    fn i_shr(self, a: Self::I, n: u32) -> Self::I {
+        a.map(|v| ((v as u32) >> n) as i32)
+    }
+    #[inline(always)]
+    fn i_sar(self, a: Self::I, n: u32) -> Self::I {
+        a.map(|v| v >> n)
+    }
+    #[inline(always)]
+    fn i_to_f(self, a: Self::I) -> Self::F {
+        a.map(|v| v as f32)
+    }
+    #[inline(always)]
+    fn i_as_f(self, a: Self::I) -> Self::F {
+        a.map(|v| f32::from_bits(v as u32))
+    }
+    #[inline(always)]
+    fn i_sum(self, a: Self::I) -> i32 {
+        a.iter().fold(0, |s, &v| s.wrapping_add(v))
+    }
+    #[inline(always)]
+    fn i_top(self, a: Self::I) -> i32 {
+        a.iter().fold(i32::MIN, |m, &v| m.max(v))
+    }
+    #[inline(always)]
+    fn i_narrow(self, a: Self::I) -> [i8; 16] {
+        a.map(|v| v as i8)
+    }
+
+    #[inline(always)]
+    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+        let mut acc = init;
+        for (w, x) in w.iter().zip(x) {
+            for j in 0..16 {
+                let bytes = w[j].to_le_bytes();
+                for t in 0..4 {
+                    let b = if BITS == 8 { i32::from(bytes[t] as i8) } else { i32::from(bytes[t]) };
+                    acc[j] += b * i32::from(x[t]);
+                }
+            }
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn f_splat(self, v: f32) -> Self::F {
+        [v; 16]
+    }
+    #[inline(always)]
+    fn f_load(self, p: &[f32; 16]) -> Self::F {
+        *p
+    }
+    #[inline(always)]
+    fn f_store(self, p: &mut [f32; 16], v: Self::F) {
+        *p = v;
+    }
+    #[inline(always)]
+    fn f_load_f16(self, p: &[u16; 16]) -> Self::F {
+        p.map(|b| f16::from_bits(b).to_f32_const())
+    }
+    #[inline(always)]
+    fn f_store_f16(self, p: &mut [u16; 16], v: Self::F) {
+        *p = v.map(|v| f16::from_f32_const(v).to_bits());
+    }
+    #[inline(always)]
+    fn f_add(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn f_sub(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn f_mul(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn f_div(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn f_fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        let mut out = [0.0; 16];
+        for j in 0..16 {
+            out[j] = a[j].mul_add(b[j], c[j]);
+        }
+        out
+    }
+    #[inline(always)]
+    fn f_max(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn f_min(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn f_round(self, a: Self::F) -> Self::I {
+        a.map(|v| v.round_ties_even() as i32)
+    }
+    #[inline(always)]
+    fn f_as_i(self, a: Self::F) -> Self::I {
+        a.map(|v| v.to_bits() as i32)
+    }
+    #[inline(always)]
+    fn f_sum(self, a: Self::F) -> f32 {
+        let mut t = a;
+        for half in [8, 4, 2, 1] {
+            for j in 0..half {
+                t[j] += t[j + half];
+            }
+        }
+        t[0]
+    }
+    #[inline(always)]
+    fn f_top(self, a: Self::F) -> f32 {
+        a.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+    }
+}

@@ -1,0 +1,208 @@
+//! The key/value cache of one layer of one sequence, in tiles of positions.
+//!
+//! ```text
+//! tile t holds positions 64 t .. 64 t + 64; for each KV head:
+//!   K  [k_dim][64]     channel by channel: 64 positions lie side by side, the lanes of the score loop
+//!   V  [64][v_pad]     position by position: channels side by side, the lanes of the value loop
+//! ```
+//!
+//! `v_pad` is `v_dim` rounded up to 16 lanes. Memory is taken a tile at a time, as positions arrive.
+
+use crate::isa::Isa;
+
+/// Positions in a tile. Part of the numeric contract: softmax partials are merged tile by tile.
+pub const TILE: usize = 64;
+
+/// Number format of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// IEEE half floats.
+    #[default]
+    F16,
+    /// 4-byte floats.
+    F32,
+}
+
+impl KvType {
+    /// Bytes of an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// Shape of a layer's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvShape {
+    /// Number format.
+    pub kind: KvType,
+    /// KV heads.
+    pub heads: usize,
+    /// Channels of a key.
+    pub k_dim: usize,
+    /// Channels of a value.
+    pub v_dim: usize,
+}
+
+impl KvShape {
+    pub(crate) fn v_pad(&self) -> usize {
+        self.v_dim.next_multiple_of(16)
+    }
+
+    /// Elements of one head of a tile.
+    pub(crate) fn head_len(&self) -> usize {
+        (self.k_dim + self.v_pad()) * TILE
+    }
+
+    /// Bytes of one tile of one layer.
+    pub fn tile_bytes(&self) -> usize {
+        self.heads * self.head_len() * self.kind.bytes()
+    }
+}
+
+/// The memory for another tile could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no memory for another {bytes} bytes of key/value cache")]
+pub struct KvFull {
+    /// How much was asked for.
+    pub bytes: usize,
+}
+
+/// An element type of the cache.
+pub(crate) trait Elem: Copy + Default + Send + Sync + 'static {
+    fn from_f32(v: f32) -> Self;
+    fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F;
+}
+
+impl Elem for f32 {
+    #[inline(always)]
+    fn from_f32(v: f32) -> Self {
+        v
+    }
+    #[inline(always)]
+    fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F {
+        s.f_load(p)
+    }
+}
+
+impl Elem for u16 {
+    #[inline(always)]
+    fn from_f32(v: f32) -> Self {
+        half::f16::from_f32(v).to_bits()
+    }
+    #[inline(always)]
+    fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F {
+        s.f_load_f16(p)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Tiles {
+    F16(Vec<Box<[u16]>>),
+    F32(Vec<Box<[f32]>>),
+}
+
+/// Keys and values of one layer of one sequence.
+#[derive(Clone, Debug)]
+pub struct KvLayer {
+    shape: KvShape,
+    len: usize,
+    pub(crate) tiles: Tiles,
+}
+
+impl KvLayer {
+    /// An empty cache.
+    pub fn new(shape: KvShape) -> Self {
+        let tiles = match shape.kind {
+            KvType::F16 => Tiles::F16(Vec::new()),
+            KvType::F32 => Tiles::F32(Vec::new()),
+        };
+        Self { shape, len: 0, tiles }
+    }
+
+    /// The shape given at the start.
+    pub fn shape(&self) -> &KvShape {
+        &self.shape
+    }
+
+    /// Positions held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes room for `len` positions in all.
+    pub fn reserve(&mut self, len: usize) -> Result<(), KvFull> {
+        let (tiles, n) = (len.div_ceil(TILE), self.shape.heads * self.shape.head_len());
+        match &mut self.tiles {
+            Tiles::F16(t) => grow(t, tiles, n),
+            Tiles::F32(t) => grow(t, tiles, n),
+        }
+    }
+
+    /// Appends positions: `k` is `[n, heads, k_dim]`, `v` is `[n, heads, v_dim]`.
+    pub fn append(&mut self, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
+        let (kw, vw) = (self.shape.heads * self.shape.k_dim, self.shape.heads * self.shape.v_dim);
+        let n = k.len() / kw.max(1);
+        assert!(k.len() == n * kw && v.len() == n * vw, "k [n, heads, k_dim], v [n, heads, v_dim]");
+        self.reserve(self.len + n)?;
+        for (k, v) in k.chunks_exact(kw).zip(v.chunks_exact(vw)) {
+            match &mut self.tiles {
+                Tiles::F16(t) => store(&mut t[self.len / TILE], &self.shape, self.len % TILE, k, v),
+                Tiles::F32(t) => store(&mut t[self.len / TILE], &self.shape, self.len % TILE, k, v),
+            }
+            self.len += 1;
+        }
+        Ok(())
+    }
+
+    /// Forgets the positions from `len` on and gives back their memory.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        let tiles = self.len.div_ceil(TILE);
+        match &mut self.tiles {
+            Tiles::F16(t) => t.truncate(tiles),
+            Tiles::F32(t) => t.truncate(tiles),
+        }
+    }
+
+    /// Bytes held now.
+    pub fn bytes(&self) -> usize {
+        let n = match &self.tiles {
+            Tiles::F16(t) => t.len(),
+            Tiles::F32(t) => t.len(),
+        };
+        n * self.shape.tile_bytes()
+    }
+}
+
+fn grow<E: Elem>(tiles: &mut Vec<Box<[E]>>, want: usize, n: usize) -> Result<(), KvFull> {
+    while tiles.len() < want {
+        let full = |_| KvFull { bytes: n * size_of::<E>() };
+        let mut tile = Vec::new();
+        tile.try_reserve_exact(n).map_err(full)?;
+        tile.resize(n, E::default());
+        tiles.try_reserve(1).map_err(full)?;
+        tiles.push(tile.into_boxed_slice());
+    }
+    Ok(())
+}
+
+fn store<E: Elem>(tile: &mut [E], shape: &KvShape, at: usize, k: &[f32], v: &[f32]) {
+    let v_pad = shape.v_pad();
+    for (h, head) in tile.chunks_exact_mut(shape.head_len()).enumerate() {
+        let (kt, vt) = head.split_at_mut(shape.k_dim * TILE);
+        for (d, &x) in k[h * shape.k_dim..][..shape.k_dim].iter().enumerate() {
+            kt[d * TILE + at] = E::from_f32(x);
+        }
+        for (o, &x) in vt[at * v_pad..].iter_mut().zip(&v[h * shape.v_dim..][..shape.v_dim]) {
+            *o = E::from_f32(x);
+        }
+    }
+}

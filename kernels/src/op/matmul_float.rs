@@ -1,0 +1,85 @@
+//! Products with F32, F16 and BF16 weights: sixteen virtual lanes over k, one tree at the end.
+//!
+//! Per output element: lane `j` is the FMA chain over `k = j, j + 16, ...` (a short last chunk is padded with zeros on
+//! both sides), then the lanes are summed by the contract's tree.
+
+use super::matmul::Rows;
+use crate::format::Float;
+use crate::isa::{Isa, Kernel, load_tail};
+use std::marker::PhantomData;
+
+/// Rows `rows[0]..rows[1]` of a product.
+pub(super) struct FloatTask<'a, T> {
+    w: &'a [u8],
+    cols: usize,
+    x: &'a [f32],
+    rows: [usize; 2],
+    out: Rows,
+    format: PhantomData<T>,
+}
+
+impl<'a, T: Float> FloatTask<'a, T> {
+    pub fn new(w: &'a [u8], cols: usize, x: &'a [f32], rows: [usize; 2], out: Rows) -> Self {
+        Self { w, cols, x, rows, out, format: PhantomData }
+    }
+
+    #[inline(always)]
+    fn block<S: Isa, const R: usize, const C: usize>(&self, s: S, row: usize, c: usize) {
+        let bytes = self.cols * T::BYTES;
+        let w: [&[u8]; R] = std::array::from_fn(|i| &self.w[(row + i) * bytes..][..bytes]);
+        let x: [&[f32]; C] = std::array::from_fn(|i| &self.x[(c + i) * self.cols..][..self.cols]);
+        let mut acc = [[s.f_splat(0.0); C]; R];
+        let full = self.cols / 16 * 16;
+        for k in (0..full).step_by(16) {
+            let xs: [S::F; C] = std::array::from_fn(|i| s.f_load(x[i][k..].first_chunk().expect("16 left")));
+            for r in 0..R {
+                let wv = T::load(s, &w[r][k * T::BYTES..][..16 * T::BYTES]);
+                for i in 0..C {
+                    acc[r][i] = s.f_fma(wv, xs[i], acc[r][i]);
+                }
+            }
+        }
+        if full < self.cols {
+            let xs: [S::F; C] = std::array::from_fn(|i| load_tail(s, &x[i][full..]));
+            for r in 0..R {
+                let mut tail = [0.0; 16];
+                let rest = w[r][full * T::BYTES..].chunks_exact(T::BYTES);
+                tail.iter_mut().zip(rest).for_each(|(t, b)| *t = T::decode(b));
+                for i in 0..C {
+                    acc[r][i] = s.f_fma(s.f_load(&tail), xs[i], acc[r][i]);
+                }
+            }
+        }
+        for i in 0..C {
+            let v: [f32; R] = std::array::from_fn(|r| s.f_sum(acc[r][i]));
+            self.out.store(c + i, row, &v);
+        }
+    }
+
+    #[inline(always)]
+    fn all_rows<S: Isa, const C: usize>(&self, s: S, c: usize) {
+        let mut row = self.rows[0];
+        while self.rows[1] - row >= 4 {
+            self.block::<S, 4, C>(s, row, c);
+            row += 4;
+        }
+        for row in row..self.rows[1] {
+            self.block::<S, 1, C>(s, row, c);
+        }
+    }
+}
+
+impl<T: Float> Kernel for FloatTask<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) {
+        let mut c = 0;
+        while self.out.n - c >= 4 {
+            self.all_rows::<S, 4>(s, c);
+            c += 4;
+        }
+        for c in c..self.out.n {
+            self.all_rows::<S, 1>(s, c);
+        }
+    }
+}

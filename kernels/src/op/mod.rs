@@ -1,0 +1,12 @@
+//! Operations, each written once over the lanes of any ISA.
+
+pub mod activation;
+pub mod attention;
+pub mod matmul;
+mod matmul_float;
+pub mod norm;
+pub mod quantize;
+pub mod rope;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Activations to 8 bits: 32 values share a scale.
+//!
+//! `d = max|x| / 127`, `q = round_ties_even(x * (1 / d))`. A block whose `d` is below the smallest normal f32 (2^-126)
+//! counts as all zero: its reciprocal would overflow, and its share of any dot product is below what f32 resolves.
+
+use crate::format::SUB;
+use crate::isa::{CpuIsa, Isa, Kernel};
+
+/// Thirty-two activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(16))]
+pub struct ActBlock {
+    /// The integers, -127..=127, in fours as the dot instructions take them.
+    pub q: [[i8; 4]; 8],
+    /// The scale; 0 for an all-zero block.
+    pub d: f32,
+    /// Sum of all integers.
+    pub sum: i32,
+    /// Sums of the two halves of 16.
+    pub half: [i32; 2],
+}
+
+const _: () = assert!(size_of::<ActBlock>() == 48);
+
+/// A NaN or infinity among the activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a value is not finite")]
+pub struct NonFinite;
+
+struct QuantizeRow<'a> {
+    x: &'a [f32],
+    out: &'a mut [ActBlock],
+}
+
+impl Kernel for QuantizeRow<'_> {
+    type Out = Result<(), NonFinite>;
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) -> Self::Out {
+        // Non-negative floats order like their bits, and infinity and NaNs lie above every finite number: one integer
+        // maximum finds the largest magnitude and anything not finite.
+        let mut top = 0;
+        for (x, out) in self.x.as_chunks::<SUB>().0.iter().zip(self.out) {
+            let [lo, hi] = [0, 16].map(|at| s.f_load(x[at..].first_chunk().expect("16 of 32")));
+            let magnitude = |v| s.i_and(s.f_as_i(v), s.i_splat(0x7fff_ffff));
+            let max = s.i_top(s.i_max(magnitude(lo), magnitude(hi)));
+            top = top.max(max);
+            let d = f32::from_bits(max as u32) / 127.0;
+            if d < f32::MIN_POSITIVE {
+                *out = ActBlock::default();
+                continue;
+            }
+            if max >= 0x7f80_0000 {
+                return Err(NonFinite);
+            }
+            let inv = s.f_splat(1.0 / d);
+            let [a, b] = [lo, hi].map(|v| s.f_round(s.f_mul(v, inv)));
+            let half = [s.i_sum(a), s.i_sum(b)];
+            let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
+            *out = ActBlock { q: bytemuck::cast(q), d, sum: half[0] + half[1], half };
+        }
+        if top >= 0x7f80_0000 { Err(NonFinite) } else { Ok(()) }
+    }
+}
+
+/// Quantizes `x` (a multiple of 32 values) to `x.len() / 32` blocks.
+///
+/// # Errors
+/// A NaN or infinity in `x`; the blocks are unspecified then.
+///
+/// # Panics
+/// When the lengths do not fit together.
+pub fn quantize(isa: CpuIsa, x: &[f32], out: &mut [ActBlock]) -> Result<(), NonFinite> {
+    assert!(x.len().is_multiple_of(SUB) && out.len() == x.len() / SUB);
+    isa.run(QuantizeRow { x, out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Lcg;
+
+    fn naive(x: &[f32]) -> ActBlock {
+        let max = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        let d = max / 127.0;
+        let mut b = ActBlock::default();
+        if d < f32::MIN_POSITIVE {
+            return b;
+        }
+        b.d = d;
+        for (k, v) in x.iter().enumerate() {
+            let q = (v * (1.0 / d)).round_ties_even() as i8;
+            b.q[k / 4][k % 4] = q;
+            b.half[k / 16] += i32::from(q);
+        }
+        b.sum = b.half[0] + b.half[1];
+        b
+    }
+
+    #[test]
+    fn equals_the_definition_on_every_isa() {
+        let mut rng = Lcg(7);
+        for scale in [1.0, 1e-30, 1e30, 1e-38, 1e-44, 0.0] {
+            let x: Vec<f32> = (0..32 * 9).map(|i| rng.float() * scale * if i % 64 < 32 { 1.0 } else { 0.01 }).collect();
+            let want: Vec<ActBlock> = x.chunks(32).map(naive).collect();
+            for isa in CpuIsa::available() {
+                let mut got = vec![ActBlock { d: f32::NAN, sum: 77, ..Default::default() }; 9];
+                quantize(isa, &x, &mut got).unwrap();
+                assert_eq!(got, want, "{}", isa.kind());
+            }
+        }
+    }
+
+    #[test]
+    fn ties_go_to_even_and_extremes_stay_in_range() {
+        let mut x = [0.0f32; 32];
+        x[0] = 127.0;
+        x[1] = 0.5;
+        x[2] = 1.5;
+        x[3] = -2.5;
+        x[4] = -127.0;
+        for isa in CpuIsa::available() {
+            let mut got = [ActBlock::default()];
+            quantize(isa, &x, &mut got).unwrap();
+            assert_eq!((got[0].q[0], got[0].q[1][0]), ([127, 0, 2, -2], -127));
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_an_error() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in [0, 17, 31, 40, 63] {
+                let mut x = [1.0f32; 64];
+                x[at] = bad;
+                for isa in CpuIsa::available() {
+                    assert_eq!(quantize(isa, &x, &mut [ActBlock::default(); 2]), Err(NonFinite));
+                }
+            }
+        }
+        assert_eq!(quantize(CpuIsa::best(), &[], &mut []), Ok(()));
+    }
+}

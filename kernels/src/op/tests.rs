@@ -1,0 +1,226 @@
+//! Matrix products and attention equal the oracle bit for bit: every ISA, team size, layout and awkward shape.
+
+use super::attention::{Query, attention};
+use super::matmul::{Input, Layout, Matrix, Product, matmul};
+use super::quantize::{ActBlock, quantize};
+use crate::format::{Float, Format, FormatVisitor, Quant, Section};
+use crate::kv::{KvLayer, KvShape, KvType};
+use crate::testing::Lcg;
+use crate::{CpuIsa, Team, reference};
+
+/// Random weights with finite scales.
+struct Weights<'a>(usize, &'a mut Lcg);
+impl FormatVisitor for Weights<'_> {
+    type Out = Vec<u8>;
+    fn quant<Q: Quant>(self) -> Vec<u8> {
+        let mut data = self.1.bytes(self.0 / Q::BLOCK * Q::BYTES);
+        for block in data.chunks_exact_mut(Q::BYTES) {
+            for section in Q::PLAN {
+                if let Section::Half(at) = section {
+                    block[*at..at + 2].copy_from_slice(&half::f16::from_f32(self.1.float()).to_le_bytes());
+                }
+            }
+        }
+        data
+    }
+    fn float<T: Float>(self) -> Vec<u8> {
+        (0..self.0)
+            .flat_map(|_| {
+                let v = self.1.float();
+                match T::BYTES {
+                    4 => v.to_le_bytes().to_vec(),
+                    // Bits that are finite in both half formats.
+                    _ => (half::f16::from_f32(v).to_bits() & 0xbfff).to_le_bytes().to_vec(),
+                }
+            })
+            .collect()
+    }
+}
+
+fn teams() -> Vec<Team> {
+    let isas = CpuIsa::available();
+    let mut teams: Vec<Team> = isas.iter().map(|i| Team::new(1, *i).unwrap()).collect();
+    teams.extend([2, 5].map(|t| Team::new(t, CpuIsa::best()).unwrap()));
+    teams.push(Team::new(3, isas[0]).unwrap());
+    teams
+}
+
+#[test]
+fn products_equal_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(21);
+    for &format in Format::ALL {
+        let unit = format.block_len().max(1);
+        // Floats take any length; blocks only whole ones.
+        let widths: &[usize] = if format.is_quant() { &[0, 1, 3] } else { &[0, 1, 15, 16, 17, 100] };
+        for &cols in widths {
+            let cols = cols * unit;
+            for rows in [0, 1, 4, 15, 16, 17, 83] {
+                let data = format.visit(Weights(rows * cols, &mut rng));
+                // An odd address: nothing may rely on alignment.
+                let shifted: Vec<u8> = [&[0u8][..], &data].concat();
+                let file = Matrix::new(format, Layout::File, rows, cols, &shifted[1..]).unwrap();
+                let packed = file.pack();
+                assert_eq!(packed.is_some(), format.is_quant());
+                for n in [0, 1, 2, 3, 8, 15] {
+                    let x = rng.floats(n * cols);
+                    let mut blocks = vec![ActBlock::default(); if format.is_quant() { n * cols / 32 } else { 0 }];
+                    if format.is_quant() {
+                        quantize(CpuIsa::best(), &x, &mut blocks).unwrap();
+                    }
+                    let want: Vec<u32> = (0..n * rows)
+                        .map(|i| {
+                            let (c, r) = (i / rows, i % rows);
+                            let blocks = blocks.chunks(cols / 32 + usize::from(cols < 32)).nth(c).unwrap_or(&[]);
+                            let x = if cols == 0 { &[][..] } else { &x[c * cols..][..cols] };
+                            reference::dot(format, file.file_row(r).unwrap(), x, blocks).to_bits()
+                        })
+                        .collect();
+                    for team in &teams {
+                        let layouts = [
+                            Some(file),
+                            packed.as_ref().map(|p| Matrix::new(format, Layout::Packed, rows, cols, p).unwrap()),
+                        ];
+                        for w in layouts.into_iter().flatten() {
+                            let mut out = vec![f32::NAN; n * rows];
+                            let x = Input { floats: &x, blocks: &blocks };
+                            team.step(|crew| matmul(crew, n, &mut [Product { w, x, out: &mut out }])).unwrap();
+                            let got: Vec<u32> = out.iter().map(|v| v.to_bits()).collect();
+                            let isa = team.isa().kind();
+                            assert!(got == want, "{format:?} {rows}x{cols} n={n} {isa} t={}", team.threads());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn several_products_share_a_region() {
+    let mut rng = Lcg(5);
+    let (cols, n) = (64, 3);
+    let x = rng.floats(n * cols);
+    let mut blocks = vec![ActBlock::default(); n * cols / 32];
+    quantize(CpuIsa::best(), &x, &mut blocks).unwrap();
+    let input = Input { floats: &x, blocks: &blocks };
+    let shapes = [(Format::Q4_0, 70), (Format::F16, 5), (Format::Q8_0, 0), (Format::Q5_1, 33)];
+    let data: Vec<Vec<u8>> = shapes.iter().map(|(f, r)| f.visit(Weights(r * cols, &mut rng))).collect();
+    let matrices: Vec<Matrix<'_>> =
+        shapes.iter().zip(&data).map(|((f, r), d)| Matrix::new(*f, Layout::File, *r, cols, d).unwrap()).collect();
+    for team in teams() {
+        let mut outs: Vec<Vec<f32>> = shapes.iter().map(|(_, r)| vec![f32::NAN; n * r]).collect();
+        let mut products: Vec<Product<'_>> =
+            matrices.iter().zip(&mut outs).map(|(w, out)| Product { w: *w, x: input, out }).collect();
+        team.step(|crew| matmul(crew, n, &mut products)).unwrap();
+        for (w, out) in matrices.iter().zip(&outs) {
+            for (i, v) in out.iter().enumerate() {
+                let (c, r) = (i / w.rows(), i % w.rows());
+                let want =
+                    reference::dot(w.format(), w.file_row(r).unwrap(), &x[c * cols..][..cols], &blocks[c * 2..][..2]);
+                assert_eq!(v.to_bits(), want.to_bits());
+            }
+        }
+    }
+}
+
+#[test]
+fn matrices_are_checked() {
+    assert!(Matrix::new(Format::Q4K, Layout::File, 1, 128, &[0; 72]).is_err());
+    assert!(Matrix::new(Format::Q8_0, Layout::File, 2, 32, &[0; 67]).is_err());
+    assert!(Matrix::new(Format::F32, Layout::Packed, 16, 1, &[0; 64]).is_err());
+    assert!(Matrix::new(Format::Q8_0, Layout::File, usize::MAX, 32, &[]).is_err());
+    assert!(Matrix::new(Format::Q8_0, Layout::Packed, 1, 32, &[0; 34 * 16]).is_ok());
+}
+
+#[test]
+fn extreme_integers_do_not_overflow() {
+    // -128 weights against +-127 activations, and the largest Q6_K scales.
+    let mut q8 = [0x80u8; 34];
+    q8[..2].copy_from_slice(&half::f16::from_f32(1.0).to_le_bytes());
+    let mut q6 = [0xffu8; 210];
+    q6[192..208].fill(0x80);
+    q6[208..].copy_from_slice(&half::f16::from_f32(1.0).to_le_bytes());
+    for (format, row) in [(Format::Q8_0, &q8[..]), (Format::Q6K, &q6[..])] {
+        let cols = format.block_len();
+        for sign in [1.0, -1.0] {
+            let x: Vec<f32> = (0..cols).map(|k| if k % 3 == 0 { sign } else { -sign }).collect();
+            let mut blocks = vec![ActBlock::default(); cols / 32];
+            quantize(CpuIsa::best(), &x, &mut blocks).unwrap();
+            let want = reference::dot(format, row, &x, &blocks);
+            for team in teams() {
+                let w = Matrix::new(format, Layout::File, 1, cols, row).unwrap();
+                let mut out = [f32::NAN];
+                let x = Input { floats: &x, blocks: &blocks };
+                team.step(|crew| matmul(crew, 1, &mut [Product { w, x, out: &mut out }])).unwrap();
+                assert_eq!(out[0].to_bits(), want.to_bits(), "{format:?} {}", team.isa().kind());
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_equals_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(31);
+    for (kv_heads, group, k_dim, v_dim) in
+        [(1, 1, 8, 8), (2, 3, 64, 64), (2, 6, 128, 128), (1, 5, 96, 80), (3, 4, 16, 208)]
+    {
+        for kind in [KvType::F16, KvType::F32] {
+            let shape = KvShape { kind, heads: kv_heads, k_dim, v_dim };
+            let heads = kv_heads * group;
+            let len = 150;
+            let (k, v) = (rng.floats(len * kv_heads * k_dim), rng.floats(len * kv_heads * v_dim));
+            let mut kv = KvLayer::new(shape);
+            kv.append(&k[..70 * kv_heads * k_dim], &v[..70 * kv_heads * v_dim]).unwrap();
+            kv.append(&k[70 * kv_heads * k_dim..], &v[70 * kv_heads * v_dim..]).unwrap();
+            let round = |x: f32| if kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
+            let at = [0, 1, 62, 63, 64, 65, 127, 128, 149];
+            let q: Vec<f32> = rng.floats(at.len() * heads * k_dim).iter().map(|x| x * 4.0).collect();
+            let want: Vec<u32> = (0..at.len() * heads)
+                .flat_map(|i| {
+                    let h = i % heads / group;
+                    reference::attention(
+                        &q[i * k_dim..][..k_dim],
+                        at[i / heads] + 1,
+                        v_dim,
+                        0.3,
+                        |p, d| round(k[(p * kv_heads + h) * k_dim + d]),
+                        |p, c| round(v[(p * kv_heads + h) * v_dim + c]),
+                    )
+                })
+                .map(f32::to_bits)
+                .collect();
+            let queries = at.map(|pos| Query { kv: &kv, pos });
+            for team in &teams {
+                let mut out = vec![f32::NAN; at.len() * heads * v_dim];
+                team.step(|crew| attention(crew, &queries, heads, 0.3, &q, &mut out)).unwrap();
+                let got: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
+                assert!(got == want, "{shape:?} group {group} {}", team.isa().kind());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_truncated_cache_is_as_if_never_filled() {
+    let shape = KvShape { kind: KvType::F16, heads: 2, k_dim: 16, v_dim: 16 };
+    let mut rng = Lcg(41);
+    let (k, v) = (rng.floats(200 * 32), rng.floats(200 * 32));
+    let mut kv = KvLayer::new(shape);
+    kv.append(&k[..130 * 32], &v[..130 * 32]).unwrap();
+    kv.truncate(70);
+    assert_eq!((kv.len(), kv.bytes()), (70, 2 * shape.tile_bytes()));
+    kv.append(&k[150 * 32..], &v[150 * 32..]).unwrap();
+    let mut fresh = KvLayer::new(shape);
+    fresh.append(&k[..70 * 32], &v[..70 * 32]).unwrap();
+    fresh.append(&k[150 * 32..], &v[150 * 32..]).unwrap();
+    let q = rng.floats(4 * 16);
+    let team = Team::new(1, CpuIsa::best()).unwrap();
+    let run = |kv: &KvLayer| {
+        let mut out = vec![f32::NAN; 4 * 16];
+        team.step(|crew| attention(crew, &[Query { kv, pos: 119 }], 4, 0.25, &q, &mut out)).unwrap();
+        out
+    };
+    assert_eq!(run(&kv), run(&fresh));
+}
