@@ -1,1 +1,51 @@
-//! The Hewn inference engine.
+//! The Hewn inference engine: quantized language models on the CPU, the same bits everywhere.
+//!
+//! ```no_run
+//! use hewn_engine::{CpuIsa, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, Work};
+//! use std::{ops::ControlFlow, path::Path, sync::Arc};
+//!
+//! # fn main() -> Result<(), hewn_engine::EngineError> {
+//! let model = Arc::new(Model::open(Path::new("model.gguf"), &LoadOptions::default())?);
+//! let team = Arc::new(Team::new(hewn_engine::default_threads(), CpuIsa::best())?);
+//! let mut runner = Runner::new(model.clone(), team, &RunnerOptions::default())?;
+//! let mut seq = Sequence::new(&model, &SequenceOptions::default())?;
+//! let work = Work { seq: &mut seq, tokens: &[1, 2, 3], logits: Logits::Last };
+//! let logits = runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(()))?;
+//! assert_eq!(logits.len(), model.config().vocab);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Model`] is immutable and shared; a [`Sequence`] is one conversation's state; a [`Runner`] appends tokens to any
+//! number of sequences in one step. The library prints
+//! nothing, holds no global state, and reports failures as [`EngineError`].
+
+mod arch;
+mod cancel;
+mod config;
+mod error;
+mod forward;
+mod memory;
+mod model;
+mod runner;
+mod scratch;
+mod sequence;
+mod threads;
+mod weights;
+
+pub use arch::Arch;
+pub use cancel::CancelToken;
+pub use config::ModelConfig;
+pub use error::EngineError;
+pub use hewn_kernels::{CpuIsa, IsaError, IsaKind, KvType, Team, TeamError};
+pub use hewn_loader as loader;
+pub use memory::Memory;
+pub use model::{LoadOptions, Model};
+pub use runner::{Logits, Progress, Runner, RunnerOptions, Work};
+pub use sequence::{Sequence, SequenceOptions};
+pub use threads::default_threads;
+
+/// The architectures that can be run, as the files name them.
+pub fn supported_architectures() -> impl Iterator<Item = &'static str> {
+    arch::ALL.iter().map(|a| a.name)
+}

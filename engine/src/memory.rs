@@ -1,0 +1,35 @@
+//! How much memory a model takes: the mapped weights, the cache of one full sequence, the scratch of a step.
+
+use crate::config::ModelConfig;
+use crate::scratch::Scratch;
+use crate::sequence::kv_shape;
+use hewn_kernels::KvType;
+use hewn_kernels::kv::TILE;
+use hewn_loader::Gguf;
+
+/// Bytes by purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The weights, mapped from the file and shared with the system's page cache.
+    pub weights: u64,
+    /// The key/value cache of one sequence when full.
+    pub kv: u64,
+    /// The buffers of a step.
+    pub scratch: u64,
+}
+
+impl Memory {
+    pub(crate) fn estimate(gguf: &Gguf, c: &ModelConfig, ctx: usize, kv: KvType, chunk: usize) -> Self {
+        let tile = kv_shape(c, kv).tile_bytes() as u64;
+        Self {
+            weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
+            kv: (c.layers as u64).saturating_mul(tile).saturating_mul(ctx.div_ceil(TILE) as u64),
+            scratch: Scratch::bytes(c, chunk),
+        }
+    }
+
+    /// The sum.
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.kv).saturating_add(self.scratch)
+    }
+}

@@ -1,0 +1,84 @@
+//! A model: one opened file, immutable, shared by any number of sequences and threads.
+
+use crate::config::ModelConfig;
+use crate::error::EngineError;
+use crate::memory::Memory;
+use crate::weights::Weights;
+use hewn_kernels::KvType;
+use hewn_loader::{Gguf, OpenOptions};
+use std::path::Path;
+
+/// How a file is opened.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Map the file (the default) or read it into memory. A mapped file must not shrink while it is in use: the
+    /// system answers an access beyond its end with a fatal signal, which no library can turn into an error.
+    pub mmap: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { mmap: true }
+    }
+}
+
+/// A model that is ready to run. Opening checks everything and reads almost nothing: the weights stay in the file.
+#[derive(Debug)]
+pub struct Model {
+    gguf: Gguf,
+    config: ModelConfig,
+    weights: Weights,
+    /// Rotary frequency of each pair, `[rope_dim / 2]`.
+    freqs: Vec<f64>,
+}
+
+impl Model {
+    /// Opens the GGUF file at `path`.
+    ///
+    /// # Errors
+    /// The file is damaged, its architecture or one of its formats is not supported, or tensors and hyperparameters
+    /// do not fit together.
+    pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, EngineError> {
+        Self::from_gguf(Gguf::open(path, &OpenOptions { mmap: options.mmap })?)
+    }
+
+    /// A model from a file opened before.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn from_gguf(gguf: Gguf) -> Result<Self, EngineError> {
+        let config = ModelConfig::from_gguf(&gguf)?;
+        let weights = Weights::load(&gguf, &config)?;
+        let freqs = (0..config.rope_dim / 2)
+            .map(|i| {
+                let exponent = -2.0 * i as f64 / config.rope_dim as f64;
+                let freq = libm::pow(f64::from(config.rope_base), exponent) / f64::from(config.rope_factor);
+                freq / weights.rope_factors.as_ref().map_or(1.0, |f| f64::from(f[i]))
+            })
+            .collect();
+        Ok(Self { gguf, config, weights, freqs })
+    }
+
+    /// The hyperparameters.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The file, for its metadata, vocabulary and template.
+    pub fn gguf(&self) -> &Gguf {
+        &self.gguf
+    }
+
+    /// What running with `ctx` positions, that cache format and steps of up to `chunk` rows will occupy.
+    pub fn memory(&self, ctx: usize, kv: KvType, chunk: usize) -> Memory {
+        Memory::estimate(&self.gguf, &self.config, ctx, kv, chunk)
+    }
+
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub(crate) fn freqs(&self) -> &[f64] {
+        &self.freqs
+    }
+}

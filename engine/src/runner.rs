@@ -1,0 +1,193 @@
+//! Steps: tokens of any number of sequences go in, logits come out.
+
+use crate::error::{EngineError, zeroed};
+use crate::forward::{Forward, Segment};
+use crate::model::Model;
+use crate::scratch::Scratch;
+use crate::sequence::Sequence;
+use hewn_kernels::Team;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Which rows of a sequence's tokens get logits. They are the dearest rows of a small model: ask for what you need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// None: the tokens only enter the cache.
+    None,
+    /// The last token's.
+    Last,
+    /// Every token's.
+    All,
+}
+
+/// One sequence's part of a step.
+pub struct Work<'a> {
+    /// The sequence, which grows by the tokens.
+    pub seq: &'a mut Sequence,
+    /// The tokens to append.
+    pub tokens: &'a [u32],
+    /// Whose logits to compute.
+    pub logits: Logits,
+}
+
+/// How a runner is made.
+#[derive(Clone, Debug)]
+pub struct RunnerOptions {
+    /// Rows computed at once. Longer steps are cut; the scratch grows with it, the results do not change.
+    pub chunk: usize,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self { chunk: 512 }
+    }
+}
+
+/// Runs steps of one model on one team, with scratch of its own. Several runners can share a model and a team.
+pub struct Runner {
+    model: Arc<Model>,
+    team: Arc<Team>,
+    scratch: Scratch,
+    /// Rows that the scratch has room for now; grows up to `chunk` on demand.
+    rows: usize,
+    chunk: usize,
+    logits: Vec<f32>,
+}
+
+/// Called between chunks with the rows done and the rows in all; `Break` stops the step.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
+impl Runner {
+    /// A runner of `model` on `team`.
+    ///
+    /// # Errors
+    /// A chunk of 0, or too little memory.
+    pub fn new(model: Arc<Model>, team: Arc<Team>, options: &RunnerOptions) -> Result<Self, EngineError> {
+        if options.chunk == 0 {
+            return Err(EngineError::Option { name: "chunk", reason: "at least one row a step".into() });
+        }
+        let scratch = Scratch::new(model.config(), 1)?;
+        Ok(Self { model, team, scratch, rows: 1, chunk: options.chunk, logits: Vec::new() })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The team.
+    pub fn team(&self) -> &Arc<Team> {
+        &self.team
+    }
+
+    /// Appends every work's tokens to its sequence and returns the logits asked for, `[rows, vocab]`, in the order of
+    /// the works and their tokens.
+    ///
+    /// The result for a sequence does not depend on what else is in the step, nor on how its tokens are cut into steps.
+    ///
+    /// # Errors
+    /// Nothing is appended when a token, a sequence or the context is wrong. When the step fails or is cancelled
+    /// later, sequences keep the chunks that were finished ([`Sequence::len`] tells) and can be continued.
+    pub fn step(&mut self, works: &mut [Work<'_>], progress: &mut Progress<'_>) -> Result<&[f32], EngineError> {
+        let vocab = self.model.config().vocab;
+        let total = self.check(works)?;
+        let wanted: usize = works
+            .iter()
+            .map(|w| match w.logits {
+                Logits::None => 0,
+                Logits::Last => w.tokens.len().min(1),
+                Logits::All => w.tokens.len(),
+            })
+            .sum();
+        let need = wanted.saturating_mul(vocab);
+        if self.logits.len() < need {
+            self.logits = Vec::new();
+            self.logits = zeroed(need, "the logits")?;
+        }
+        let rows = total.min(self.chunk);
+        if rows > self.rows {
+            self.scratch = Scratch::new(self.model.config(), rows)?;
+            self.rows = rows;
+        }
+        let (mut done, mut written) = (0, 0);
+        let mut cursor = Cursor { work: 0, token: 0 };
+        while done < total {
+            let (n, finished) = self.chunk(works, &mut cursor, written)?;
+            (done, written) = (done + n, written + finished);
+            if progress(done, total).is_break() && done < total {
+                return Err(EngineError::Cancelled);
+            }
+        }
+        Ok(&self.logits[..need])
+    }
+
+    fn check(&self, works: &[Work<'_>]) -> Result<usize, EngineError> {
+        let c = self.model.config();
+        let mut total = 0usize;
+        for w in works {
+            if !w.seq.fits(c) {
+                return Err(EngineError::ForeignSequence);
+            }
+            if let Some(&token) = w.tokens.iter().find(|t| **t as usize >= c.vocab) {
+                return Err(EngineError::Token { token, vocab: c.vocab });
+            }
+            let wanted = w.seq.len() + w.tokens.len();
+            if wanted > w.seq.ctx() {
+                return Err(EngineError::Context { wanted, ctx: w.seq.ctx() });
+            }
+            total += w.tokens.len();
+        }
+        Ok(total)
+    }
+
+    /// Runs the next rows; returns how many, and how many rows of logits were written from row `written` on.
+    fn chunk(
+        &mut self,
+        works: &mut [Work<'_>],
+        cursor: &mut Cursor,
+        written: usize,
+    ) -> Result<(usize, usize), EngineError> {
+        let mut segments: Vec<Segment<'_>> = Vec::new();
+        let (mut n, mut wanted) = (0, Vec::new());
+        let first = cursor.work;
+        for (i, w) in works.iter_mut().enumerate().skip(first) {
+            let start = if i == first { cursor.token } else { 0 };
+            let take = (w.tokens.len() - start).min(self.chunk - n);
+            let end = start + take;
+            *cursor =
+                if end == w.tokens.len() { Cursor { work: i + 1, token: 0 } } else { Cursor { work: i, token: end } };
+            match w.logits {
+                Logits::All => wanted.extend(n..n + take),
+                Logits::Last if take > 0 && end == w.tokens.len() => wanted.push(n + take - 1),
+                _ => {}
+            }
+            if take > 0 {
+                segments.push(Segment { seq: w.seq, tokens: &w.tokens[start..end] });
+            }
+            n += take;
+            if n == self.chunk {
+                break;
+            }
+        }
+        let vocab = self.model.config().vocab;
+        let out = &mut self.logits[written * vocab..(written + wanted.len()) * vocab];
+        let (model, s) = (&*self.model, &mut self.scratch);
+        let result = self.team.step(|crew| Forward { model, crew, s, n }.run(&mut segments, &wanted, out));
+        let result = result.map_err(EngineError::from).flatten();
+        for seg in &mut segments {
+            let held = seg.seq.tokens.len();
+            match &result {
+                Ok(()) => seg.seq.tokens.extend_from_slice(seg.tokens),
+                // Some layers may have been appended to already.
+                Err(_) => seg.seq.truncate(held),
+            }
+        }
+        result.map(|()| (n, wanted.len()))
+    }
+}
+
+/// Where the next chunk starts.
+struct Cursor {
+    work: usize,
+    token: usize,
+}

@@ -1,0 +1,54 @@
+//! Reading the reference fixtures: a model, the tokens, and float32 reference logits of some positions.
+
+use std::path::{Path, PathBuf};
+
+/// One fixture.
+pub struct Fixture {
+    /// Its name.
+    pub name: String,
+    /// The model file.
+    pub model: PathBuf,
+    /// The whole input.
+    pub tokens: Vec<u32>,
+    /// The positions whose logits are kept.
+    pub positions: Vec<usize>,
+    /// `[positions, vocab]`.
+    pub logits: Vec<f32>,
+    /// Tokens in the vocabulary.
+    pub vocab: usize,
+    /// The error of the leading C++ engine's quantized path on the same file.
+    pub peer_nmse: f64,
+    /// How often its best token is the reference's.
+    pub peer_top1: f64,
+}
+
+impl Fixture {
+    /// Reads `dir/name.{json,f32}`.
+    pub fn read(dir: &Path, name: &str) -> Self {
+        let json = std::fs::read_to_string(dir.join(format!("{name}.json"))).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ints = |key: &str| json[key].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>();
+        let raw = std::fs::read(dir.join(format!("{name}.f32"))).unwrap();
+        Self {
+            name: name.to_owned(),
+            model: dir.join(format!("{name}.gguf")),
+            tokens: ints("tokens").iter().map(|t| *t as u32).collect(),
+            positions: ints("positions").iter().map(|p| *p as usize).collect(),
+            logits: raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            vocab: json["vocab"].as_u64().unwrap() as usize,
+            peer_nmse: json["peer_nmse"].as_f64().unwrap(),
+            peer_top1: json["peer_top1"].as_f64().unwrap(),
+        }
+    }
+
+    /// The kept positions' rows of `all` (`[tokens, vocab]`).
+    pub fn kept(&self, all: &[f32]) -> Vec<f32> {
+        self.positions.iter().flat_map(|p| &all[p * self.vocab..(p + 1) * self.vocab]).copied().collect()
+    }
+
+    /// Share of the kept positions whose best token is the reference's.
+    pub fn top1(&self, kept: &[f32]) -> f64 {
+        let rows = kept.chunks(self.vocab).zip(self.logits.chunks(self.vocab));
+        rows.filter(|(a, b)| crate::top(a) == crate::top(b)).count() as f64 / self.positions.len() as f64
+    }
+}

@@ -1,0 +1,88 @@
+//! Logits against references: the project's own tiny models against a naive f64 decoder, and the shared fixtures.
+
+use hewn_engine::loader::Gguf;
+use hewn_engine::{KvType, LoadOptions, Model};
+use hewn_kernels::Format;
+use hewn_tests::fixture::Fixture;
+use hewn_tests::tiny::{Shape, Tiny};
+use hewn_tests::{Setup, all_logits, naive, nmse, shared};
+use std::sync::Arc;
+
+#[test]
+fn own_models_agree_with_the_naive_decoder() {
+    for &format in Format::ALL {
+        for shape in [Shape::qwen2(format), Shape::llama(format)] {
+            let arch = shape.arch;
+            let tiny = Tiny::make(shape, 7);
+            let model = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes.clone()).unwrap()).unwrap());
+            let tokens: Vec<u32> = (0..90).map(|i| (i * i * 7 + 3) % tiny.vocab() as u32).collect();
+            let want: Vec<f32> = naive::logits(&tiny, &tokens, false).iter().map(|v| *v as f32).collect();
+            for (kv, float_bar) in [(KvType::F32, 1e-9), (KvType::F16, 1e-6)] {
+                let err = nmse(&all_logits(&model, &tokens, Setup::new(kv)), &want);
+                // Blocks of 32 eight-bit activations cost about 1e-4 over two layers of random weights.
+                let bar = if format.is_quant() { 1e-3 } else { float_bar };
+                println!("{arch:6} {:5} {kv:?}: nmse {err:.2e}", format.name());
+                assert!(err <= bar, "{arch} {format:?} {kv:?}: {err:e} > {bar:e}");
+            }
+        }
+    }
+}
+
+/// Checks `name` in `dir`: `nmse <= factor * peer_nmse`, best tokens about as often as the peer's.
+fn check(dir: &std::path::Path, name: &str, factor: f64) {
+    let f = Fixture::read(dir, name);
+    let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+    for kv in [KvType::F32, KvType::F16] {
+        let kept = f.kept(&all_logits(&model, &f.tokens, Setup::new(kv)));
+        let (err, top1) = (nmse(&kept, &f.logits), f.top1(&kept));
+        let share = err / f.peer_nmse;
+        println!(
+            "{name:12} {kv:?}: nmse {err:.3e} = {share:.3} x the peer's, best token {top1:.3} ({:.3})",
+            f.peer_top1
+        );
+        let bar = factor * f.peer_nmse;
+        // The default cache adds its own rounding, which the peer's figure does not hold.
+        if kv == KvType::F32 {
+            assert!(err <= bar, "{name} {kv:?}: {err:e} > {bar:e}");
+        }
+        assert!(top1 >= f.peer_top1 - 0.06, "{name} {kv:?}: best token {top1} against {}", f.peer_top1);
+    }
+}
+
+#[test]
+fn shared_architectures() {
+    let Some(dir) = shared() else { return };
+    for name in ["llama", "llama-gqa", "llama3-rope", "mistral", "qwen2"] {
+        check(&dir.join("fixtures/arch"), name, 1.1);
+    }
+}
+
+#[test]
+fn shared_formats() {
+    let Some(dir) = shared() else { return };
+    for name in ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"] {
+        check(&dir.join("fixtures/quant"), name, 1.1);
+    }
+    for name in ["q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k"] {
+        check(&dir.join("fixtures/quant"), name, 0.7);
+    }
+}
+
+/// The F32 file's reference is the peer's own run with an f16 cache (its `peer_nmse` is 0): so we must agree with it
+/// when we round keys and values too, and with the naive decoder when neither does.
+#[test]
+fn shared_f32() {
+    let Some(dir) = shared() else { return };
+    let f = Fixture::read(&dir.join("fixtures/quant"), "f32");
+    let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+    let weights = Tiny::read(model.gguf());
+    let naive: Vec<f32> = naive::logits(&weights, &f.tokens, false).iter().map(|v| *v as f32).collect();
+    let run = |kv| f.kept(&all_logits(&model, &f.tokens, Setup::new(kv)));
+    let (half, full) = (run(KvType::F16), run(KvType::F32));
+    let errors = [nmse(&half, &f.logits), nmse(&full, &f.kept(&naive)), nmse(&full, &f.logits)];
+    println!(
+        "f32: f16 cache to reference {:.2e}, f32 cache to naive {:.2e}, to reference {:.2e}",
+        errors[0], errors[1], errors[2]
+    );
+    assert!(errors[0] <= 1e-9 && errors[1] <= 1e-9 && errors[2] <= 1e-6, "{errors:?}");
+}

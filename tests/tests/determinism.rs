@@ -1,0 +1,130 @@
+//! The numeric contract end to end: the same bits for every instruction set, thread count, batching and way to open.
+
+use hewn_engine::loader::Gguf;
+use hewn_engine::{
+    CpuIsa, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, Work,
+};
+use hewn_kernels::Format;
+use hewn_tests::fixture::Fixture;
+use hewn_tests::tiny::{Shape, Tiny};
+use hewn_tests::{Setup, all_logits, shared};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+fn bits(v: &[f32]) -> Vec<u32> {
+    v.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Every combination gives the bits of the scalar, one-thread, one-token-a-step run.
+fn same_bits(name: &str, model: &Arc<Model>, tokens: &[u32], kv: KvType) {
+    let scalar = CpuIsa::available()[0];
+    let want = bits(&all_logits(model, tokens, Setup { isa: scalar, threads: 1, chunk: 1, kv }));
+    for isa in CpuIsa::available() {
+        for threads in [1, 2, 5] {
+            for chunk in [1, 7, 64, 512] {
+                // The portable path is slow: a few of its combinations say as much as all.
+                if isa.kind() == scalar.kind() && (threads, chunk) != (2, 7) && (threads, chunk) != (1, 512) {
+                    continue;
+                }
+                let got = bits(&all_logits(model, tokens, Setup { isa, threads, chunk, kv }));
+                assert!(got == want, "{name}: {} {threads} threads, chunks of {chunk}", isa.kind());
+            }
+        }
+    }
+}
+
+#[test]
+fn own_models() {
+    for &format in Format::ALL {
+        for shape in [Shape::qwen2(format), Shape::llama(format)] {
+            let name = format!("{} {}", shape.arch, format.name());
+            let tiny = Tiny::make(shape, 3);
+            let tokens: Vec<u32> = (0..70).map(|i| (i * 31 + 5) % tiny.vocab() as u32).collect();
+            let model = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes).unwrap()).unwrap());
+            same_bits(&name, &model, &tokens, if name.starts_with("llama") { KvType::F32 } else { KvType::F16 });
+        }
+    }
+}
+
+#[test]
+fn shared_fixtures() {
+    let Some(dir) = shared() else { return };
+    let arch = ["llama", "llama-gqa", "llama3-rope", "mistral", "qwen2"].map(|n| ("arch", n));
+    let quant =
+        ["f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k"];
+    for (group, name) in arch.into_iter().chain(quant.map(|n| ("quant", n))) {
+        let f = Fixture::read(&dir.join("fixtures").join(group), name);
+        let mapped = Arc::new(Model::open(&f.model, &LoadOptions { mmap: true }).unwrap());
+        let read = Arc::new(Model::open(&f.model, &LoadOptions { mmap: false }).unwrap());
+        let tokens = &f.tokens[..f.tokens.len().min(80)];
+        same_bits(name, &mapped, tokens, KvType::F16);
+        let setup = Setup::new(KvType::F16);
+        assert_eq!(
+            bits(&all_logits(&mapped, tokens, setup)),
+            bits(&all_logits(&read, tokens, setup)),
+            "{name}: --no-mmap"
+        );
+    }
+}
+
+#[test]
+fn sequences_in_one_step_do_not_disturb_each_other() {
+    let tiny = Tiny::make(Shape::qwen2(Format::Q4K), 9);
+    let vocab = tiny.vocab() as u32;
+    let model = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes).unwrap()).unwrap());
+    let prompts: Vec<Vec<u32>> = (0..3u32).map(|s| (0..20 + 30 * s).map(|i| (i * 13 + s) % vocab).collect()).collect();
+    let alone: Vec<Vec<u32>> = prompts.iter().map(|p| bits(&all_logits(&model, p, Setup::new(KvType::F16)))).collect();
+    for chunk in [1, 5, 512] {
+        let team = Arc::new(Team::new(2, CpuIsa::best()).unwrap());
+        let mut runner = Runner::new(model.clone(), team, &RunnerOptions { chunk }).unwrap();
+        let mut seqs: Vec<Sequence> =
+            (0..3).map(|_| Sequence::new(&model, &SequenceOptions::default()).unwrap()).collect();
+        // The prompts' heads together, then everything else token by token, side by side.
+        let mut go = |seqs: &mut [Sequence], range: &dyn Fn(&[u32]) -> std::ops::Range<usize>, logits| {
+            let mut works: Vec<Work<'_>> =
+                seqs.iter_mut().zip(&prompts).map(|(seq, p)| Work { seq, tokens: &p[range(p)], logits }).collect();
+            bits(runner.step(&mut works, &mut |_, _| ControlFlow::Continue(())).unwrap())
+        };
+        go(&mut seqs, &|_| 0..15, Logits::None);
+        for i in 15..80 {
+            let got = go(&mut seqs, &|p| i.min(p.len())..(i + 1).min(p.len()), Logits::Last);
+            let want: Vec<u32> = prompts
+                .iter()
+                .zip(&alone)
+                .filter(|(p, _)| i < p.len())
+                .flat_map(|(_, a)| &a[i * vocab as usize..(i + 1) * vocab as usize])
+                .copied()
+                .collect();
+            assert!(got == want, "chunk {chunk}, position {i}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_step_leaves_sequences_as_they_were() {
+    let tiny = Tiny::make(Shape::qwen2(Format::Q8_0), 9);
+    let vocab = tiny.vocab();
+    let model = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes).unwrap()).unwrap());
+    let team = Arc::new(Team::new(2, CpuIsa::best()).unwrap());
+    let mut runner = Runner::new(model.clone(), team, &RunnerOptions { chunk: 8 }).unwrap();
+    let mut seq = Sequence::new(&model, &SequenceOptions { ctx: Some(40), kv: KvType::F16 }).unwrap();
+    let mut run = |seq: &mut Sequence, tokens: &[u32], stop_at: usize| {
+        let work = Work { seq, tokens, logits: Logits::Last };
+        let mut progress = |done, _| if done >= stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        runner.step(&mut [work], &mut progress).map(bits)
+    };
+    let tokens: Vec<u32> = (0..30).collect();
+    assert!(run(&mut seq, &[vocab as u32], 99).is_err());
+    assert!(run(&mut seq, &[0; 41], 99).is_err());
+    assert_eq!(seq.len(), 0);
+    assert!(matches!(run(&mut seq, &tokens, 16), Err(hewn_engine::EngineError::Cancelled)));
+    assert_eq!(seq.tokens(), &tokens[..16]);
+    let continued = run(&mut seq, &tokens[16..], 99).unwrap();
+    let mut fresh = Sequence::new(&model, &SequenceOptions { ctx: None, kv: KvType::F16 }).unwrap();
+    assert_eq!(continued, run(&mut fresh, &tokens, 99).unwrap());
+    // Going back and on again is as if it had never happened.
+    seq.truncate(11);
+    run(&mut seq, &[7, 8, 9], 99).unwrap();
+    seq.truncate(11);
+    assert_eq!(run(&mut seq, &tokens[11..], 99).unwrap(), continued);
+}
