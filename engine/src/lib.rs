@@ -33,6 +33,8 @@ mod sequence;
 mod threads;
 mod weights;
 
+pub mod tokenizer;
+
 pub use arch::Arch;
 pub use cancel::CancelToken;
 pub use config::ModelConfig;

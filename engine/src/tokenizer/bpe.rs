@@ -1,0 +1,50 @@
+//! Byte-level byte-pair encoding (`tokenizer.ggml.model` = `gpt2`).
+
+use super::agglomerate::{Agglomerator, NONE, bounded};
+use super::bytes::spell;
+use super::error::TokenizerError;
+use super::merges::Merges;
+use super::split::PreTokenizer;
+use super::vocab::Vocab;
+
+#[derive(Clone)]
+pub(super) struct Bpe {
+    pub pre: &'static PreTokenizer,
+    merges: Merges,
+    /// Tokens of the single bytes, [`NONE`] for bytes that the vocabulary lacks.
+    bytes: Box<[u32; 256]>,
+}
+
+impl Bpe {
+    pub fn new(vocab: &Vocab, pre: &'static PreTokenizer, merges: &[&[u8]]) -> Result<Self, TokenizerError> {
+        let merges = Merges::new(vocab, merges, spell)?;
+        let mut bytes = Box::new([NONE; 256]);
+        for (b, id) in bytes.iter_mut().enumerate() {
+            *id = vocab.find(&[b as u8]).unwrap_or(NONE);
+        }
+        Ok(Self { pre, merges, bytes })
+    }
+
+    /// Appends the tokens of `text`.
+    pub fn encode(&self, vocab: &Vocab, text: &str, work: &mut Agglomerator, out: &mut Vec<u32>) {
+        self.pre.split(text, &mut |piece| {
+            if self.pre.whole_pieces
+                && let Some(id) = vocab.find(piece.as_bytes())
+            {
+                return out.push(id);
+            }
+            for part in bounded(piece) {
+                let b = part.as_bytes();
+                let pair = |start: usize, cut: usize, end: usize| {
+                    let id = vocab.find(&b[start..end])?;
+                    Some((self.merges.rank(id, cut - start)?, id))
+                };
+                work.run(b.iter().map(|b| (1, self.bytes[*b as usize])), pair, |_, _, id| {
+                    if id != NONE {
+                        out.push(id);
+                    }
+                });
+            }
+        });
+    }
+}

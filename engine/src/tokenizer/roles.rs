@@ -1,0 +1,76 @@
+//! Tokens with a role: begin, end, end of turn.
+
+use super::error::TokenizerError;
+use super::source::VocabSource;
+use super::special::Specials;
+use super::vocab::Vocab;
+
+const BOS: &str = "tokenizer.ggml.bos_token_id";
+const EOS: &str = "tokenizer.ggml.eos_token_id";
+
+/// Texts that end a turn, the most specific first. Files name only one end token, and chat models use others.
+const END_OF_TURN: &[&[u8]] = &[
+    b"<|eot_id|>",
+    b"<|im_end|>",
+    b"<|end|>",
+    b"<end_of_turn>",
+    b"<turn|>",
+    "<｜end▁of▁sentence｜>".as_bytes(),
+    b"<end_of_utterance>",
+    b"[EOT]",
+    b"<|endoftext|>",
+    b"<EOT>",
+    b"_<EOT>",
+];
+
+/// Further texts after which generation ends.
+const END_OF_GENERATION: &[&[u8]] =
+    &[b"<|eom_id|>", b"<|end_of_text|>", b"<|return|>", b"<|call|>", b"<|endofassistant|>", b"<|eos|>", b"[EOS]"];
+
+/// The ids of the roles.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roles {
+    pub bos: Option<u32>,
+    pub eos: Option<u32>,
+    pub eot: Option<u32>,
+    pub add_bos: bool,
+    pub add_eos: bool,
+    /// Ascending.
+    pub ends: Vec<u32>,
+}
+
+impl Roles {
+    /// `default_bos`: whether BOS is added where the file does not say.
+    pub fn new(
+        source: &VocabSource<'_>,
+        vocab: &Vocab,
+        specials: &Specials,
+        default_bos: bool,
+    ) -> Result<Self, TokenizerError> {
+        let check = |key, id: Option<u32>| match id {
+            Some(id) if id as usize >= vocab.len() => Err(TokenizerError::IdRange { key, id, tokens: vocab.len() }),
+            id => Ok(id),
+        };
+        let bos = check(BOS, source.bos)?;
+        let eos = check(EOS, source.eos)?;
+        let eom = check("tokenizer.ggml.eom_token_id", source.eom)?;
+        let eot = check("tokenizer.ggml.eot_token_id", source.eot)?;
+        check("tokenizer.ggml.unknown_token_id", source.unknown)?;
+        if source.add_bos == Some(true) && bos.is_none() {
+            return Err(TokenizerError::NoId { flag: "tokenizer.ggml.add_bos_token", key: BOS });
+        }
+        if source.add_eos == Some(true) && eos.is_none() {
+            return Err(TokenizerError::NoId { flag: "tokenizer.ggml.add_eos_token", key: EOS });
+        }
+        let known = |texts: &[&[u8]]| texts.iter().filter_map(|t| specials.exact(t)).collect::<Vec<_>>();
+        let turns = known(END_OF_TURN);
+        let eot = eot.or(turns.first().copied());
+        let mut ends = known(END_OF_GENERATION);
+        ends.extend(turns);
+        ends.extend([eos, eot, eom].into_iter().flatten());
+        ends.sort_unstable();
+        ends.dedup();
+        let add_bos = source.add_bos.unwrap_or(default_bos) && bos.is_some();
+        Ok(Self { bos, eos, eot, add_bos, add_eos: source.add_eos.unwrap_or(false), ends })
+    }
+}

@@ -1,0 +1,81 @@
+//! What a tokenizer is made from: the vocabulary's keys of a GGUF file.
+
+use super::error::TokenizerError;
+use hewn_loader::{Array, Gguf};
+
+/// The parts of a vocabulary, as the `tokenizer.ggml.*` keys of a file give them. [`Default`] leaves all out.
+#[derive(Clone, Debug, Default)]
+pub struct VocabSource<'a> {
+    /// `tokenizer.ggml.model`: the family, `gpt2` or `llama`.
+    pub model: &'a str,
+    /// `tokenizer.ggml.pre`: how text falls into pieces.
+    pub pre: Option<&'a str>,
+    /// `general.name`: a few models have rules that the format has no key for.
+    pub name: Option<&'a str>,
+    /// `tokenizer.ggml.tokens`
+    pub tokens: Vec<&'a [u8]>,
+    /// `tokenizer.ggml.token_type`; without it all tokens are normal ones.
+    pub types: Option<Vec<i64>>,
+    /// `tokenizer.ggml.scores`
+    pub scores: Option<Vec<f32>>,
+    /// `tokenizer.ggml.merges`
+    pub merges: Option<Vec<&'a [u8]>>,
+    /// `tokenizer.ggml.bos_token_id`
+    pub bos: Option<u32>,
+    /// `tokenizer.ggml.eos_token_id`
+    pub eos: Option<u32>,
+    /// `tokenizer.ggml.eot_token_id`
+    pub eot: Option<u32>,
+    /// `tokenizer.ggml.eom_token_id`
+    pub eom: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`
+    pub unknown: Option<u32>,
+    /// `tokenizer.ggml.add_bos_token`
+    pub add_bos: Option<bool>,
+    /// `tokenizer.ggml.add_eos_token`
+    pub add_eos: Option<bool>,
+    /// `tokenizer.ggml.add_space_prefix`
+    pub add_space_prefix: Option<bool>,
+}
+
+impl<'a> VocabSource<'a> {
+    /// Reads the keys of a file.
+    pub fn from_gguf(gguf: &'a Gguf) -> Result<Self, TokenizerError> {
+        let meta = gguf.metadata();
+        let model = meta.str("tokenizer.ggml.model")?.ok_or(TokenizerError::NoVocabulary)?;
+        let strings = |key| -> Result<Option<Vec<&'a [u8]>>, TokenizerError> {
+            let Some(array) = meta.array(key)? else { return Ok(None) };
+            let items = array.strings().ok_or(TokenizerError::ArrayType { key, want: "strings" })?;
+            Ok(Some(items.collect()))
+        };
+        let missing = |key| TokenizerError::Missing { key, model: model.into() };
+        Ok(Self {
+            model,
+            pre: meta.str("tokenizer.ggml.pre")?,
+            name: meta.str("general.name")?,
+            tokens: strings("tokenizer.ggml.tokens")?.ok_or_else(|| missing("tokenizer.ggml.tokens"))?,
+            types: meta.array("tokenizer.ggml.token_type")?.map(types).transpose()?,
+            scores: meta.array("tokenizer.ggml.scores")?.map(scores).transpose()?,
+            merges: strings("tokenizer.ggml.merges")?,
+            bos: meta.u32("tokenizer.ggml.bos_token_id")?,
+            eos: meta.u32("tokenizer.ggml.eos_token_id")?,
+            eot: meta.u32("tokenizer.ggml.eot_token_id")?,
+            eom: meta.u32("tokenizer.ggml.eom_token_id")?,
+            unknown: meta.u32("tokenizer.ggml.unknown_token_id")?,
+            add_bos: meta.bool("tokenizer.ggml.add_bos_token")?,
+            add_eos: meta.bool("tokenizer.ggml.add_eos_token")?,
+            add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
+        })
+    }
+}
+
+fn types(array: Array<'_>) -> Result<Vec<i64>, TokenizerError> {
+    let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.token_type", want: "integers" };
+    let int = |v: hewn_loader::Value<'_>| v.as_int().and_then(|v| v.try_into().ok());
+    array.iter().map(int).collect::<Option<_>>().ok_or(wrong)
+}
+
+fn scores(array: Array<'_>) -> Result<Vec<f32>, TokenizerError> {
+    let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.scores", want: "floats" };
+    Ok(array.f32s().ok_or(wrong)?.collect())
+}

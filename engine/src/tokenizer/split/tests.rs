@@ -1,0 +1,74 @@
+use super::*;
+
+fn split(pre: &str, text: &str) -> Vec<String> {
+    let p = PreTokenizer::find(Some(pre)).unwrap();
+    let mut out = Vec::new();
+    p.split(text, &mut |s| out.push(s.to_owned()));
+    assert_eq!(out.concat(), text, "{pre} must keep every character");
+    assert!(out.iter().all(|s| !s.is_empty()));
+    out
+}
+
+#[test]
+fn gpt2_pieces() {
+    assert_eq!(split("gpt-2", "I'm 12 'S x!!  \n y "), ["I", "'m", " 12", " '", "S", " x", "!!", "  \n", " y", " "]);
+    assert_eq!(split("gpt-2", "\tfoo 　x"), ["\t", "foo", " ", "\u{3000}", "x"]);
+    assert_eq!(split("gpt-2", "'re'll've'd'"), ["'re", "'ll", "'ve", "'d", "'"]);
+    assert!(split("gpt-2", "").is_empty());
+}
+
+#[test]
+fn llama3_pieces() {
+    assert_eq!(split("llama-bpe", "We'Ve 12345\n\n  x"), ["We", "'Ve", " ", "123", "45", "\n\n", " ", " x"]);
+    assert_eq!(split("llama-bpe", "a?!\r\nb (c)"), ["a", "?!\r\n", "b", " (", "c", ")"]);
+    assert_eq!(split("llama-bpe", " \n \t x"), [" \n", " \t", " x"]);
+    assert_eq!(split("llama-bpe", "\tfoo   "), ["\tfoo", "   "]);
+    assert_eq!(split("qwen2", "123 '\u{17f}"), ["1", "2", "3", " '", "\u{17f}"]);
+    assert_eq!(split("qwen2", "x'\u{17f}"), ["x", "'\u{17f}"]);
+    // A mark begins a new piece for Qwen2 and belongs to the word for Qwen3.5.
+    assert_eq!(split("qwen2", "ae\u{301}x"), ["ae", "\u{301}x"]);
+    assert_eq!(split("qwen35", "ae\u{301}x"), ["ae\u{301}x"]);
+}
+
+#[test]
+fn deepseek_pieces() {
+    assert_eq!(
+        split("deepseek-coder", "a b\n\n12 中文!"),
+        ["a", " b", "\n", "\n", "1", "2", " ", "中文", "!"].map(String::from)
+    );
+    assert_eq!(split("deepseek-llm", "ab  12  "), ["ab", "  ", "12", "  "]);
+    assert_eq!(split("deepseek-v3", "1234 日本,x"), ["123", "4", " ", "日本", ",x"]);
+}
+
+#[test]
+fn digit_stages() {
+    assert_eq!(split("starcoder", "a 123"), ["a", " ", "1", "2", "3"]);
+    assert_eq!(split("falcon", "a`` 12345"), ["a", "``", " ", "123", "45"]);
+    assert_eq!(split("default", "x=1 234"), ["x", "=", "1", " ", "234"]);
+}
+
+#[test]
+fn names_are_unique_and_unknown_ones_are_refused() {
+    let mut names: Vec<_> = PRE_TOKENIZERS.iter().flat_map(|p| p.names).collect();
+    let n = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), n);
+    assert!(PreTokenizer::find(Some("nonesuch")).is_none());
+    assert_eq!(PreTokenizer::find(None).unwrap().names[0], "default");
+}
+
+/// A stage that looks at a run of white space again from each of its characters would take minutes here.
+#[test]
+fn long_runs_take_linear_time() {
+    for p in PRE_TOKENIZERS {
+        for unit in [" ", "\n", "\t1", "a", "A\u{301}", "中", "!", "' ", "0", "\r\n "] {
+            for tail in ["", "1", "x"] {
+                let text = unit.repeat(300_000) + tail;
+                let mut n = 0;
+                p.split(&text, &mut |s| n += s.len());
+                assert_eq!(n, text.len(), "{:?} {unit:?}", p.names[0]);
+            }
+        }
+    }
+}
