@@ -253,16 +253,21 @@ impl<'a> Array<'a> {
         (self.item == ValueType::Str).then(|| (0..self.len).map_while(next))
     }
 
+    /// The elements of a type that has one size; a vocabulary has some 100,000 of them.
+    fn fixed_items(&self) -> Option<impl Iterator<Item = Value<'static>> + Clone + use<'a>> {
+        let item = self.item;
+        Some(self.data.chunks_exact(item.size()?).filter_map(move |b| Value::fixed(item, b)))
+    }
+
     /// The elements as f32, when they are floats.
     pub fn f32s(&self) -> Option<impl Iterator<Item = f32> + use<'a>> {
         let float = matches!(self.item, ValueType::F32 | ValueType::F64);
-        float.then(|| self.iter().filter_map(|v| v.as_f64()).map(|v| v as f32))
+        Some(self.fixed_items().filter(|_| float)?.filter_map(|v| v.as_f64()).map(|v| v as f32))
     }
 
     /// The elements as i64, when they are integers that fit.
     pub fn ints(&self) -> Option<impl Iterator<Item = i64> + use<'a>> {
-        let int = self.iter().next().is_none_or(|v| v.as_int().is_some());
-        let fits = int && self.iter().all(|v| v.as_int().is_some_and(|v| i64::try_from(v).is_ok()));
-        fits.then(|| self.iter().filter_map(|v| v.as_int()).map(|v| v as i64))
+        let ints = self.fixed_items()?.map(|v| v.as_int().and_then(|v| i64::try_from(v).ok()));
+        ints.clone().all(|v| v.is_some()).then(|| ints.flatten())
     }
 }

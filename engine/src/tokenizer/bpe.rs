@@ -1,7 +1,6 @@
 //! Byte-level byte-pair encoding (`tokenizer.ggml.model` = `gpt2`).
 
 use super::agglomerate::{Agglomerator, NONE, bounded};
-use super::bytes::spell;
 use super::error::TokenizerError;
 use super::merges::Merges;
 use super::split::PreTokenizer;
@@ -17,7 +16,7 @@ pub(super) struct Bpe {
 
 impl Bpe {
     pub fn new(vocab: &Vocab, pre: &'static PreTokenizer, merges: &[&[u8]]) -> Result<Self, TokenizerError> {
-        let merges = Merges::new(vocab, merges, spell)?;
+        let merges = Merges::new(vocab, merges)?;
         let mut bytes = Box::new([NONE; 256]);
         for (b, id) in bytes.iter_mut().enumerate() {
             *id = vocab.find(&[b as u8]).unwrap_or(NONE);

@@ -7,52 +7,54 @@ const fn prints(b: u8) -> bool {
     matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff)
 }
 
-/// From U+0100 + index to the byte.
-const SHIFTED: [u8; 68] = {
-    let (mut t, mut n, mut b) = ([0; 68], 0, 0);
+/// From a character below U+0144 to its byte; `NO_BYTE` outside of the alphabet.
+const BYTE_OF: [u16; 0x144] = {
+    let (mut t, mut shifted, mut b) = ([NO_BYTE; 0x144], 0x100, 0);
     while b < 256 {
-        if !prints(b as u8) {
-            t[n] = b as u8;
-            n += 1;
+        if prints(b as u8) {
+            t[b] = b as u16;
+        } else {
+            t[shifted] = b as u16;
+            shifted += 1;
         }
         b += 1;
     }
+    assert!(shifted == t.len());
     t
 };
 
-/// The byte that a character of the alphabet stands for.
-pub(super) fn byte_of(c: char) -> Option<u8> {
-    match c as u32 {
-        c @ 0..=0xff => prints(c as u8).then_some(c as u8),
-        c => SHIFTED.get(c as usize - 0x100).copied(),
-    }
-}
+const NO_BYTE: u16 = 256;
 
 /// Appends the bytes that `text` spells. Text with any character outside the alphabet, or that is not UTF-8, stands for
 /// itself: such tokens are literal in the files that have them.
 pub(super) fn spell(text: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let mut rest = text;
-    while let Some((&b, after)) = rest.split_first() {
-        let byte = match b {
-            0x21..=0x7e => {
-                rest = after;
-                Some(b)
+    loop {
+        let ascii = rest.iter().position(|b| !matches!(b, 0x21..=0x7e)).unwrap_or(rest.len());
+        let (run, wide) = rest.split_at(ascii);
+        out.extend_from_slice(run);
+        // Two-byte characters hold the rest of the alphabet.
+        let byte = match *wide {
+            [] => return,
+            [a @ 0xc2..=0xdf, b @ 0x80..=0xbf, ..] => {
+                BYTE_OF.get(usize::from(a & 0x1f) << 6 | usize::from(b & 0x3f)).copied().unwrap_or(NO_BYTE)
             }
-            // Two-byte characters hold the rest of the alphabet.
-            0xc2..=0xc5 if after.first().is_some_and(|c| c & 0xc0 == 0x80) => {
-                rest = &after[1..];
-                char::from_u32(u32::from(b & 0x1f) << 6 | u32::from(after[0] & 0x3f)).and_then(byte_of)
-            }
-            _ => None,
+            _ => NO_BYTE,
         };
-        let Some(byte) = byte else {
+        if byte == NO_BYTE {
             out.truncate(start);
             out.extend_from_slice(text);
             return;
-        };
-        out.push(byte);
+        }
+        out.push(byte as u8);
+        rest = &wide[2..];
     }
+}
+
+/// Number of bytes that a text in the alphabet spells: that of its characters.
+pub(super) fn spelt_len(text: &[u8]) -> usize {
+    text.iter().filter(|b| *b & 0xc0 != 0x80).count()
 }
 
 /// The byte of a token such as `<0x41>`.
@@ -79,12 +81,16 @@ mod tests {
     fn alphabet_is_a_bijection() {
         let mut seen = [false; 256];
         for c in (0..0x200).filter_map(char::from_u32) {
-            if let Some(b) = byte_of(c) {
-                assert!(!std::mem::replace(&mut seen[b as usize], true), "{c:?}");
-                assert_eq!(spelled(&c.to_string()), [b]);
+            let text = c.to_string();
+            let bytes = spelled(&text);
+            if BYTE_OF.get(c as usize).is_some_and(|b| *b != NO_BYTE) {
+                assert!(bytes.len() == 1 && !std::mem::replace(&mut seen[bytes[0] as usize], true), "{c:?}");
+            } else {
+                assert_eq!(bytes, text.as_bytes());
             }
         }
         assert_eq!(seen, [true; 256]);
+        assert_eq!((spelled("Ā"), spelled("Ġ"), spelled("Ń")), (vec![0], vec![b' '], vec![0xad]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! one cut, and the rank of a merge follows from the id; Llama 3 lists every cut of a token, and then the cuts of a
 //! token stand together.
 
+use super::bytes::{spell, spelt_len};
 use super::error::TokenizerError;
 use super::vocab::{Kind, Vocab, lossy};
 use std::collections::HashSet;
@@ -29,8 +30,8 @@ struct Spelt {
 const NEVER: u32 = u32::MAX;
 
 impl Merges {
-    /// `spell` appends the bytes that a part of a merge stands for.
-    pub fn new(vocab: &Vocab, merges: &[&[u8]], spell: impl Fn(&[u8], &mut Vec<u8>)) -> Result<Self, TokenizerError> {
+    /// The merges of a byte-level vocabulary.
+    pub fn new(vocab: &Vocab, merges: &[&[u8]]) -> Result<Self, TokenizerError> {
         let max = i32::MAX as usize;
         if merges.len() > max {
             return Err(TokenizerError::TooLarge { key: KEY, what: "their number".into(), have: merges.len(), max });
@@ -42,25 +43,27 @@ impl Merges {
         let mut guess = 0;
         let mut specials = None;
         for (index, merge) in merges.iter().enumerate() {
-            // The first part may itself be a space in vocabularies that are not byte-level.
+            // The alphabet has no space, but a text that stands for itself may begin with one.
             let gap = merge.iter().skip(1).position(|b| *b == b' ').map(|i| i + 1);
             let Some((left, right)) = gap.map(|i| (&merge[..i], &merge[i + 1..])).filter(|(_, r)| !r.is_empty()) else {
                 return Err(TokenizerError::MergeForm { index, merge: lossy(merge) });
             };
-            scratch.clear();
-            spell(left, &mut scratch);
-            let cut = scratch.len();
-            spell(right, &mut scratch);
-            let near =
-                [guess, guess + 1].into_iter().filter(|_| !vocab.repeats()).find(|id| vocab.bytes(*id) == scratch);
-            let id = match near.or_else(|| vocab.find(&scratch)) {
-                Some(id) => {
-                    guess = id;
-                    id
+            let near = near(vocab, guess + 1, left, right).or_else(|| near(vocab, guess, left, right));
+            let found = near.or_else(|| {
+                scratch.clear();
+                spell(left, &mut scratch);
+                let cut = scratch.len();
+                spell(right, &mut scratch);
+                vocab.find(&scratch).map(|id| (id, cut))
+            });
+            let (id, cut) = match found {
+                Some(found) => {
+                    guess = found.0;
+                    found
                 }
                 // Such a token is matched as a whole or must not be made from text: the merge never happens.
                 None if specials.get_or_insert_with(|| special_texts(vocab)).contains(&[left, right].concat()[..]) => {
-                    NEVER
+                    (NEVER, 0)
                 }
                 None => return Err(TokenizerError::MergeToken { index, merge: lossy(merge) }),
             };
@@ -105,13 +108,23 @@ impl Merges {
     }
 }
 
+/// `id` and the cut, if that token is `left` and `right` together.
+fn near(vocab: &Vocab, id: u32, left: &[u8], right: &[u8]) -> Option<(u32, usize)> {
+    let text = vocab.text(id);
+    if text.len() != left.len() + right.len() || !text.starts_with(left) || !text.ends_with(right) || vocab.repeats() {
+        return None;
+    }
+    let cut = spelt_len(left);
+    // Text outside of the alphabet stands for itself, which the lengths tell.
+    (vocab.bytes(id).len() == cut + spelt_len(right)).then_some((id, cut))
+}
+
 fn special_texts(vocab: &Vocab) -> HashSet<&[u8]> {
     vocab.ids(|k| k != Kind::Normal).map(|id| vocab.text(id)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::bytes::spell;
     use super::super::vocab::Spelling;
     use super::*;
 
@@ -122,7 +135,7 @@ mod tests {
 
     fn merges(v: &Vocab, m: &[&str]) -> Result<Merges, TokenizerError> {
         let m: Vec<&[u8]> = m.iter().map(|m| m.as_bytes()).collect();
-        Merges::new(v, &m, spell)
+        Merges::new(v, &m)
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl<'a> VocabSource<'a> {
         let strings = |key| -> Result<Option<Vec<&'a [u8]>>, TokenizerError> {
             let Some(array) = meta.array(key)? else { return Ok(None) };
             let items = array.strings().ok_or(TokenizerError::ArrayType { key, want: "strings" })?;
-            Ok(Some(items.collect()))
+            Ok(Some(sized(array.len(), items)))
         };
         let missing = |key| TokenizerError::Missing { key, model: model.into() };
         Ok(Self {
@@ -71,11 +71,17 @@ impl<'a> VocabSource<'a> {
 
 fn types(array: Array<'_>) -> Result<Vec<i64>, TokenizerError> {
     let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.token_type", want: "integers" };
-    let int = |v: hewn_loader::Value<'_>| v.as_int().and_then(|v| v.try_into().ok());
-    array.iter().map(int).collect::<Option<_>>().ok_or(wrong)
+    Ok(sized(array.len(), array.ints().ok_or(wrong)?))
 }
 
 fn scores(array: Array<'_>) -> Result<Vec<f32>, TokenizerError> {
     let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.scores", want: "floats" };
-    Ok(array.f32s().ok_or(wrong)?.collect())
+    Ok(sized(array.len(), array.f32s().ok_or(wrong)?))
+}
+
+/// Collects without growing step by step; the file was checked to hold so many.
+fn sized<T>(len: usize, items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list = Vec::with_capacity(len);
+    list.extend(items);
+    list
 }

@@ -4,7 +4,12 @@ use super::*;
 
 /// How a byte is written in the visible alphabet.
 fn glyph(byte: u8) -> char {
-    (0..0x200).filter_map(char::from_u32).find(|c| bytes::byte_of(*c) == Some(byte)).unwrap()
+    let spells = |c: &char| {
+        let mut out = Vec::new();
+        bytes::spell(c.to_string().as_bytes(), &mut out);
+        out == [byte]
+    };
+    (0x21..0x200).filter_map(char::from_u32).find(spells).unwrap()
 }
 
 fn glyphs(text: &str) -> String {

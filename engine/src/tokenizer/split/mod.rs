@@ -66,7 +66,6 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         stages: &[llama3::llama3],
         whole_pieces: true,
         add_bos: true,
-        ..PLAIN
     },
     PreTokenizer { names: &["dbrx", "smaug-bpe", "chatglm-bpe", "glm4"], stages: &[llama3::llama3], ..PLAIN },
     PreTokenizer {
