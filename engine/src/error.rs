@@ -124,6 +124,9 @@ pub enum EngineError {
     /// A sequence of another model was passed.
     #[error("the sequence was made for another model")]
     ForeignSequence,
+    /// Sampling failed.
+    #[error(transparent)]
+    Sampler(#[from] crate::sampler::SamplerError),
 }
 
 impl From<KvFull> for EngineError {

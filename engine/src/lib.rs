@@ -17,7 +17,7 @@
 //! ```
 //!
 //! [`Model`] is immutable and shared; a [`Sequence`] is one conversation's state; a [`Runner`] appends tokens to any
-//! number of sequences in one step. The library prints
+//! number of sequences in one step. [`generate()`] is the loop around it that most programs want. The library prints
 //! nothing, holds no global state, and reports failures as [`EngineError`].
 
 mod arch;
@@ -25,6 +25,7 @@ mod cancel;
 mod config;
 mod error;
 mod forward;
+mod generate;
 mod memory;
 mod model;
 mod runner;
@@ -33,12 +34,16 @@ mod sequence;
 mod threads;
 mod weights;
 
+pub mod chat;
+pub mod sampler;
+pub mod text;
 pub mod tokenizer;
 
 pub use arch::Arch;
 pub use cancel::CancelToken;
 pub use config::ModelConfig;
 pub use error::EngineError;
+pub use generate::{Event, FinishReason, GenerateOptions, Generation, Thinking, Timings, generate};
 pub use hewn_kernels::{CpuIsa, IsaError, IsaKind, KvType, Team, TeamError};
 pub use hewn_loader as loader;
 pub use memory::Memory;

@@ -1,0 +1,9 @@
+//! Conversations: the file's chat template, and reasoning told apart from the answer.
+
+mod json;
+mod tags;
+mod template;
+pub mod think;
+
+pub use template::{ChatTemplate, Message, RenderInput, TemplateError, template_from_gguf};
+pub use think::{Channel, ThinkParser};

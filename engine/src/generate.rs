@@ -1,0 +1,307 @@
+//! The loop that most programs want: a prompt in, text out piece by piece, reasoning kept apart from the answer.
+
+use crate::cancel::CancelToken;
+use crate::chat::think::{Channel, ThinkParser};
+use crate::error::EngineError;
+use crate::runner::{Logits, Runner, Work};
+use crate::sampler::{Sampler, SamplerOptions};
+use crate::sequence::Sequence;
+use crate::text::{StopMatcher, Utf8Assembler};
+use crate::tokenizer::{EncodeOptions, Tokenizer};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// How to treat `<think>...</think>`.
+#[derive(Clone, Debug, Default)]
+pub struct Thinking {
+    /// Recognise the markers; otherwise everything is answer.
+    pub parse: bool,
+    /// The prompt ends inside the reasoning: its template wrote the opening marker.
+    pub opened: bool,
+    /// After so many tokens of reasoning the closing marker is put in the model's mouth.
+    pub budget: Option<usize>,
+}
+
+/// What to generate.
+#[derive(Clone, Debug, Default)]
+pub struct GenerateOptions {
+    /// At most so many tokens; until the model ends or the context is full when not given.
+    pub max_tokens: Option<usize>,
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+    /// Seed of the choice where `sampler` has none.
+    pub seed: u64,
+    /// The answer ends before any of these.
+    pub stop: Vec<String>,
+    /// Reasoning.
+    pub think: Thinking,
+    /// Go on after an end token.
+    pub ignore_eos: bool,
+}
+
+/// What happens while generating.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// So much of the prompt is done.
+    Prefill {
+        /// Tokens computed.
+        done: usize,
+        /// Tokens to compute (what was cached is not among them).
+        total: usize,
+    },
+    /// A token was chosen.
+    Token(u32),
+    /// Text is certain.
+    Text {
+        /// Reasoning or answer.
+        channel: Channel,
+        /// The piece.
+        text: &'a str,
+    },
+}
+
+/// Why generation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model chose an end token.
+    Eog,
+    /// `max_tokens` were generated.
+    MaxTokens,
+    /// This stop string came up.
+    Stop(String),
+    /// The sequence is full.
+    ContextFull,
+    /// The caller cancelled; what was generated until then counts.
+    Cancelled,
+}
+
+/// How long it took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// How many of them were in the sequence already.
+    pub cached_tokens: usize,
+    /// Computing the others.
+    pub prefill: Duration,
+    /// From the call to the first token.
+    pub first_token: Duration,
+    /// Tokens generated.
+    pub generated: usize,
+    /// Generating all but the first of them.
+    pub decode: Duration,
+}
+
+impl Timings {
+    /// Tokens of the prompt computed per second.
+    pub fn prefill_speed(&self) -> f64 {
+        speed(self.prompt_tokens - self.cached_tokens, self.prefill)
+    }
+
+    /// Tokens generated per second, after the first.
+    pub fn decode_speed(&self) -> f64 {
+        speed(self.generated.saturating_sub(1), self.decode)
+    }
+}
+
+fn speed(n: usize, t: Duration) -> f64 {
+    if t.is_zero() { 0.0 } else { n as f64 / t.as_secs_f64() }
+}
+
+/// The outcome.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// The answer.
+    pub text: String,
+    /// The reasoning before it.
+    pub reasoning: String,
+    /// All tokens generated, an end token included.
+    pub tokens: Vec<u32>,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+/// Continues `prompt` (the token ids of the whole conversation) in `seq`. The part of the prompt that the sequence
+/// holds already is not computed again; what it holds beyond that is forgotten.
+///
+/// # Errors
+/// An empty prompt, one that does not fit the context, a bad option, or a failed step. A cancellation is no error.
+pub fn generate(
+    runner: &mut Runner,
+    tokenizer: &Tokenizer,
+    seq: &mut Sequence,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    cancel: &CancelToken,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<Generation, EngineError> {
+    let start = Instant::now();
+    let mut sampler = Sampler::new(options.sampler.clone(), runner.model().config().vocab, options.seed)?;
+    let mut text = Text::new(tokenizer, options, on);
+    if prompt.is_empty() {
+        return Err(EngineError::Option { name: "prompt", reason: "there is no token in it".into() });
+    }
+    // The last token is always computed: its logits are needed.
+    let common = prompt.iter().zip(seq.tokens()).take_while(|(a, b)| a == b).count();
+    let cached = common.min(prompt.len() - 1);
+    seq.truncate(cached);
+    let mut timings = Timings { prompt_tokens: prompt.len(), cached_tokens: cached, ..Timings::default() };
+    let mut tokens = Vec::new();
+
+    let work = Work { seq: &mut *seq, tokens: &prompt[cached..], logits: Logits::Last };
+    let mut progress = |done, total| {
+        (text.on)(Event::Prefill { done, total });
+        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut logits = match runner.step(&mut [work], &mut progress) {
+        Ok(logits) => logits,
+        Err(EngineError::Cancelled) => return Ok(text.finish(tokens, FinishReason::Cancelled, timings)),
+        Err(e) => return Err(e),
+    };
+    timings.prefill = start.elapsed();
+
+    let mut first = None;
+    let finish = loop {
+        if options.max_tokens.is_some_and(|max| tokens.len() >= max) {
+            break FinishReason::MaxTokens;
+        }
+        if cancel.is_cancelled() {
+            break FinishReason::Cancelled;
+        }
+        let token = match text.forced.pop_front() {
+            Some(token) => token,
+            None => sampler.sample(logits, seq.tokens())?,
+        };
+        tokens.push(token);
+        timings.generated = tokens.len();
+        let now = *first.get_or_insert_with(Instant::now);
+        timings.first_token = now - start;
+        timings.decode = now.elapsed();
+        if tokenizer.is_eog(token) && !options.ignore_eos {
+            (text.on)(Event::Token(token));
+            break FinishReason::Eog;
+        }
+        if let Some(stop) = text.push(token) {
+            break FinishReason::Stop(stop);
+        }
+        if seq.len() == seq.ctx() {
+            break FinishReason::ContextFull;
+        }
+        let work = Work { seq: &mut *seq, tokens: &[token], logits: Logits::Last };
+        logits = runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(()))?;
+    };
+    Ok(text.finish(tokens, finish, timings))
+}
+
+/// From tokens to the two channels of text.
+struct Text<'a> {
+    tokenizer: &'a Tokenizer,
+    bytes: Utf8Assembler,
+    think: Option<ThinkParser>,
+    stop: StopMatcher,
+    /// `<think>` and `</think>`, shown to the parser even where the file makes them control tokens.
+    markers: [Option<u32>; 2],
+    budget: Option<usize>,
+    /// Tokens to be generated next whatever the model says.
+    forced: VecDeque<u32>,
+    on: &'a mut dyn FnMut(Event<'_>),
+    answer: String,
+    reasoning: String,
+}
+
+impl<'a> Text<'a> {
+    fn new(tokenizer: &'a Tokenizer, options: &GenerateOptions, on: &'a mut dyn FnMut(Event<'_>)) -> Self {
+        Self {
+            tokenizer,
+            bytes: Utf8Assembler::new(),
+            think: options.think.parse.then(|| ThinkParser::new(options.think.opened)),
+            stop: StopMatcher::new(&options.stop),
+            markers: ["<think>", "</think>"].map(|m| tokenizer.token_id(m).filter(|_| options.think.parse)),
+            budget: options.think.budget,
+            forced: VecDeque::new(),
+            on,
+            answer: String::new(),
+            reasoning: String::new(),
+        }
+    }
+
+    /// Takes a token; returns the stop string that it completed, if any.
+    fn push(&mut self, token: u32) -> Option<String> {
+        (self.on)(Event::Token(token));
+        let piece = self.bytes.push(self.tokenizer.token_bytes(token, self.markers.contains(&Some(token))));
+        let stop = self.text(&piece, false);
+        self.spend();
+        stop
+    }
+
+    /// Counts a token of reasoning; when the budget is spent, queues the closing marker.
+    fn spend(&mut self) {
+        let Some(think) = &self.think else { return };
+        if !think.in_reasoning() || !self.forced.is_empty() {
+            return;
+        }
+        match &mut self.budget {
+            Some(0) => {
+                self.budget = None;
+                let options = EncodeOptions { add_special: false, parse_special: true };
+                self.forced.extend(self.tokenizer.encode(ThinkParser::CLOSING, &options));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+    }
+
+    fn text(&mut self, piece: &str, last: bool) -> Option<String> {
+        let mut parts: Vec<(Channel, String)> = Vec::new();
+        match &mut self.think {
+            None => parts.push((Channel::Answer, piece.to_owned())),
+            Some(think) => {
+                let mut take = |channel, text: &str| parts.push((channel, text.to_owned()));
+                think.push(piece, &mut take);
+                if last {
+                    think.finish(&mut take);
+                }
+            }
+        }
+        for (channel, part) in parts {
+            if channel == Channel::Reasoning {
+                self.emit(channel, &part);
+                continue;
+            }
+            let (safe, stopped) = self.stop.push(&part);
+            self.emit(channel, &safe);
+            if stopped.is_some() {
+                return stopped;
+            }
+        }
+        None
+    }
+
+    fn emit(&mut self, channel: Channel, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        match channel {
+            Channel::Reasoning => self.reasoning.push_str(text),
+            Channel::Answer => self.answer.push_str(text),
+        }
+        (self.on)(Event::Text { channel, text });
+    }
+
+    fn finish(mut self, tokens: Vec<u32>, mut finish: FinishReason, timings: Timings) -> Generation {
+        if !matches!(finish, FinishReason::Stop(_)) {
+            let rest = self.bytes.finish();
+            match self.text(&rest, true) {
+                Some(stop) => finish = FinishReason::Stop(stop),
+                None => {
+                    let held = self.stop.finish();
+                    self.emit(Channel::Answer, &held);
+                }
+            }
+        }
+        Generation { text: self.answer, reasoning: self.reasoning, tokens, finish, timings }
+    }
+}
