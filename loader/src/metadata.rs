@@ -1,7 +1,6 @@
 //! Typed access to the metadata.
 
 use crate::error::LoadError;
-use crate::reader::Reader;
 use crate::value::{Array, Value, ValueType};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -64,8 +63,7 @@ impl<'a> Metadata<'a> {
     }
 
     fn value(&self, e: &Entry) -> Option<Value<'a>> {
-        let mut r = Reader { data: &self.data[..e.value.end], at: e.value.start, wide: self.entries.wide };
-        Value::read(&mut r, e.kind, "", 0).ok()
+        Value::checked(&self.data[e.value.clone()], e.kind, self.entries.wide)
     }
 
     /// The value of `key` through `f`; an error when `f` finds it of the wrong type.

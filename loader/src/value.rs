@@ -159,6 +159,17 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// The value in bytes that [`read`](Self::read) checked before: arrays are not walked again.
+    pub(crate) fn checked(data: &'a [u8], kind: ValueType, wide: bool) -> Option<Self> {
+        let mut r = Reader { data, at: 0, wide };
+        if kind != ValueType::Array {
+            return Self::read(&mut r, kind, "", 0).ok();
+        }
+        let item = ValueType::from_id(r.u32(&String::new).ok()?)?;
+        let len = r.count(0, &String::new).ok()? as usize;
+        Some(Self::Array(Array { item, len, data: &data[r.at..], wide }))
+    }
+
     /// Reads and checks the value of `key` at the cursor, and leaves the cursor behind it.
     pub(crate) fn read(r: &mut Reader<'a>, kind: ValueType, key: &str, depth: usize) -> Result<Self, LoadError> {
         let what = || format!("the value of `{key}`");

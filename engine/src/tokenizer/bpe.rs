@@ -3,6 +3,7 @@
 use super::agglomerate::{Agglomerator, NONE, bounded};
 use super::error::TokenizerError;
 use super::merges::Merges;
+use super::source::Strings;
 use super::split::PreTokenizer;
 use super::vocab::Vocab;
 
@@ -15,7 +16,7 @@ pub(super) struct Bpe {
 }
 
 impl Bpe {
-    pub fn new(vocab: &Vocab, pre: &'static PreTokenizer, merges: &[&[u8]]) -> Result<Self, TokenizerError> {
+    pub fn new(vocab: &Vocab, pre: &'static PreTokenizer, merges: &Strings<'_>) -> Result<Self, TokenizerError> {
         let merges = Merges::new(vocab, merges)?;
         let mut bytes = Box::new([NONE; 256]);
         for (b, id) in bytes.iter_mut().enumerate() {

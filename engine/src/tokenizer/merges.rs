@@ -7,6 +7,7 @@
 
 use super::bytes::{spell, spelt_len};
 use super::error::TokenizerError;
+use super::source::Strings;
 use super::vocab::{Kind, Vocab, lossy};
 use std::collections::HashSet;
 
@@ -31,7 +32,7 @@ const NEVER: u32 = u32::MAX;
 
 impl Merges {
     /// The merges of a byte-level vocabulary.
-    pub fn new(vocab: &Vocab, merges: &[&[u8]]) -> Result<Self, TokenizerError> {
+    pub fn new(vocab: &Vocab, merges: &Strings<'_>) -> Result<Self, TokenizerError> {
         let max = i32::MAX as usize;
         if merges.len() > max {
             return Err(TokenizerError::TooLarge { key: KEY, what: "their number".into(), have: merges.len(), max });
@@ -130,12 +131,12 @@ mod tests {
 
     fn vocab(tokens: &[&str]) -> Vocab {
         let t: Vec<&[u8]> = tokens.iter().map(|t| t.as_bytes()).collect();
-        Vocab::new(&t, None, Spelling::ByteLevel).unwrap()
+        Vocab::new(&t.into(), None, Spelling::ByteLevel).unwrap()
     }
 
     fn merges(v: &Vocab, m: &[&str]) -> Result<Merges, TokenizerError> {
         let m: Vec<&[u8]> = m.iter().map(|m| m.as_bytes()).collect();
-        Merges::new(v, &m)
+        Merges::new(v, &m.into())
     }
 
     #[test]
@@ -168,7 +169,8 @@ mod tests {
         assert!(matches!(merges(&v, &[""]), Err(TokenizerError::MergeForm { .. })));
         assert!(matches!(merges(&v, &["a b"]), Err(TokenizerError::MergeToken { index: 0, .. })));
         let t: Vec<&[u8]> = vec![b"a", b"b", b"ab"];
-        let v = Vocab::new(&t, Some(vec![Kind::Normal, Kind::Normal, Kind::Control]), Spelling::ByteLevel).unwrap();
+        let v =
+            Vocab::new(&t.into(), Some(vec![Kind::Normal, Kind::Normal, Kind::Control]), Spelling::ByteLevel).unwrap();
         assert_eq!(merges(&v, &["a b"]).unwrap().rank(2, 1), None);
     }
 }

@@ -21,7 +21,7 @@ mod table;
 mod vocab;
 
 pub use error::TokenizerError;
-pub use source::VocabSource;
+pub use source::{Strings, VocabSource};
 
 use agglomerate::Agglomerator;
 use bpe::Bpe;

@@ -1,7 +1,61 @@
 //! What a tokenizer is made from: the vocabulary's keys of a GGUF file.
 
 use super::error::TokenizerError;
-use hewn_loader::{Array, Gguf};
+use hewn_loader::{Array, Gguf, ValueType};
+
+/// A list of byte strings, in a file or in memory. Those of a file are read where they lie: a list of slices of its
+/// merges would be larger than the merges.
+#[derive(Clone, Debug)]
+pub enum Strings<'a> {
+    /// An array of strings in a file.
+    File(Array<'a>),
+    /// A list in memory.
+    List(Vec<&'a [u8]>),
+}
+
+impl Default for Strings<'_> {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+impl<'a> From<Vec<&'a [u8]>> for Strings<'a> {
+    fn from(list: Vec<&'a [u8]>) -> Self {
+        Self::List(list)
+    }
+}
+
+impl<'a> Strings<'a> {
+    fn new(array: Array<'a>, key: &'static str) -> Result<Self, TokenizerError> {
+        match array.item_type() {
+            ValueType::Str => Ok(Self::File(array)),
+            _ if array.is_empty() => Ok(Self::default()),
+            _ => Err(TokenizerError::ArrayType { key, want: "strings" }),
+        }
+    }
+
+    /// Number of strings.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::File(array) => array.len(),
+            Self::List(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The strings, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (file, list) = match self {
+            Self::File(array) => (array.strings(), None),
+            Self::List(list) => (None, Some(list.iter().copied())),
+        };
+        file.into_iter().flatten().chain(list.into_iter().flatten())
+    }
+}
 
 /// The parts of a vocabulary, as the `tokenizer.ggml.*` keys of a file give them. [`Default`] leaves all out.
 #[derive(Clone, Debug, Default)]
@@ -13,13 +67,13 @@ pub struct VocabSource<'a> {
     /// `general.name`: a few models have rules that the format has no key for.
     pub name: Option<&'a str>,
     /// `tokenizer.ggml.tokens`
-    pub tokens: Vec<&'a [u8]>,
+    pub tokens: Strings<'a>,
     /// `tokenizer.ggml.token_type`; without it all tokens are normal ones.
     pub types: Option<Vec<i64>>,
     /// `tokenizer.ggml.scores`
     pub scores: Option<Vec<f32>>,
     /// `tokenizer.ggml.merges`
-    pub merges: Option<Vec<&'a [u8]>>,
+    pub merges: Option<Strings<'a>>,
     /// `tokenizer.ggml.bos_token_id`
     pub bos: Option<u32>,
     /// `tokenizer.ggml.eos_token_id`
@@ -43,11 +97,7 @@ impl<'a> VocabSource<'a> {
     pub fn from_gguf(gguf: &'a Gguf) -> Result<Self, TokenizerError> {
         let meta = gguf.metadata();
         let model = meta.str("tokenizer.ggml.model")?.ok_or(TokenizerError::NoVocabulary)?;
-        let strings = |key| -> Result<Option<Vec<&'a [u8]>>, TokenizerError> {
-            let Some(array) = meta.array(key)? else { return Ok(None) };
-            let items = array.strings().ok_or(TokenizerError::ArrayType { key, want: "strings" })?;
-            Ok(Some(sized(array.len(), items)))
-        };
+        let strings = |key| meta.array(key)?.map(|array| Strings::new(array, key)).transpose();
         let missing = |key| TokenizerError::Missing { key, model: model.into() };
         Ok(Self {
             model,

@@ -129,7 +129,7 @@ mod tests {
 
     fn specials(tokens: &[(&str, Kind)], strip: &str) -> (Vocab, Specials) {
         let texts: Vec<&[u8]> = tokens.iter().map(|t| t.0.as_bytes()).collect();
-        let v = Vocab::new(&texts, Some(tokens.iter().map(|t| t.1).collect()), Spelling::ByteLevel).unwrap();
+        let v = Vocab::new(&texts.into(), Some(tokens.iter().map(|t| t.1).collect()), Spelling::ByteLevel).unwrap();
         let s = Specials::new(&v, |t| t == strip.as_bytes());
         (v, s)
     }

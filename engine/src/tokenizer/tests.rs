@@ -42,10 +42,10 @@ impl Parts {
     fn source(&self, model: &'static str) -> VocabSource<'_> {
         VocabSource {
             model,
-            tokens: self.tokens.iter().map(|t| t.as_bytes()).collect(),
+            tokens: self.tokens.iter().map(|t| t.as_bytes()).collect::<Vec<_>>().into(),
             types: Some(self.types.clone()),
             scores: Some(self.scores.clone()),
-            merges: Some(self.merges.iter().map(|t| t.as_bytes()).collect()),
+            merges: Some(self.merges.iter().map(|t| t.as_bytes()).collect::<Vec<_>>().into()),
             ..VocabSource::default()
         }
     }
@@ -245,12 +245,12 @@ fn error(change: impl Fn(&mut VocabSource<'_>)) -> String {
 #[test]
 fn malformed_vocabularies() {
     let cases: [(&str, String); 13] = [
-        ("`tokenizer.ggml.tokens` is empty", error(|s| (s.tokens, s.types) = (vec![], Some(vec![])))),
+        ("`tokenizer.ggml.tokens` is empty", error(|s| (s.tokens, s.types) = (Strings::default(), Some(vec![])))),
         ("`tokenizer.ggml.token_type` has 3 elements, but there are 266 tokens", error(|s| s.types = Some(vec![1; 3]))),
         ("`tokenizer.ggml.token_type`[0] is 9, known types are 0 to 6", error(|s| s.types = Some(vec![9; 266]))),
         ("`tokenizer.ggml.merges` is missing", error(|s| s.merges = None)),
-        ("`tokenizer.ggml.merges`[0] is \"ab\", which", error(|s| s.merges = Some(vec![b"ab"]))),
-        ("`tokenizer.ggml.merges`[1] is \"x y\", but", error(|s| s.merges = Some(vec![b"h e", b"x y"]))),
+        ("`tokenizer.ggml.merges`[0] is \"ab\", which", error(|s| s.merges = Some(vec![&b"ab"[..]].into()))),
+        ("`tokenizer.ggml.merges`[1] is \"x y\", but", error(|s| s.merges = Some(vec![&b"h e"[..], b"x y"].into()))),
         ("`tokenizer.ggml.bos_token_id` is 266, but there are only 266 tokens", error(|s| s.bos = Some(266))),
         ("`tokenizer.ggml.eos_token_id` is 4294967295", error(|s| s.eos = Some(u32::MAX))),
         (
@@ -275,7 +275,7 @@ fn malformed_vocabularies() {
     let long = vec![b'x'; 70_000];
     let e = Tokenizer::new(VocabSource {
         model: "llama",
-        tokens: vec![&long],
+        tokens: vec![&long[..]].into(),
         scores: Some(vec![0.0]),
         ..Default::default()
     });
@@ -283,7 +283,7 @@ fn malformed_vocabularies() {
     let tokens: Vec<&[u8]> = vec![b"<0xZZ>"];
     let e = Tokenizer::new(VocabSource {
         model: "llama",
-        tokens,
+        tokens: tokens.into(),
         types: Some(vec![6]),
         scores: Some(vec![0.0]),
         ..Default::default()

@@ -2,6 +2,7 @@
 
 use super::bytes::{byte_token, spell};
 use super::error::TokenizerError;
+use super::source::Strings;
 use super::table::TokenTable;
 
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
@@ -94,7 +95,7 @@ pub(super) struct Vocab {
 
 impl Vocab {
     /// `kinds`: as many as tokens, or none at all (all normal).
-    pub fn new(tokens: &[&[u8]], kinds: Option<Vec<Kind>>, spelling: Spelling) -> Result<Self, TokenizerError> {
+    pub fn new(tokens: &Strings<'_>, kinds: Option<Vec<Kind>>, spelling: Spelling) -> Result<Self, TokenizerError> {
         if tokens.is_empty() {
             return Err(TokenizerError::NoTokens);
         }
@@ -104,7 +105,7 @@ impl Vocab {
             return Err(TokenizerError::Length { key, have: kinds.len(), tokens: tokens.len() });
         }
         let (mut total, mut longest) = (0usize, 0);
-        for t in tokens {
+        for t in tokens.iter() {
             total = total.saturating_add(t.len());
             longest = longest.max(t.len());
         }
