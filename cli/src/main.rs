@@ -1,3 +1,33 @@
 //! `hewn`: run quantized language models on the CPU.
 
-fn main() {}
+mod args;
+mod chat;
+mod complete;
+mod errors;
+mod inspect;
+mod logits;
+mod output;
+mod prompt;
+mod run;
+mod setup;
+mod tokenize;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(a) => run::run(&a),
+        Command::Chat(a) => chat::run(&a),
+        Command::Tokenize(a) => tokenize::run(&a),
+        Command::Logits(a) => logits::run(&a),
+        Command::Inspect(a) => inspect::run(&a),
+        Command::Completions(a) => complete::completions(&a),
+        Command::Man(a) => complete::man(&a),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => e.report(),
+    }
+}

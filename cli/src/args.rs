@@ -1,0 +1,284 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use hewn_engine::KvType;
+use hewn_engine::sampler::SamplerOptions;
+use std::path::PathBuf;
+
+/// Run quantized language models (GGUF) on the CPU.
+#[derive(Parser)]
+#[command(name = "hewn", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Answer one prompt.
+    Run(RunArgs),
+    /// Talk with a model.
+    Chat(ChatArgs),
+    /// Show how a text is cut into tokens.
+    Tokenize(TokenizeArgs),
+    /// Write the logits of every position of a token sequence to a file.
+    Logits(LogitsArgs),
+    /// Show what a GGUF file holds and how much memory it needs.
+    Inspect(InspectArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page.
+    Man(ManArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kv {
+    F16,
+    F32,
+}
+
+impl From<Kv> for KvType {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::F16 => Self::F16,
+            Kv::F32 => Self::F32,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Think {
+    /// Print reasoning like the answer.
+    Show,
+    /// Print reasoning dimmed.
+    Dim,
+    /// Print the answer only.
+    Hide,
+}
+
+/// Which model, and how it computes.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// The GGUF file.
+    pub model: PathBuf,
+    /// Threads [default: physical cores that this process may use].
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Instruction set: scalar, avx2 or avx512vnni [default: the best that the CPU has].
+    #[arg(long, env = "HEWN_ISA", value_name = "NAME")]
+    pub isa: Option<String>,
+    /// Number format of the key/value cache.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub kv: Kv,
+    /// Read the file into memory instead of mapping it (for files that may change or shrink while in use).
+    #[arg(long)]
+    pub no_mmap: bool,
+    /// Prompt tokens computed at once.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub chunk: u32,
+}
+
+/// How text is generated.
+#[derive(Args)]
+pub struct GenerateArgs {
+    /// Generate at most so many tokens [default: until the model ends or the context is full].
+    #[arg(short = 'n', long)]
+    pub max_tokens: Option<usize>,
+    /// Positions of the context [default: what the model was trained for].
+    #[arg(long, value_name = "TOKENS")]
+    pub ctx: Option<usize>,
+    /// Seed of the random choice [default: from the clock].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Temperature; 0 always takes the most likely token.
+    #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
+    pub temp: f32,
+    /// Choose among the best so many tokens; 0 for all.
+    #[arg(long, default_value_t = 40)]
+    pub top_k: usize,
+    /// Choose among the best tokens that together have this probability.
+    #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
+    pub top_p: f32,
+    /// Choose among tokens with at least this share of the best one's probability.
+    #[arg(long, default_value_t = 0.05, allow_negative_numbers = true)]
+    pub min_p: f32,
+    /// Penalty on tokens that occurred lately; 1 for none.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub repeat_penalty: f32,
+    /// How many of the last tokens the penalties look at.
+    #[arg(long, default_value_t = 64, value_name = "TOKENS")]
+    pub repeat_last_n: usize,
+    /// Penalty for every occurrence of a token.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub frequency_penalty: f32,
+    /// Penalty for tokens that occurred at all.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub presence_penalty: f32,
+    /// Raise or lower one token's logit: `15043+1.5`, `15043-inf`; may be repeated.
+    #[arg(long, value_name = "TOKEN_ID(+|-)BIAS", value_parser = logit_bias)]
+    pub logit_bias: Vec<(u32, f32)>,
+    /// End the answer before this text; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Go on after the model's end token.
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// The system message.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// What to do with the reasoning of a model that thinks before it answers.
+    #[arg(long, value_enum, default_value = "dim")]
+    pub think: Think,
+    /// End the reasoning after so many tokens.
+    #[arg(long, value_name = "TOKENS")]
+    pub think_budget: Option<usize>,
+    /// No closing line with speed and memory.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl GenerateArgs {
+    /// The sampler's settings.
+    pub fn sampler(&self) -> SamplerOptions {
+        SamplerOptions {
+            temperature: self.temp,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            repeat_last_n: self.repeat_last_n,
+            seed: self.seed,
+            logit_bias: self.logit_bias.clone(),
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The prompt; `-` reads it from standard input, as does leaving it out in a pipe.
+    #[arg(conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// Read the prompt from a file.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Continue the prompt as plain text, without the chat template. Prints the prompt first.
+    #[arg(long, conflicts_with_all = ["system", "think_budget"])]
+    pub raw: bool,
+    /// With --raw (or a model without a template), do not print the prompt.
+    #[arg(long)]
+    pub no_echo: bool,
+    /// Print one JSON object at the end instead of streaming text.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub generate: GenerateArgs,
+}
+
+#[derive(Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub generate: GenerateArgs,
+}
+
+#[derive(Args)]
+pub struct TokenizeArgs {
+    /// The GGUF file; a vocabulary alone is enough.
+    pub model: PathBuf,
+    /// The text; `-` or nothing reads standard input.
+    #[arg(conflicts_with = "file")]
+    pub text: Option<String>,
+    /// Read the text from a file.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Print the ids on one line.
+    #[arg(long, conflicts_with = "json")]
+    pub ids: bool,
+    /// Print the ids as a JSON array.
+    #[arg(long)]
+    pub json: bool,
+    /// Add the begin and end tokens that the file asks for, and read control tokens such as <|im_start|> as such.
+    #[arg(long)]
+    pub special: bool,
+}
+
+#[derive(Args)]
+pub struct LogitsArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The token ids, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub tokens: Vec<u32>,
+    /// Where to write little-endian f32, row-major [positions, vocab].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct InspectArgs {
+    /// The GGUF file.
+    pub model: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// List the tensors.
+    #[arg(long)]
+    pub tensors: bool,
+    /// Context to compute the memory for [default: 4096, or what the model was trained for if that is less].
+    #[arg(long, value_name = "TOKENS")]
+    pub ctx: Option<usize>,
+    /// Cache format to compute the memory for.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub kv: Kv,
+    /// Prompt tokens computed at once, for the memory of a step.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub chunk: u32,
+    /// Read the file into memory instead of mapping it.
+    #[arg(long)]
+    pub no_mmap: bool,
+}
+
+#[derive(Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: Shell,
+}
+
+#[derive(Args)]
+pub struct ManArgs {
+    /// Write one page a subcommand into this folder instead.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `ID+BIAS` or `ID-BIAS`.
+fn logit_bias(text: &str) -> Result<(u32, f32), String> {
+    let at = text.find(['+', '-']).ok_or("expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, such as 15043-1.5")?;
+    let id = text[..at].parse().map_err(|_| format!("`{}` is not a token id", &text[..at]))?;
+    let bias: f32 = text[at..].parse().map_err(|_| format!("`{}` is not a number", &text[at..]))?;
+    Ok((id, bias))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn biases_parse() {
+        assert_eq!(logit_bias("15+1.5"), Ok((15, 1.5)));
+        assert_eq!(logit_bias("15-inf"), Ok((15, f32::NEG_INFINITY)));
+        assert!(logit_bias("15").is_err() && logit_bias("a+1").is_err() && logit_bias("1+x").is_err());
+    }
+}

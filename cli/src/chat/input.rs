@@ -1,0 +1,96 @@
+//! Lines from a terminal, with editing and history, or from a pipe; several make one message on request.
+
+use crate::errors::CliError;
+use rustyline::error::ReadlineError;
+use rustyline::{Config, DefaultEditor};
+use std::io::{self, IsTerminal};
+
+/// Where messages come from.
+pub enum Input {
+    Terminal(Box<DefaultEditor>),
+    Pipe(io::Lines<io::StdinLock<'static>>),
+}
+
+/// What came.
+pub enum Line {
+    /// A message or a command.
+    Text(String),
+    /// An empty line, or one that was given up with Ctrl-C.
+    Nothing,
+    /// The end of the input.
+    End,
+}
+
+impl Input {
+    /// The terminal when standard input is one.
+    pub fn open() -> Result<Self, CliError> {
+        if !io::stdin().is_terminal() {
+            return Ok(Self::Pipe(io::stdin().lines()));
+        }
+        let config = Config::builder().auto_add_history(true).build();
+        let editor = DefaultEditor::with_config(config).map_err(failed)?;
+        Ok(Self::Terminal(Box::new(editor)))
+    }
+
+    /// Whether a person is typing.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+
+    /// The next message: one line, or several joined by `\` or between `"""`.
+    pub fn next(&mut self) -> Result<Line, CliError> {
+        let Some(first) = self.line("> ")? else { return Ok(Line::End) };
+        let Some(first) = first else { return Ok(Line::Nothing) };
+        let mut text = String::new();
+        if let Some(rest) = first.trim_start().strip_prefix("\"\"\"") {
+            let mut line = rest.to_owned();
+            loop {
+                if let Some(last) = line.trim_end().strip_suffix("\"\"\"") {
+                    text.push_str(last);
+                    break;
+                }
+                text.push_str(&line);
+                text.push('\n');
+                match self.line("\"  ")? {
+                    Some(Some(next)) => line = next,
+                    Some(None) => return Ok(Line::Nothing),
+                    None => break,
+                }
+            }
+        } else {
+            let mut line = first;
+            while let Some(part) = line.strip_suffix('\\') {
+                text.push_str(part);
+                text.push('\n');
+                match self.line(".. ")? {
+                    Some(Some(next)) => line = next,
+                    Some(None) => return Ok(Line::Nothing),
+                    None => line = String::new(),
+                }
+            }
+            text.push_str(&line);
+        }
+        let text = text.trim();
+        Ok(if text.is_empty() { Line::Nothing } else { Line::Text(text.to_owned()) })
+    }
+
+    /// A line: `None` at the end, `Some(None)` when given up.
+    fn line(&mut self, prompt: &str) -> Result<Option<Option<String>>, CliError> {
+        match self {
+            Self::Terminal(editor) => match editor.readline(prompt) {
+                Ok(line) => Ok(Some(Some(line))),
+                Err(ReadlineError::Interrupted) => Ok(Some(None)),
+                Err(ReadlineError::Eof) => Ok(None),
+                Err(e) => Err(failed(e)),
+            },
+            Self::Pipe(lines) => match lines.next().transpose() {
+                Ok(line) => Ok(line.map(Some)),
+                Err(e) => Err(CliError::failure(format!("standard input: {e}"), "it must be UTF-8 text")),
+            },
+        }
+    }
+}
+
+fn failed(e: ReadlineError) -> CliError {
+    CliError::failure(format!("cannot read from the terminal: {e}"), "pipe the messages in, one a line")
+}

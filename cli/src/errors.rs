@@ -1,0 +1,110 @@
+//! Failures as the user sees them: one line of cause, one line of hint, an exit code.
+
+use hewn_engine::EngineError;
+use hewn_engine::chat::TemplateError;
+use hewn_engine::loader::LoadError;
+use hewn_engine::tokenizer::TokenizerError;
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A failure.
+#[derive(Debug)]
+pub struct CliError {
+    cause: String,
+    hint: String,
+    code: u8,
+}
+
+impl CliError {
+    /// Something went wrong: exit code 1.
+    pub fn failure(cause: impl Display, hint: impl Into<String>) -> Self {
+        Self { cause: cause.to_string(), hint: hint.into(), code: 1 }
+    }
+
+    /// It was called wrongly: exit code 2.
+    pub fn usage(cause: impl Display, hint: impl Into<String>) -> Self {
+        Self { code: 2, ..Self::failure(cause, hint) }
+    }
+
+    /// A file that cannot be read or written.
+    pub fn file(what: &str, path: &Path, e: &io::Error) -> Self {
+        Self::failure(format!("cannot {what} {}: {e}", path.display()), "check the path and its permissions")
+    }
+
+    /// Prints it. A reader that went away (`hewn ... | head`) is no failure.
+    pub fn report(&self) -> ExitCode {
+        if self.code == 0 {
+            return ExitCode::SUCCESS;
+        }
+        let style = anstyle::AnsiColor::Red.on_default().bold();
+        let hint = anstyle::AnsiColor::Cyan.on_default();
+        // One line each, whatever a library put into its message.
+        let line = |s: &str| s.split_whitespace().collect::<Vec<_>>().join(" ");
+        anstream::eprintln!("{style}error:{style:#} {}", line(&self.cause));
+        anstream::eprintln!("{hint}hint:{hint:#} {}", line(&self.hint));
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(e: io::Error) -> Self {
+        let code = u8::from(e.kind() != io::ErrorKind::BrokenPipe);
+        Self { code, ..Self::failure(format!("cannot write the output: {e}"), "check where the output goes") }
+    }
+}
+
+impl From<LoadError> for CliError {
+    fn from(e: LoadError) -> Self {
+        let hint = match &e {
+            LoadError::Io { .. } => "check the path and its permissions",
+            LoadError::Magic { .. } => "the model must be a GGUF file",
+            LoadError::Truncated { .. } | LoadError::OutOfFile { .. } | LoadError::Count { .. } => {
+                "the download may be incomplete; compare the file's size with its source"
+            }
+            LoadError::BigEndian(_) => "get the little-endian file",
+            _ => "the file is damaged or was written by a faulty tool; get it again from its source",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(e: EngineError) -> Self {
+        let hint = match e {
+            EngineError::Load(e) => return e.into(),
+            EngineError::Architecture { .. } | EngineError::UnexpectedTensor { .. } => {
+                "`hewn inspect` shows what the file holds"
+            }
+            EngineError::TensorFormat { .. } => "get the model in one of these formats, for example Q4_K_M",
+            EngineError::Context { .. } => "shorten the prompt or raise --ctx",
+            EngineError::Memory { .. } => "lower --ctx or --chunk, or use a smaller model",
+            EngineError::NonFinite { .. } => "try --kv f32; if that does not help, get the file again",
+            EngineError::Isa(_) => "leave out --isa and HEWN_ISA to use the best one",
+            EngineError::Option { .. } | EngineError::Sampler(_) => {
+                return Self::usage(e, "`--help` shows what the option may be");
+            }
+            EngineError::Token { .. } => "`hewn inspect` shows the size of the vocabulary",
+            EngineError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
+            _ => "`hewn inspect` shows what the file holds; the file may be damaged",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<TokenizerError> for CliError {
+    fn from(e: TokenizerError) -> Self {
+        Self::failure(e, "`hewn inspect` shows the vocabulary's kind; `hewn logits` runs without one")
+    }
+}
+
+impl From<TemplateError> for CliError {
+    fn from(e: TemplateError) -> Self {
+        let hint = match e {
+            TemplateError::Raised(_) => "leave out what it refuses (often the system message), or use --raw",
+            _ => "`hewn run --raw` works without the template",
+        };
+        Self::failure(e, hint)
+    }
+}

@@ -1,0 +1,206 @@
+//! `hewn inspect`: what a file holds, and what running it takes.
+
+use crate::args::InspectArgs;
+use crate::errors::CliError;
+use crate::output::bytes;
+use comfy_table::{CellAlignment, Table, presets};
+use hewn_engine::chat::template_from_gguf;
+use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
+use hewn_engine::{Memory, Model};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write, stdout};
+
+/// Runs the subcommand.
+pub fn run(a: &InspectArgs) -> Result<(), CliError> {
+    let gguf = Gguf::open(&a.model, &OpenOptions { mmap: !a.no_mmap })?;
+    let facts = Facts::read(&gguf)?;
+    let tensors: Vec<TensorInfo> = gguf.tensors().to_vec();
+    // The memory needs a model that can run; a file that cannot is worth showing all the same.
+    let memory = if tensors.is_empty() {
+        Err("the file holds a vocabulary only".to_owned())
+    } else {
+        Model::from_gguf(gguf).map_err(|e| e.to_string()).and_then(|m| {
+            let trained = m.config().ctx;
+            let ctx = a.ctx.unwrap_or(trained.min(4096));
+            if ctx == 0 || ctx > trained {
+                return Err(format!("--ctx {ctx} is not within 1..={trained}"));
+            }
+            Ok((ctx, m.memory(ctx, a.kv.into(), a.chunk as usize)))
+        })
+    };
+    if let (Err(e), Some(_)) = (&memory, a.ctx) {
+        return Err(CliError::failure(e, "leave out --ctx to see what the file holds"));
+    }
+    let mut out = BufWriter::new(stdout().lock());
+    if a.json {
+        writeln!(out, "{:#}", facts.json(&memory, a.tensors.then_some(&tensors)))?;
+    } else {
+        facts.print(&mut out, &memory, a)?;
+        if a.tensors {
+            print_tensors(&mut out, &tensors)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// One weight format's share of a file.
+#[derive(Default)]
+struct Share {
+    tensors: usize,
+    weights: u64,
+    bytes: u64,
+}
+
+struct Facts {
+    file_bytes: u64,
+    version: u32,
+    architecture: String,
+    name: Option<String>,
+    context: Option<u64>,
+    parameters: u64,
+    weight_bytes: u64,
+    formats: BTreeMap<&'static str, Share>,
+    vocabulary: Option<usize>,
+    tokenizer: Option<String>,
+    template: bool,
+}
+
+impl Facts {
+    fn read(gguf: &Gguf) -> Result<Self, CliError> {
+        let meta = gguf.metadata();
+        let text = |key: &str| meta.str(key).map(|s| s.map(str::to_owned));
+        let architecture = text("general.architecture")?.unwrap_or_else(|| "none given".to_owned());
+        let mut formats: BTreeMap<&'static str, Share> = BTreeMap::new();
+        for t in gguf.tensors() {
+            let share = formats.entry(t.dtype.name()).or_default();
+            share.tensors += 1;
+            share.weights += t.elements();
+            share.bytes += t.bytes;
+        }
+        let kind = text("tokenizer.ggml.model")?;
+        let pre = text("tokenizer.ggml.pre")?;
+        Ok(Self {
+            file_bytes: gguf.file_len(),
+            version: gguf.version(),
+            name: text("general.name")?,
+            context: meta.u64(&format!("{architecture}.context_length"))?,
+            architecture,
+            parameters: formats.values().map(|s| s.weights).sum(),
+            weight_bytes: formats.values().map(|s| s.bytes).sum(),
+            formats,
+            vocabulary: meta.array("tokenizer.ggml.tokens")?.map(|a| a.len()),
+            tokenizer: kind.map(|k| pre.map_or(k.clone(), |p| format!("{k}, {p}"))),
+            template: template_from_gguf(gguf)?.is_some(),
+        })
+    }
+
+    fn bits_per_weight(&self) -> f64 {
+        self.weight_bytes as f64 * 8.0 / self.parameters.max(1) as f64
+    }
+
+    fn json(&self, memory: &Result<(usize, Memory), String>, tensors: Option<&Vec<TensorInfo>>) -> Value {
+        let formats: serde_json::Map<String, Value> = self
+            .formats
+            .iter()
+            .map(|(k, s)| ((*k).to_owned(), json!({"tensors": s.tensors, "weights": s.weights, "bytes": s.bytes})))
+            .collect();
+        let mut v = json!({
+            "file_bytes": self.file_bytes,
+            "gguf_version": self.version,
+            "architecture": self.architecture,
+            "name": self.name,
+            "parameters": self.parameters,
+            "bits_per_weight": self.bits_per_weight(),
+            "formats": formats,
+            "context_length": self.context,
+            "vocabulary": self.vocabulary,
+            "tokenizer": self.tokenizer,
+            "chat_template": self.template,
+            "memory": match memory {
+                Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "scratch": m.scratch, "total": m.total()}),
+                Err(why) => json!({"error": why}),
+            },
+        });
+        if let Some(tensors) = tensors {
+            let list = tensors.iter().map(|t| {
+                json!({"name": t.name, "shape": t.dims, "format": t.dtype.name(), "offset": t.offset, "bytes": t.bytes})
+            });
+            v["tensors"] = list.collect();
+        }
+        v
+    }
+
+    fn print(
+        &self,
+        out: &mut impl Write,
+        memory: &Result<(usize, Memory), String>,
+        a: &InspectArgs,
+    ) -> std::io::Result<()> {
+        let mut row = |name: &str, value: String| writeln!(out, "{name:<16}{value}");
+        row("file", format!("{} ({}, GGUF version {})", a.model.display(), bytes(self.file_bytes), self.version))?;
+        row("architecture", self.architecture.clone())?;
+        if let Some(name) = &self.name {
+            row("name", printable(name))?;
+        }
+        if self.parameters > 0 {
+            row("parameters", format!("{} ({:.2} bits per weight)", count(self.parameters), self.bits_per_weight()))?;
+            for (format, s) in &self.formats {
+                let share = s.bytes as f64 * 100.0 / self.weight_bytes.max(1) as f64;
+                row(
+                    "",
+                    format!(
+                        "{format:<8}{share:5.1} % of the bytes, {} weights in {} tensors",
+                        count(s.weights),
+                        s.tensors
+                    ),
+                )?;
+            }
+        }
+        if let Some(ctx) = self.context {
+            row("context", format!("{ctx} tokens"))?;
+        }
+        if let Some(n) = self.vocabulary {
+            let kind = self.tokenizer.as_deref().map_or(String::new(), |k| format!(" ({})", printable(k)));
+            row("vocabulary", format!("{n} tokens{kind}"))?;
+        }
+        row("chat template", if self.template { "yes" } else { "no" }.to_owned())?;
+        match memory {
+            Ok((ctx, m)) => {
+                row("memory", format!("{} at {ctx} tokens of context:", bytes(m.total())))?;
+                row("", format!("{} weights (mapped from the file)", bytes(m.weights)))?;
+                row("", format!("{} key/value cache", bytes(m.kv)))?;
+                row("", format!("{} scratch, at {} tokens a step", bytes(m.scratch), a.chunk))
+            }
+            Err(why) => row("memory", format!("unknown: {why}")),
+        }
+    }
+}
+
+fn print_tensors(out: &mut impl Write, tensors: &[TensorInfo]) -> std::io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["tensor", "shape", "format", "bytes"]);
+    for t in tensors {
+        let shape = t.dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+        table.add_row([printable(&t.name), shape, t.dtype.name().to_owned(), t.bytes.to_string()]);
+    }
+    if let Some(column) = table.column_mut(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(out, "\n{table}")
+}
+
+/// Names come from the file: they must not drive the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// `1.54 B`, `260.0 K`.
+fn count(n: u64) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => format!("{:.1} K", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
+        _ => format!("{:.2} B", n as f64 / 1e9),
+    }
+}

@@ -1,0 +1,205 @@
+//! What the user sees while text is generated: the text, a progress bar, a closing line; and Ctrl-C.
+
+use crate::args::{GenerateArgs, Think};
+use crate::errors::CliError;
+use hewn_engine::chat::Channel;
+use hewn_engine::{CancelToken, Event, Timings};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Ctrl-C while something is generated stops it; while nothing is, or a second time, it quits.
+#[derive(Clone)]
+pub struct Interrupt {
+    pub cancel: CancelToken,
+    busy: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Installs the handler.
+    pub fn install() -> Result<Self, CliError> {
+        let this = Self { cancel: CancelToken::new(), busy: Arc::default() };
+        let handler = this.clone();
+        ctrlc::set_handler(move || {
+            if !handler.busy.load(Ordering::SeqCst) || handler.cancel.is_cancelled() {
+                std::process::exit(130);
+            }
+            handler.cancel.cancel();
+        })
+        .map_err(|e| CliError::failure(format!("cannot listen to Ctrl-C: {e}"), "is another handler installed?"))?;
+        Ok(this)
+    }
+
+    /// Runs `f`, during which Ctrl-C cancels.
+    pub fn guard<R>(&self, f: impl FnOnce(&CancelToken) -> R) -> R {
+        self.cancel.reset();
+        self.busy.store(true, Ordering::SeqCst);
+        let r = f(&self.cancel);
+        self.busy.store(false, Ordering::SeqCst);
+        r
+    }
+}
+
+/// Streams text to standard output.
+pub struct Printer {
+    think: Think,
+    terminal: bool,
+    start: Instant,
+    bar: Option<ProgressBar>,
+    last: Option<Channel>,
+    ends_line: bool,
+    failed: Option<io::Error>,
+    cancel: CancelToken,
+}
+
+impl Printer {
+    /// A printer; an output that cannot be written to raises `cancel`.
+    pub fn new(g: &GenerateArgs, cancel: &CancelToken) -> Self {
+        Self {
+            think: g.think,
+            terminal: io::stdout().is_terminal(),
+            start: Instant::now(),
+            bar: None,
+            last: None,
+            ends_line: true,
+            failed: None,
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Shows an event.
+    pub fn event(&mut self, e: Event<'_>) {
+        match e {
+            Event::Prefill { done, total } => self.progress(done, total),
+            Event::Token(_) => self.clear_bar(),
+            Event::Text { channel: Channel::Reasoning, .. } if self.think == Think::Hide => {}
+            Event::Text { channel, text } => {
+                if self.last == Some(Channel::Reasoning) && channel == Channel::Answer {
+                    self.print(if self.ends_line { "\n" } else { "\n\n" }, false);
+                }
+                self.last = Some(channel);
+                self.print(text, channel == Channel::Reasoning && self.think == Think::Dim);
+            }
+        }
+    }
+
+    /// Prints text as it is (a terminal gets no control characters).
+    pub fn print(&mut self, text: &str, dim: bool) {
+        self.clear_bar();
+        if self.failed.is_some() {
+            return;
+        }
+        // A model must not drive the terminal.
+        let text = if self.terminal {
+            text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "")
+        } else {
+            text.to_owned()
+        };
+        if !text.is_empty() {
+            self.ends_line = text.ends_with('\n');
+        }
+        let style = anstyle::Style::new().dimmed();
+        // Anstream removes the codes for pipes and NO_COLOR.
+        let mut out = anstream::stdout().lock();
+        let result =
+            if dim { write!(out, "{style}{text}{style:#}") } else { io::stdout().lock().write_all(text.as_bytes()) };
+        if let Err(e) = result.and_then(|()| out.flush()) {
+            self.failed = Some(e);
+            self.cancel.cancel();
+        }
+    }
+
+    /// Ends the last line; passes on what went wrong while writing.
+    pub fn finish(mut self) -> Result<(), CliError> {
+        if !self.ends_line {
+            self.print("\n", false);
+        }
+        self.clear_bar();
+        self.failed.map_or(Ok(()), |e| Err(e.into()))
+    }
+
+    fn progress(&mut self, done: usize, total: usize) {
+        if done >= total || !io::stderr().is_terminal() {
+            return self.clear_bar();
+        }
+        if self.bar.is_none() && self.start.elapsed() > Duration::from_secs(1) {
+            let bar = ProgressBar::new(total as u64);
+            if let Ok(style) =
+                ProgressStyle::with_template("reading the prompt {bar:30} {pos}/{len} tokens, {eta} left")
+            {
+                bar.set_style(style);
+            }
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+
+    fn clear_bar(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Speed, time to first token and memory in one line.
+pub fn closing_line(t: &Timings) -> String {
+    let cached = if t.cached_tokens > 0 { format!(" ({} known)", t.cached_tokens) } else { String::new() };
+    let mut line = format!(
+        "prompt {}{cached} tokens, {:.1}/s; generated {} tokens, {:.1}/s; first token after {}",
+        t.prompt_tokens,
+        t.prefill_speed(),
+        t.generated,
+        t.decode_speed(),
+        duration(t.first_token),
+    );
+    if let Some(m) = memory() {
+        let of_it = format!("now {} from the file, {} private", bytes(m.file), bytes(m.private));
+        line += &format!("; memory {} at most, {of_it}", bytes(m.peak));
+    }
+    line
+}
+
+fn duration(d: Duration) -> String {
+    if d < Duration::from_secs(1) { format!("{} ms", d.as_millis()) } else { format!("{:.1} s", d.as_secs_f64()) }
+}
+
+/// Bytes in the customary units.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.2} GB", n as f64 / 1e9),
+    }
+}
+
+/// Memory of this process.
+#[derive(Clone, Copy)]
+pub struct ProcessMemory {
+    /// The most that was ever resident.
+    pub peak: u64,
+    /// Resident now and backed by files, the mapped model above all.
+    pub file: u64,
+    /// Resident now and private.
+    pub private: u64,
+}
+
+/// As the kernel tells; `None` where it does not.
+pub fn memory() -> Option<ProcessMemory> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    };
+    Some(ProcessMemory { peak: field("VmHWM")?, file: field("RssFile")?, private: field("RssAnon")? })
+}
+
+/// A dim line on standard error.
+pub fn note(text: &str) {
+    let style = anstyle::Style::new().dimmed();
+    anstream::eprintln!("{style}{text}{style:#}");
+}

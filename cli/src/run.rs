@@ -1,0 +1,104 @@
+//! `hewn run`: one prompt, one answer.
+
+use crate::args::{RunArgs, Think};
+use crate::errors::CliError;
+use crate::output::{Interrupt, Printer, closing_line, memory, note};
+use crate::{prompt, setup};
+use hewn_engine::chat::Message;
+use hewn_engine::{FinishReason, GenerateOptions, Generation, Thinking, generate};
+use serde_json::json;
+
+/// Runs the subcommand.
+pub fn run(a: &RunArgs) -> Result<(), CliError> {
+    let g = &a.generate;
+    let text = prompt::read(a.prompt.as_deref(), a.file.as_deref())?;
+    let mut runner = setup::runner(&a.model)?;
+    let tokenizer = setup::tokenizer(&runner)?;
+    let template = if a.raw { None } else { setup::template(&runner)? };
+    let prompt = match &template {
+        Some(template) => {
+            let system = g.system.iter().map(|s| Message::new("system", s));
+            let messages: Vec<Message> = system.chain([Message::new("user", &text)]).collect();
+            prompt::chat(&tokenizer, template, &messages)?
+        }
+        None => {
+            if !a.raw {
+                if g.system.is_some() || g.think_budget.is_some() {
+                    let hint = "leave out --system and --think-budget, or use a chat model";
+                    return Err(CliError::usage("the file has no chat template", hint));
+                }
+                note("the file has no chat template: continuing the prompt as plain text");
+            }
+            prompt::plain(&tokenizer, &text)
+        }
+    };
+    let mut seq = setup::sequence(&runner, &a.model, g)?;
+    let seed = g.seed.unwrap_or_else(setup::clock_seed);
+    let think = Thinking { parse: template.is_some(), opened: prompt.opened, budget: g.think_budget };
+    let options = GenerateOptions {
+        max_tokens: g.max_tokens,
+        sampler: g.sampler(),
+        seed,
+        stop: g.stop.clone(),
+        think,
+        ignore_eos: g.ignore_eos,
+    };
+    let interrupt = Interrupt::install()?;
+    let mut printer = Printer::new(g, &interrupt.cancel);
+    if template.is_none() && !a.no_echo && !a.json {
+        printer.print(&text, false);
+    }
+    let result = interrupt.guard(|cancel| {
+        let on = &mut |e: hewn_engine::Event<'_>| match e {
+            hewn_engine::Event::Prefill { .. } => printer.event(e),
+            _ if a.json => {}
+            _ => printer.event(e),
+        };
+        generate(&mut runner, &tokenizer, &mut seq, &prompt.tokens, &options, cancel, on)
+    });
+    printer.finish()?;
+    let result = result?;
+    if a.json {
+        println_json(a, &result, seed)?;
+    }
+    if !g.quiet {
+        note(&closing_line(&result.timings));
+    }
+    if template.is_some() && g.think == Think::Hide && !a.json && result.text.is_empty() && !result.reasoning.is_empty()
+    {
+        note("there is reasoning, but no answer yet: raise -n, or see it with --think show");
+    }
+    Ok(())
+}
+
+fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> {
+    use std::io::Write;
+    let t = &r.timings;
+    let finish = match &r.finish {
+        FinishReason::Eog => "eos".to_owned(),
+        FinishReason::MaxTokens => "max_tokens".to_owned(),
+        FinishReason::Stop(s) => format!("stop:{s}"),
+        FinishReason::ContextFull => "context_full".to_owned(),
+        FinishReason::Cancelled => "cancelled".to_owned(),
+    };
+    let value = json!({
+        "model": a.model.model,
+        "text": r.text,
+        "reasoning": r.reasoning,
+        "tokens": r.tokens,
+        "finish": finish,
+        "seed": seed,
+        "timings": {
+            "prompt_tokens": t.prompt_tokens,
+            "prompt_seconds": t.prefill.as_secs_f64(),
+            "prompt_tokens_per_second": t.prefill_speed(),
+            "first_token_seconds": t.first_token.as_secs_f64(),
+            "generated_tokens": t.generated,
+            "generated_seconds": t.decode.as_secs_f64(),
+            "generated_tokens_per_second": t.decode_speed(),
+        },
+        "memory": memory().map(|m| json!({"peak": m.peak, "file": m.file, "private": m.private})),
+    });
+    writeln!(std::io::stdout().lock(), "{value:#}")?;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! From arguments to a model that is ready to run.
+
+use crate::args::{GenerateArgs, ModelArgs};
+use crate::errors::CliError;
+use hewn_engine::chat::{ChatTemplate, template_from_gguf};
+use hewn_engine::tokenizer::Tokenizer;
+use hewn_engine::{
+    CpuIsa, LoadOptions, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, default_threads,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::NamedTempFile;
+
+/// A model and a runner for it.
+pub fn runner(a: &ModelArgs) -> Result<Runner, CliError> {
+    // An instruction set that the CPU lacks is known before the file is touched.
+    let isa = match a.isa.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => CpuIsa::from_name(name)
+            .map_err(|e| CliError::usage(e, "leave out --isa and HEWN_ISA to use the best one"))?,
+        None => CpuIsa::best(),
+    };
+    let model = Arc::new(Model::open(&a.model, &LoadOptions { mmap: !a.no_mmap })?);
+    let threads = a.threads.map_or_else(default_threads, usize::from);
+    let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
+    Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)
+}
+
+/// An empty sequence.
+pub fn sequence(runner: &Runner, a: &ModelArgs, g: &GenerateArgs) -> Result<Sequence, CliError> {
+    Ok(Sequence::new(runner.model(), &SequenceOptions { ctx: g.ctx, kv: a.kv.into() })?)
+}
+
+/// The file's tokenizer; its vocabulary and the model's embedding must agree.
+pub fn tokenizer(runner: &Runner) -> Result<Tokenizer, CliError> {
+    let tokenizer = Tokenizer::from_gguf(runner.model().gguf())?;
+    let (words, rows) = (tokenizer.vocab_size(), runner.model().config().vocab);
+    if words > rows {
+        let cause = format!("the vocabulary has {words} tokens, but the model only {rows}");
+        return Err(CliError::failure(cause, "the file is damaged or was put together wrongly"));
+    }
+    Ok(tokenizer)
+}
+
+/// The file's chat template, if it has one.
+pub fn template(runner: &Runner) -> Result<Option<ChatTemplate>, CliError> {
+    let source = template_from_gguf(runner.model().gguf())?;
+    Ok(source.as_deref().map(ChatTemplate::new).transpose()?)
+}
+
+/// A file in `dir` that disappears unless it is renamed into place, readable by whom the process's umask allows.
+pub fn temporary_in(dir: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.prefix(".hewn-").tempfile_in(dir)
+}
+
+/// A seed from the clock.
+pub fn clock_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos() as u64
+}
