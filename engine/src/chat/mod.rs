@@ -1,9 +1,14 @@
 //! Conversations: the file's chat template, and reasoning told apart from the answer.
 
+mod bounds;
 mod json;
-mod tags;
+mod prepare;
+mod python;
 mod template;
 pub mod think;
 
 pub use template::{ChatTemplate, Message, RenderInput, TemplateError, template_from_gguf};
 pub use think::{Channel, ThinkParser};
+
+#[cfg(test)]
+mod tests;

@@ -4,25 +4,31 @@
 //! functions `raise_exception` and `strftime_now`. A template sees its variables and nothing else; it is bounded in
 //! steps, in output and in recursion.
 
-use super::json;
-use super::tags::neutralise_generation;
+use super::bounds::{self, Bounded, Reached};
+use super::prepare::{BOUND, BOUND_ATTR, prepare};
+use super::{json, python};
 use chrono::NaiveDateTime;
 use hewn_loader::{Gguf, LoadError};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Output, State};
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
 use std::sync::Arc;
 
-/// Instructions a rendering may take: thousands of times what a long conversation needs.
-const FUEL: u64 = 20_000_000;
+/// Steps of a rendering whatever the conversation, a step being an instruction or 64 bytes of data. Published templates
+/// take 30 to 190, up to 100 a message more, up to 16 for each 64 bytes of text.
+const FUEL: u64 = 1_000_000;
+/// Steps more for each message.
+const FUEL_MESSAGE: u64 = 1_000;
+/// Steps more for each 64 bytes of text.
+const FUEL_TEXT: u64 = 100;
 /// Nested calls, includes and macros.
 const RECURSION: usize = 100;
-/// Bytes a rendering may write.
-const MAX_OUTPUT: usize = 64 << 20;
-/// Bytes of a template.
-const MAX_SOURCE: usize = 1 << 20;
+/// Bytes of a template: several times the longest published.
+const MAX_SOURCE: usize = 128 << 10;
+/// Stack for parsing and rendering. The engine recurses over chains of tags and over values; what the limits above and
+/// in `bounds` and `prepare` let through needs a fraction of this (of which only the used part takes memory).
+const STACK: usize = 128 << 20;
 
 /// One message of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -98,12 +104,14 @@ impl ChatTemplate {
     /// It does not parse, or is longer than any real template.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         if source.len() > MAX_SOURCE {
-            return Err(TemplateError::Limit("it is longer than 1 MiB"));
+            return Err(TemplateError::Limit("it is longer than 128 KiB"));
         }
-        let source: Arc<str> = neutralise_generation(source).into();
-        environment(None).and_then(|env| env.template_from_str(&source).map(|_| ())).map_err(|e| {
-            let line = e.line().map_or(String::new(), |l| format!(" (line {l})"));
-            TemplateError::Syntax { reason: format!("{}{line}", e.detail().unwrap_or("syntax error")) }
+        let source: Arc<str> = prepare(source)?.into();
+        on_large_stack(|| {
+            environment(None, 0).and_then(|env| env.template_from_str(&source).map(|_| ())).map_err(|e| {
+                let line = e.line().map_or(String::new(), |l| format!(" (line {l})"));
+                TemplateError::Syntax { reason: format!("{}{line}", e.detail().unwrap_or("syntax error")) }
+            })
         })?;
         Ok(Self { source })
     }
@@ -113,8 +121,14 @@ impl ChatTemplate {
     /// # Errors
     /// The template refuses it, fails, or runs into a limit.
     pub fn render(&self, input: &RenderInput<'_>) -> Result<String, TemplateError> {
-        let mut out = Bounded { text: Vec::new(), full: false };
-        let result = environment(input.now).and_then(|env| {
+        on_large_stack(|| self.render_here(input))
+    }
+
+    fn render_here(&self, input: &RenderInput<'_>) -> Result<String, TemplateError> {
+        let mut out = Bounded::default();
+        let bytes: usize = input.messages.iter().map(|m| m.role.len() + m.content.len()).sum();
+        let fuel = FUEL + FUEL_MESSAGE * input.messages.len() as u64 + FUEL_TEXT * (bytes / 64) as u64;
+        let result = environment(input.now, fuel).and_then(|env| {
             let template = env.template_from_named_str("chat template", &self.source)?;
             template.render_captured_to(variables(input), &mut out).map(|_| ())
         });
@@ -124,6 +138,20 @@ impl ChatTemplate {
             Err(e) => Err(explain(&e)),
         }
     }
+}
+
+/// Runs `f` on a thread of its own with a stack of a known size; a panic there is an error here.
+fn on_large_stack<T: Send>(f: impl FnOnce() -> Result<T, TemplateError> + Send) -> Result<T, TemplateError> {
+    let failed = |reason: String| TemplateError::Render { reason };
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("chat template".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, f)
+            .map_err(|e| failed(format!("no thread to render on: {e}")))?
+            .join()
+            .unwrap_or_else(|_| Err(failed("the template engine panicked".into())))
+    })
 }
 
 /// The template that a file carries, if any.
@@ -147,14 +175,20 @@ fn variables(input: &RenderInput<'_>) -> Value {
     Value::from_pairs(vars)
 }
 
-fn environment<'s>(now: Option<NaiveDateTime>) -> Result<Environment<'s>, Error> {
+fn environment<'s>(now: Option<NaiveDateTime>, fuel: u64) -> Result<Environment<'s>, Error> {
     let mut env = Environment::new();
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    env.set_fuel(Some(FUEL));
+    env.set_unknown_method_callback(|state, value, method, args| {
+        // `join` prints what it is given.
+        args.iter().try_for_each(bounds::check)?;
+        minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+    });
+    env.set_fuel(Some(fuel));
     env.set_recursion_limit(RECURSION);
-    env.set_formatter(format_like_python);
+    env.set_formatter(python::format);
     env.add_filter("tojson", json::filter);
+    env.add_filter(BOUND, |value: Value| bounds::check(&value).map(|()| value));
+    env.add_filter(BOUND_ATTR, |value: Value| bounds::check_attr(&value).map(|()| value));
     env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
     });
@@ -193,6 +227,9 @@ fn explain(e: &Error) -> TemplateError {
             }
             last = inner;
         }
+        if let Some(limit) = cause.downcast_ref::<Reached>() {
+            return TemplateError::Limit(limit.0);
+        }
         if cause.is::<Raised>() {
             return TemplateError::Raised(last.detail().unwrap_or_default().to_owned());
         }
@@ -201,101 +238,4 @@ fn explain(e: &Error) -> TemplateError {
     let line = last.line().or(e.line()).map_or(String::new(), |l| format!(" (line {l})"));
     let detail = last.detail().map_or_else(|| last.kind().to_string(), |d| format!("{}: {d}", last.kind()));
     TemplateError::Render { reason: format!("{detail}{line}") }
-}
-
-/// Prints values as Python's `str` does where Jinja templates depend on it.
-fn format_like_python(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let word = match value.kind() {
-        ValueKind::None => "None",
-        ValueKind::Bool if value.is_true() => "True",
-        ValueKind::Bool => "False",
-        _ => return minijinja::escape_formatter(out, state, value),
-    };
-    out.write_str(word).map_err(Error::from)
-}
-
-/// Output up to a limit.
-struct Bounded {
-    text: Vec<u8>,
-    full: bool,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.text.len() + bytes.len() > MAX_OUTPUT {
-            self.full = true;
-            return Err(io::Error::other("output limit"));
-        }
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn render(source: &str) -> Result<String, TemplateError> {
-        let messages = [Message::new("user", "hi <b>"), Message::new("assistant", "yes")];
-        let input = RenderInput { messages: &messages, bos_token: "<s>", ..RenderInput::default() };
-        ChatTemplate::new(source)?.render(&input)
-    }
-
-    #[test]
-    fn renders_like_the_reference() {
-        assert_eq!(
-            render("{{ bos_token }}{% for m in messages %}\n{{ m.role }}: {{ m['content'] }};{% endfor %}").unwrap(),
-            "<s>user: hi <b>;assistant: yes;"
-        );
-        assert_eq!(render("{{ messages[0] | tojson }}").unwrap(), r#"{"role": "user", "content": "hi <b>"}"#);
-        assert_eq!(render("{{ [1, true, none] | tojson(indent=2) }}").unwrap(), "[\n  1,\n  true,\n  null\n]");
-        assert_eq!(render("{{ none }} {{ true }}").unwrap(), "None True");
-        assert_eq!(render("{{ ' a '.strip() + 'b-c'.split('-')[1] }}").unwrap(), "ac");
-        assert_eq!(
-            render("{% generation %}x{% endgeneration %}{{ '{% generation %}' }}").unwrap(),
-            "x{% generation %}"
-        );
-        assert_eq!(
-            render("{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}").unwrap(),
-            "01"
-        );
-    }
-
-    #[test]
-    fn time_is_what_it_is_told() {
-        let now = NaiveDateTime::parse_from_str("2026-01-02T03:04:05", "%Y-%m-%dT%H:%M:%S").ok();
-        let t = ChatTemplate::new("{{ strftime_now('%d %b %Y') }}").unwrap();
-        assert_eq!(t.render(&RenderInput { now, ..RenderInput::default() }).unwrap(), "02 Jan 2026");
-        let bad = ChatTemplate::new("{{ strftime_now('%Q%') }}").unwrap();
-        assert!(matches!(bad.render(&RenderInput::default()), Err(TemplateError::Render { .. })));
-    }
-
-    #[test]
-    fn limits_hold() {
-        let endless = "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}{% endfor %}{% endfor %}{% endfor %}";
-        assert!(matches!(render(endless), Err(TemplateError::Limit(_))));
-        let big = "{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(18) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{% for i in range(100) %}{{ ns.s }}{% endfor %}";
-        assert_eq!(render(big), Err(TemplateError::Limit("its output exceeds 64 MiB")));
-        let deep = "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}";
-        assert!(matches!(render(deep), Err(TemplateError::Render { .. })));
-        assert!(matches!(ChatTemplate::new(&"x".repeat(MAX_SOURCE + 1)), Err(TemplateError::Limit(_))));
-    }
-
-    #[test]
-    fn errors_say_what_and_where() {
-        assert_eq!(
-            render("{{ raise_exception('no system role') }}"),
-            Err(TemplateError::Raised("no system role".into()))
-        );
-        assert!(
-            matches!(ChatTemplate::new("\n{% if %}"), Err(TemplateError::Syntax { reason }) if reason.contains("line 2"))
-        );
-        assert!(matches!(render("{{ nothing.at.all }}"), Err(TemplateError::Render { .. })));
-        assert!(render("{% include '/etc/passwd' %}").is_err());
-        assert!(render(&"{% if true %}".repeat(20_000)).is_err());
-    }
 }
