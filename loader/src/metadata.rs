@@ -78,7 +78,8 @@ impl<'a> Metadata<'a> {
             Some(v) => Ok(Some(v)),
             None => {
                 let have = match (value, value.as_int(), value.kind()) {
-                    (Value::Str(_), ..) => "another kind of string".to_owned(),
+                    (Value::Str(_), ..) if want.contains("string") => "a string of other bytes".to_owned(),
+                    (Value::Str(_), ..) => "a string".to_owned(),
                     (_, Some(int), kind) => format!("{int} ({})", kind.name()),
                     (_, _, kind) => kind.name().to_owned(),
                 };

@@ -128,3 +128,9 @@ fn a_failed_step_leaves_sequences_as_they_were() {
     seq.truncate(11);
     assert_eq!(run(&mut seq, &tokens[11..], 99).unwrap(), continued);
 }
+
+#[test]
+fn the_committed_model_is_what_the_generator_makes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny-random.gguf");
+    assert_eq!(std::fs::read(path).unwrap(), Tiny::make(Shape::data(), 1).bytes, "run the example make_tiny");
+}
