@@ -24,8 +24,9 @@ enum State {
     Answer,
 }
 
-/// Splits streamed text. Only a `<think>` at the very start (after white space) opens reasoning; white space right
-/// after either marker is dropped. What may be part of a marker is held back until it is decided.
+/// Splits streamed text. Only a `<think>` at the very start (after white space) opens reasoning, once; white space right
+/// after either marker is dropped, so the answer begins with its first word. What may be part of a marker is held back
+/// until it is decided, and nothing else.
 #[derive(Clone, Debug)]
 pub struct ThinkParser {
     state: State,
@@ -60,9 +61,8 @@ impl ThinkParser {
     /// The end: what was held back is text of the current part.
     pub fn finish(&mut self, out: &mut impl FnMut(Channel, &str)) {
         let rest = std::mem::take(&mut self.held);
-        let text = if matches!(self.state, State::Opened | State::Closed) { rest.trim_start() } else { &rest };
-        if !text.is_empty() {
-            out(if self.in_reasoning() { Channel::Reasoning } else { Channel::Answer }, text);
+        if !rest.is_empty() {
+            out(if self.in_reasoning() { Channel::Reasoning } else { Channel::Answer }, &rest);
         }
     }
 
@@ -84,11 +84,10 @@ impl ThinkParser {
                 true
             }
             State::Opened | State::Closed => {
-                let text = self.held.trim_start();
-                if text.is_empty() {
+                self.held = self.held.trim_start().to_owned();
+                if self.held.is_empty() {
                     return false;
                 }
-                self.held = text.to_owned();
                 self.state = if self.state == State::Opened { State::Reasoning } else { State::Answer };
                 true
             }
@@ -145,6 +144,10 @@ mod tests {
             (true, "a </thin </think>", "a </thin ", ""),
             (true, "never ends </thi", "never ends </thi", ""),
             (false, "<think></think>z", "", "z"),
+            (false, "<think>\n</think>\n \n", "", ""),
+            (false, "<<think>a</think>", "", "<<think>a</think>"),
+            (true, "a<</think>b", "a<", "b"),
+            (true, "<think>a</think>b", "<think>a", "b"),
         ];
         for (opened, text, reasoning, answer) in cases {
             for _ in 0..40 {
@@ -161,6 +164,18 @@ mod tests {
                 assert_eq!((&*got.0, &*got.1), (reasoning, answer), "{text:?} as {pieces:?}");
             }
         }
+    }
+
+    #[test]
+    fn only_the_undecided_is_held() {
+        let mut parser = ThinkParser::new(true);
+        let mut text = String::new();
+        for piece in ["a <", "b </th", "ink", "x </think>", "\n", "yes <th"] {
+            parser.push(piece, &mut |_, t: &str| text.push_str(t));
+            text.push('|');
+        }
+        assert_eq!(text, "a |<b ||</thinkx ||yes <th|");
+        assert!(!parser.in_reasoning());
     }
 
     #[test]

@@ -1,20 +1,28 @@
 //! From logits to a token: a chain of steps in the customary order.
 //!
 //! Logit bias, penalties, top-k, top-p, min-p, temperature, then a draw. At temperature 0 the largest logit after bias
-//! and penalties wins, the lower id of equals. The generator is ChaCha8 (`rand_chacha`), so a seed means the same
-//! tokens on every machine; probabilities use the `libm` crate, never the platform's.
+//! and penalties wins, the lower id of equals.
+//!
+//! The same seed, options and logits give the same tokens on every machine: the generator is ChaCha8 (`rand_chacha`),
+//! its key the seed in little-endian bytes, the rest zero; probabilities are computed in f64 with the `libm` crate,
+//! never the platform's, and summed in an order that depends on the logits alone.
 
+mod bias;
 mod draw;
+mod min_p;
 mod options;
 mod penalties;
+mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
-mod truncate;
+mod top_k;
+mod top_p;
 
 pub use options::{SamplerError, SamplerOptions};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
+use std::cmp::Ordering;
 
 /// A token that may still be chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,14 +33,23 @@ pub struct Candidate {
     pub logit: f32,
 }
 
-/// Chooses tokens; keeps the state of its generator between calls.
+impl Candidate {
+    /// Larger logits first, of equals the lower id. Adding zero makes the two zeros equal.
+    fn order(&self, other: &Self) -> Ordering {
+        (other.logit + 0.0).total_cmp(&(self.logit + 0.0)).then(self.id.cmp(&other.id))
+    }
+}
+
+/// Chooses tokens; keeps the state of its generator, and its buffers, between calls.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     options: SamplerOptions,
+    vocab: usize,
     seed: u64,
     rng: ChaCha8Rng,
     candidates: Vec<Candidate>,
     probabilities: Vec<f64>,
+    recent: Vec<u32>,
 }
 
 impl Sampler {
@@ -43,8 +60,17 @@ impl Sampler {
     pub fn new(options: SamplerOptions, vocab: usize, seed: u64) -> Result<Self, SamplerError> {
         options.validate(vocab)?;
         let seed = options.seed.unwrap_or(seed);
-        let rng = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { options, seed, rng, candidates: Vec::new(), probabilities: Vec::new() })
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        Ok(Self {
+            options,
+            vocab,
+            seed,
+            rng: ChaCha8Rng::from_seed(key),
+            candidates: Vec::new(),
+            probabilities: Vec::new(),
+            recent: Vec::new(),
+        })
     }
 
     /// The seed in use.
@@ -52,30 +78,59 @@ impl Sampler {
         self.seed
     }
 
+    /// The options in use.
+    pub fn options(&self) -> &SamplerOptions {
+        &self.options
+    }
+
     /// Chooses the next token from `logits` (`[vocab]`), given the tokens so far.
     ///
     /// # Errors
-    /// A logit that is a NaN, or none that can be chosen.
+    /// Too few or too many logits, one that is a NaN, or none that can be chosen.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplerError> {
-        let o = &self.options;
+        self.narrow(logits, history)?;
+        // One draw a token, even if there is no choice: the n-th token depends on the n-th draw.
+        let at = draw::index(&self.probabilities, &mut self.rng);
+        Ok(self.candidates[at].id)
+    }
+
+    /// The tokens that [`Self::sample`] would choose from, each with its probability. The generator does not advance.
+    ///
+    /// # Errors
+    /// As for [`Self::sample`].
+    pub fn distribution(&mut self, logits: &[f32], history: &[u32]) -> Result<Vec<(u32, f64)>, SamplerError> {
+        self.narrow(logits, history)?;
+        Ok(self.candidates.iter().map(|c| c.id).zip(self.probabilities.iter().copied()).collect())
+    }
+
+    /// The chain up to the draw. Leaves at least one candidate.
+    fn narrow(&mut self, logits: &[f32], history: &[u32]) -> Result<(), SamplerError> {
+        let (o, candidates) = (&self.options, &mut self.candidates);
+        if logits.len() != self.vocab {
+            return Err(SamplerError::Length { have: logits.len(), vocab: self.vocab });
+        }
         if logits.iter().any(|l| l.is_nan()) {
             return Err(SamplerError::NotANumber);
         }
-        self.candidates.clear();
-        self.candidates.extend(logits.iter().enumerate().map(|(id, &logit)| Candidate { id: id as u32, logit }));
-        for &(id, bias) in &o.logit_bias {
-            self.candidates[id as usize].logit += bias;
-        }
-        penalties::apply(o, history, &mut self.candidates);
+        candidates.clear();
+        candidates.extend(logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, logit }));
+        bias::apply(&o.logit_bias, candidates);
+        penalties::apply(o, history, &mut self.recent, candidates);
+        // What is impossible, be it by infinity minus infinity.
+        candidates.retain(|c| c.logit > f32::NEG_INFINITY);
+        let Some(best) = candidates.iter().copied().min_by(Candidate::order) else {
+            return Err(SamplerError::Nothing);
+        };
         if o.temperature == 0.0 {
-            return truncate::best(&self.candidates).map(|c| c.id).ok_or(SamplerError::Nothing);
+            candidates.clear();
+            candidates.push(best);
+        } else {
+            top_k::apply(o.top_k, candidates);
+            top_p::apply(o.top_p, best.logit, candidates);
+            min_p::apply(o.min_p, best.logit, candidates);
         }
-        truncate::top_k(&mut self.candidates, o.top_k);
-        draw::probabilities(&self.candidates, 1.0, &mut self.probabilities)?;
-        truncate::top_p(&mut self.candidates, &self.probabilities, o.top_p);
-        truncate::min_p(&mut self.candidates, o.min_p);
-        draw::probabilities(&self.candidates, o.temperature, &mut self.probabilities)?;
-        Ok(self.candidates[draw::index(&self.probabilities, &mut self.rng)].id)
+        softmax::probabilities(candidates, best.logit, o.temperature, &mut self.probabilities);
+        Ok(())
     }
 }
 

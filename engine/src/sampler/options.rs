@@ -17,7 +17,7 @@ pub struct SamplerOptions {
     pub frequency_penalty: f32,
     /// Subtract this once for tokens that occurred.
     pub presence_penalty: f32,
-    /// How many of the last tokens the penalties look at; 0 for none.
+    /// How many of the last tokens the penalties look at; 0 for none, `usize::MAX` for all.
     pub repeat_last_n: usize,
     /// Seed of the generator; the caller's where not given.
     pub seed: Option<u64>,
@@ -60,6 +60,14 @@ pub enum SamplerError {
     BiasToken {
         /// The id.
         id: u32,
+        /// Tokens there are.
+        vocab: usize,
+    },
+    /// Not one logit for each token.
+    #[error("{have} logits for a vocabulary of {vocab} tokens")]
+    Length {
+        /// Logits given.
+        have: usize,
         /// Tokens there are.
         vocab: usize,
     },
