@@ -30,8 +30,13 @@ pub fn exp<S: Isa>(s: S, x: S::F) -> S::F {
     let n = s.f_round(n);
     let half = s.i_sar(n, 1);
     let rest = s.i_add(n, s.i_mul(half, s.i_splat(-1)));
-    let pow2 = |k| s.i_as_f(s.i_shl(s.i_add(k, s.i_splat(127)), 23));
-    s.f_mul(s.f_mul(e, pow2(half)), pow2(rest))
+    s.f_mul(s.f_mul(e, pow2(s, half)), pow2(s, rest))
+}
+
+/// `2^k` in every lane, for `k` in -126..=127.
+#[inline(always)]
+fn pow2<S: Isa>(s: S, k: S::I) -> S::F {
+    s.i_as_f(s.i_shl(s.i_add(k, s.i_splat(127)), 23))
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ impl Float for Bf16 {
 
     #[inline(always)]
     fn load<S: Isa>(s: S, bytes: &[u8]) -> S::F {
-        s.f_load(&sixteen_u16(bytes).map(|b| f32::from_bits(u32::from(b) << 16)))
+        let mut wide = [0.0; 16];
+        for (o, b) in wide.iter_mut().zip(sixteen_u16(bytes)) {
+            *o = f32::from_bits(u32::from(b) << 16);
+        }
+        s.f_load(&wide)
     }
 }

@@ -21,6 +21,18 @@
 //! The file's own layout is read by regrouping a tile into scratch that stays in cache; a packed file would hold the
 //! tiles themselves. Both give the same bytes to the same kernel, hence the same bits.
 
+/// An array of eight registers, from the group's index. A plain loop: the closure of `std::array::from_fn` would not be
+/// compiled with the frame's instruction set, and every intrinsic in it would become a call.
+macro_rules! eight {
+    ($s:ident, $g:ident => $e:expr) => {{
+        let mut all = [$s.i_splat(0); 8];
+        for $g in 0..8 {
+            all[$g] = $e;
+        }
+        all
+    }};
+}
+
 mod float;
 mod pack;
 

@@ -1,28 +1,31 @@
 //! From the file's layout to the packed tile: bytes are moved, nothing is computed.
 
 use super::{Quant, Section, TILE_ROWS};
+use crate::isa::Isa;
 
 /// Regroups up to 16 rows (`rows[j]` is row `j` in file layout, all of equal length; missing rows become zero bytes)
 /// into `out`: one packed block after the other. `out` is `16 *` the row's length.
-pub fn pack_tile<Q: Quant>(rows: &[&[u8]], out: &mut [u8]) {
+///
+/// The bytes behind the last row are asked for on the way: in a file they are the next tile.
+#[inline(always)]
+pub fn pack_tile<S: Isa, Q: Quant>(s: S, rows: &[&[u8]], out: &mut [u8]) {
+    // No format has a block above 512 bytes.
+    let zero = [0u8; 512];
+    let next = rows.last().map_or(zero.as_ptr(), |r| r.as_ptr_range().end);
     for (b, out) in out.chunks_exact_mut(Q::PACKED).enumerate() {
-        let blocks: [Option<&[u8]>; TILE_ROWS] =
-            std::array::from_fn(|j| rows.get(j).map(|r| &r[b * Q::BYTES..(b + 1) * Q::BYTES]));
-        match blocks.iter().all(Option::is_some) {
-            true => pack_block::<Q>(&blocks.map(|b| b.unwrap_or(&[])), out),
-            false => pack_partial::<Q>(&blocks, out),
+        for line in (0..Q::PACKED).step_by(64) {
+            s.prefetch(next.wrapping_add(b * Q::PACKED + line));
         }
+        let mut blocks = [&zero[..Q::BYTES]; TILE_ROWS];
+        for (block, row) in blocks.iter_mut().zip(rows) {
+            *block = &row[b * Q::BYTES..(b + 1) * Q::BYTES];
+        }
+        pack_block::<S, Q>(s, &blocks, out);
     }
 }
 
-fn pack_partial<Q: Quant>(blocks: &[Option<&[u8]>; TILE_ROWS], out: &mut [u8]) {
-    // No format has a block above 512 bytes.
-    let zero = [0u8; 512];
-    pack_block::<Q>(&blocks.map(|b| b.unwrap_or(&zero[..Q::BYTES])), out);
-}
-
 #[inline(always)]
-fn pack_block<Q: Quant>(blocks: &[&[u8]; TILE_ROWS], out: &mut [u8]) {
+fn pack_block<S: Isa, Q: Quant>(s: S, blocks: &[&[u8]; TILE_ROWS], out: &mut [u8]) {
     let mut at = 0;
     for section in Q::PLAN {
         match *section {
@@ -34,12 +37,25 @@ fn pack_block<Q: Quant>(blocks: &[&[u8]; TILE_ROWS], out: &mut [u8]) {
                 at += 32;
             }
             Section::Words { at: from, n } => {
-                let dst = &mut out[at..at + 64 * n];
-                for (j, b) in blocks.iter().enumerate() {
-                    let src = b[from..from + 4 * n].as_chunks::<4>().0;
-                    for (w, word) in src.iter().enumerate() {
-                        dst[w * 64 + 4 * j..][..4].copy_from_slice(word);
+                let dst = out[at..at + 64 * n].as_chunks_mut::<64>().0;
+                let mut fours = dst.chunks_exact_mut(4);
+                let mut w = 0;
+                for four in &mut fours {
+                    let mut rows = [&[0u8; 16]; TILE_ROWS];
+                    for (row, b) in rows.iter_mut().zip(blocks) {
+                        *row = b[from + 4 * w..].first_chunk().expect("four words");
                     }
+                    let words = s.i_transpose(&rows);
+                    for i in 0..4 {
+                        s.i_store(&mut four[i], words[i]);
+                    }
+                    w += 4;
+                }
+                for one in fours.into_remainder() {
+                    for (d, b) in one.as_chunks_mut::<4>().0.iter_mut().zip(blocks) {
+                        *d = *b[from + 4 * w..].first_chunk().expect("a word");
+                    }
+                    w += 1;
                 }
                 at += 64 * n;
             }

@@ -26,7 +26,7 @@ impl Quant for Q4_0 {
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
-        let w = std::array::from_fn(|g| nibbles(s, words(s, b, 32, g % 4), g >= 4));
+        let w = eight!(s, g => nibbles(s, words(s, b, 32, g % 4), g >= 4));
         Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
     }
 }

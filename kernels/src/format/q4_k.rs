@@ -20,17 +20,23 @@ pub(super) fn six_bits(b: &[u8], at: usize, i: usize) -> (u8, u8) {
     }
 }
 
+/// Bits of every lane: `v >> n & mask`.
+#[inline(always)]
+fn field<S: Isa>(s: S, v: S::I, n: u32, mask: i32) -> S::I {
+    s.i_and(s.i_shr(v, n), s.i_splat(mask))
+}
+
 /// The same over lanes (three words of packed scales at `at`), as i32.
 #[inline(always)]
 pub(super) fn six_bits_lanes<S: Isa>(s: S, b: &[u8], at: usize, i: usize) -> (S::I, S::I) {
     let [a, m, high] = [words(s, b, at, 0), words(s, b, at, 1), words(s, b, at, 2)];
     let shift = 8 * (i as u32 % 4);
-    let bits = |v, n, mask| s.i_and(s.i_shr(v, n), s.i_splat(mask));
     if i < 4 {
-        (bits(a, shift, 63), bits(m, shift, 63))
+        (field(s, a, shift, 63), field(s, m, shift, 63))
     } else {
-        let top = |v| s.i_shl(bits(v, shift + 6, 3), 4);
-        (s.i_or(bits(high, shift, 15), top(a)), s.i_or(bits(high, shift + 4, 15), top(m)))
+        let sc = s.i_or(field(s, high, shift, 15), s.i_shl(field(s, a, shift + 6, 3), 4));
+        let mn = s.i_or(field(s, high, shift + 4, 15), s.i_shl(field(s, m, shift + 6, 3), 4));
+        (sc, mn)
     }
 }
 
@@ -62,7 +68,7 @@ impl Quant for Q4K {
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
-        let w = std::array::from_fn(|g| nibbles(s, words(s, b, 256, i / 2 * 8 + g), i % 2 == 1));
+        let w = eight!(s, g => nibbles(s, words(s, b, 256, i / 2 * 8 + g), i % 2 == 1));
         let (scale, offset) = scale_offset(s, b, i);
         Lanes { w, half: [s.i_splat(1); 2], scale, offset }
     }

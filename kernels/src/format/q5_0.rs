@@ -18,7 +18,7 @@ pub(super) fn five_bits(b: &[u8], qh: usize, qs: usize, k: usize) -> i8 {
 #[inline(always)]
 pub(super) fn five_bits_lanes<S: Isa>(s: S, b: &[u8], qh: usize, qs: usize) -> [S::I; 8] {
     let high = words(s, b, qh, 0);
-    std::array::from_fn(|g| {
+    eight!(s, g => {
         let low = nibbles(s, words(s, b, qs, g % 4), g >= 4);
         let bit = s.i_and(s.i_shr(high, g as u32), s.i_splat(0x0101_0101));
         s.i_or(low, s.i_shl(bit, 4))

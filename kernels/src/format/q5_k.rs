@@ -34,7 +34,7 @@ impl Quant for Q5K {
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
-        let w = std::array::from_fn(|g| {
+        let w = eight!(s, g => {
             let low = nibbles(s, words(s, b, 768, i / 2 * 8 + g), i % 2 == 1);
             let bit = s.i_and(s.i_shr(words(s, b, 256, g), i as u32), s.i_splat(0x0101_0101));
             s.i_or(low, s.i_shl(bit, 4))

@@ -38,15 +38,15 @@ impl Quant for Q6K {
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let (h, r) = (i / 4, i % 4);
-        let w = std::array::from_fn(|g| {
+        let w = eight!(s, g => {
             let low = nibbles(s, words(s, b, 1312, 16 * h + 8 * (r % 2) + g), r >= 2);
             let high = s.i_and(s.i_shr(words(s, b, 288, 8 * h + g), 2 * r as u32), s.i_splat(0x0303_0303));
             s.i_or(low, s.i_shl(high, 4))
         });
         // Two signed scales a sub-block, four in a word.
         let scales = words(s, b, 32, i / 2);
-        let byte = |n: u32| s.i_sar(s.i_shl(scales, 24 - 8 * n), 24);
-        let n = 2 * (i as u32 % 2);
-        Lanes { w, half: [byte(n), byte(n + 1)], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+        let n = 16 * (i as u32 % 2);
+        let half = [s.i_sar(s.i_shl(scales, 24 - n), 24), s.i_sar(s.i_shl(scales, 16 - n), 24)];
+        Lanes { w, half, scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
     }
 }

@@ -22,7 +22,7 @@ impl Quant for Q8_0 {
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
-        let w = std::array::from_fn(|g| words(s, b, 32, g));
+        let w = eight!(s, g => words(s, b, 32, g));
         Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
     }
 }

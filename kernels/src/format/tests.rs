@@ -1,7 +1,7 @@
 //! The two readings of every format agree, and agree with sums done in f64.
 
 use super::*;
-use crate::isa::{CpuIsa, Kernel};
+use crate::isa::{CpuIsa, Kernel, scalar::Scalar};
 use crate::testing::Lcg;
 
 /// Sixteen rows of one random block each; halfs are made finite and small.
@@ -58,7 +58,7 @@ impl FormatVisitor for Agree {
             let rows = random_rows::<Q>(&mut rng);
             let refs: Vec<&[u8]> = rows.iter().map(|r| &r[..]).collect();
             let mut tile = vec![0xaa; Q::PACKED];
-            pack_tile::<Q>(&refs, &mut tile);
+            pack_tile::<_, Q>(Scalar, &refs, &mut tile);
             for i in 0..Q::BLOCK / SUB {
                 let want: Vec<Canon> = rows.iter().map(|r| Q::decode(r, i)).collect();
                 for isa in CpuIsa::available() {

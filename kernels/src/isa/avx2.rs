@@ -26,10 +26,10 @@ macro_rules! simd {
 
 /// The same operation on both halves.
 macro_rules! both {
-    ($a:ident, $f:expr) => {
+    ($a:ident, $f:path) => {
         simd!([$f($a[0]), $f($a[1])])
     };
-    ($a:ident, $b:ident, $f:expr) => {
+    ($a:ident, $b:ident, $f:path) => {
         simd!([$f($a[0], $b[0]), $f($a[1], $b[1])])
     };
 }
@@ -78,15 +78,18 @@ impl Isa for Avx2 {
     }
     #[inline(always)]
     fn i_shl(self, a: Self::I, n: u32) -> Self::I {
-        both!(a, |v| _mm256_sllv_epi32(v, _mm256_set1_epi32(n as i32)))
+        let n = simd!(_mm256_set1_epi32(n as i32));
+        simd!([_mm256_sllv_epi32(a[0], n), _mm256_sllv_epi32(a[1], n)])
     }
     #[inline(always)]
     fn i_shr(self, a: Self::I, n: u32) -> Self::I {
-        both!(a, |v| _mm256_srlv_epi32(v, _mm256_set1_epi32(n as i32)))
+        let n = simd!(_mm256_set1_epi32(n as i32));
+        simd!([_mm256_srlv_epi32(a[0], n), _mm256_srlv_epi32(a[1], n)])
     }
     #[inline(always)]
     fn i_sar(self, a: Self::I, n: u32) -> Self::I {
-        both!(a, |v| _mm256_srav_epi32(v, _mm256_set1_epi32(n as i32)))
+        let n = simd!(_mm256_set1_epi32(n as i32));
+        simd!([_mm256_srav_epi32(a[0], n), _mm256_srav_epi32(a[1], n)])
     }
     #[inline(always)]
     fn i_to_f(self, a: Self::I) -> Self::F {
@@ -125,6 +128,40 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
+        let mut out = [self.i_splat(0); 4];
+        for h in 0..2 {
+            simd!({
+                // Half q of register r is row 8 h + 4 q + r; see the AVX-512 file.
+                let mut r = [_mm256_setzero_si256(); 4];
+                for i in 0..4 {
+                    let v = _mm256_castsi128_si256(_mm_loadu_si128(rows[8 * h + i].as_ptr().cast()));
+                    let next = _mm_loadu_si128(rows[8 * h + 4 + i].as_ptr().cast());
+                    r[i] = _mm256_inserti128_si256::<1>(v, next);
+                }
+                let (a, b) = (_mm256_unpacklo_epi32(r[0], r[1]), _mm256_unpackhi_epi32(r[0], r[1]));
+                let (c, d) = (_mm256_unpacklo_epi32(r[2], r[3]), _mm256_unpackhi_epi32(r[2], r[3]));
+                out[0][h] = _mm256_unpacklo_epi64(a, c);
+                out[1][h] = _mm256_unpackhi_epi64(a, c);
+                out[2][h] = _mm256_unpacklo_epi64(b, d);
+                out[3][h] = _mm256_unpackhi_epi64(b, d);
+            });
+        }
+        out
+    }
+    #[inline(always)]
+    fn i_store(self, p: &mut [u8; 64], v: Self::I) {
+        simd!({
+            _mm256_storeu_si256(p.as_mut_ptr().cast(), v[0]);
+            _mm256_storeu_si256(p[32..].as_mut_ptr().cast(), v[1]);
+        });
+    }
+    #[inline(always)]
+    fn prefetch(self, p: *const u8) {
+        simd!(_mm_prefetch::<_MM_HINT_T0>(p.cast()));
+    }
+
+    #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         // How many pair sums of BITS-wide weights times +-127 an i16 can hold: 15 * 254 * 8 = 30,480 and so on.
         let room = match BITS {
@@ -139,7 +176,7 @@ impl Isa for Avx2 {
             let end = if g + room < N { g + room } else { N };
             let mut pairs = simd!([_mm256_setzero_si256(); 2]);
             for g in g..end {
-                let x = simd!(_mm256_set1_epi32(i32::from_le_bytes(x[g].map(|b| b as u8))));
+                let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
                 for h in 0..2 {
                     let p = simd!(if BITS == 8 {
                         // |w| as the unsigned factor (128 for -128), the sign moved to x: 128 * 127 * 2 fits an i16.
@@ -219,7 +256,11 @@ impl Isa for Avx2 {
     }
     #[inline(always)]
     fn f_round(self, a: Self::F) -> Self::I {
-        both!(a, |v| _mm256_cvtps_epi32(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)))
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        simd!([
+            _mm256_cvtps_epi32(_mm256_round_ps::<NEAREST>(a[0])),
+            _mm256_cvtps_epi32(_mm256_round_ps::<NEAREST>(a[1]))
+        ])
     }
     #[inline(always)]
     fn f_as_i(self, a: Self::F) -> Self::I {

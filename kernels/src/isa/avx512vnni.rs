@@ -108,10 +108,40 @@ impl Isa for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
+        simd!({
+            // Quarter q of register r is row 4 q + r; transposing each quarter's 4 x 4 words puts rows in order.
+            let mut r = [_mm512_setzero_si512(); 4];
+            for i in 0..4 {
+                let v = _mm512_castsi128_si512(_mm_loadu_si128(rows[i].as_ptr().cast()));
+                let v = _mm512_inserti32x4::<1>(v, _mm_loadu_si128(rows[4 + i].as_ptr().cast()));
+                let v = _mm512_inserti32x4::<2>(v, _mm_loadu_si128(rows[8 + i].as_ptr().cast()));
+                r[i] = _mm512_inserti32x4::<3>(v, _mm_loadu_si128(rows[12 + i].as_ptr().cast()));
+            }
+            let (a, b) = (_mm512_unpacklo_epi32(r[0], r[1]), _mm512_unpackhi_epi32(r[0], r[1]));
+            let (c, d) = (_mm512_unpacklo_epi32(r[2], r[3]), _mm512_unpackhi_epi32(r[2], r[3]));
+            [
+                _mm512_unpacklo_epi64(a, c),
+                _mm512_unpackhi_epi64(a, c),
+                _mm512_unpacklo_epi64(b, d),
+                _mm512_unpackhi_epi64(b, d),
+            ]
+        })
+    }
+    #[inline(always)]
+    fn i_store(self, p: &mut [u8; 64], v: Self::I) {
+        simd!(_mm512_storeu_si512(p.as_mut_ptr().cast(), v));
+    }
+    #[inline(always)]
+    fn prefetch(self, p: *const u8) {
+        simd!(_mm_prefetch::<_MM_HINT_T0>(p.cast()));
+    }
+
+    #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         for g in 0..N {
-            let x = self.i_splat(i32::from_le_bytes(x[g].map(|b| b as u8)));
+            let x = self.i_splat(bytemuck::cast(x[g]));
             // Flipping the top bit adds 128 to a signed byte and makes it unsigned.
             let w = if BITS == 8 { simd!(_mm512_xor_si512(w[g], _mm512_set1_epi8(-128))) } else { w[g] };
             acc = simd!(_mm512_dpbusd_epi32(acc, w, x));

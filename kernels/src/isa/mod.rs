@@ -84,6 +84,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// The low byte of each lane.
     fn i_narrow(self, a: Self::I) -> [i8; 16];
 
+    /// Regroups 16 bytes of each of 16 rows: register `w` of the result has word `w` of row `j` in lane `j`.
+    fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4];
+    /// Stores 64 bytes.
+    fn i_store(self, p: &mut [u8; 64], v: Self::I);
+    /// Asks for the cache line at an address; any address will do, nothing is read.
+    fn prefetch(self, p: *const u8);
+
     /// Lane `j` of the result: `init[j] + sum over g and t of w[g].byte(4 j + t) * x[g][t]`, exact.
     ///
     /// For `BITS < 8` the weight bytes are unsigned and below `1 << BITS`; for `BITS == 8` they are signed (and see

@@ -92,6 +92,25 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
+        let mut out = [[0; 16]; 4];
+        for (j, row) in rows.iter().enumerate() {
+            for (w, word) in row.as_chunks::<4>().0.iter().enumerate() {
+                out[w][j] = i32::from_le_bytes(*word);
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    fn i_store(self, p: &mut [u8; 64], v: Self::I) {
+        for (o, v) in p.as_chunks_mut::<4>().0.iter_mut().zip(v) {
+            *o = v.to_le_bytes();
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
+
+    #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         for (w, x) in w.iter().zip(x) {

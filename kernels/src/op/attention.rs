@@ -84,10 +84,14 @@ impl<E: Elem> Kernel for Head<'_, E> {
             let n = (seen - t * TILE).min(TILE);
             let tile = &tile[self.head * shape.head_len()..][..shape.head_len()];
             let (kt, vt) = tile.split_at(k_dim * TILE);
-            by_heads(group, |g, count| match count {
-                4 => scores::<S, E, 4>(s, kt, &self.q[g * k_dim..], self.scale, &mut e[g * TILE..]),
-                _ => scores::<S, E, 1>(s, kt, &self.q[g * k_dim..], self.scale, &mut e[g * TILE..]),
-            });
+            let mut g = 0;
+            while group - g >= 4 {
+                scores::<S, E, 4>(s, kt, &self.q[g * k_dim..], self.scale, &mut e[g * TILE..]);
+                g += 4;
+            }
+            for g in g..group {
+                scores::<S, E, 1>(s, kt, &self.q[g * k_dim..], self.scale, &mut e[g * TILE..]);
+            }
             for g in 0..group {
                 let row = e[g * TILE..].first_chunk_mut().expect("a tile of scores");
                 let (m, l) = softmax(s, row, n);
@@ -110,14 +114,6 @@ impl<E: Elem> Kernel for Head<'_, E> {
     }
 }
 
-/// Calls `f(first, count)` over `group` heads in fours, then one by one.
-#[inline(always)]
-fn by_heads(group: usize, mut f: impl FnMut(usize, usize)) {
-    let fours = group / 4 * 4;
-    (0..fours).step_by(4).for_each(|g| f(g, 4));
-    (fours..group).for_each(|g| f(g, 1));
-}
-
 /// Scores of `G` heads (`q` is `[G.., k_dim]`) against a whole tile, written to `e` (`[G.., 64]`).
 #[inline(always)]
 fn scores<S: Isa, E: Elem, const G: usize>(s: S, kt: &[E], q: &[f32], scale: f32, e: &mut [f32]) {
@@ -125,11 +121,14 @@ fn scores<S: Isa, E: Elem, const G: usize>(s: S, kt: &[E], q: &[f32], scale: f32
     let q: [&[f32]; G] = std::array::from_fn(|g| &q[g * k_dim..][..k_dim]);
     let mut acc = [[s.f_splat(0.0); 4]; G];
     for (d, k) in kt.as_chunks::<TILE>().0.iter().enumerate() {
-        let k: [S::F; 4] = std::array::from_fn(|i| E::load(s, k[16 * i..].first_chunk().expect("16 of 64")));
+        let mut lanes = [s.f_splat(0.0); 4];
+        for i in 0..4 {
+            lanes[i] = E::load(s, k[16 * i..].first_chunk().expect("16 of 64"));
+        }
         for g in 0..G {
             let qd = s.f_splat(q[g][d]);
             for i in 0..4 {
-                acc[g][i] = s.f_fma(qd, k[i], acc[g][i]);
+                acc[g][i] = s.f_fma(qd, lanes[i], acc[g][i]);
             }
         }
     }

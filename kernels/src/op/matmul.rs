@@ -16,7 +16,7 @@
 use super::matmul_float::FloatTask;
 use super::quantize::ActBlock;
 use crate::format::{Float, Format, FormatVisitor, Quant, SUB, TILE_ROWS, pack_tile};
-use crate::isa::{Isa, Kernel};
+use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::team::{Crew, SendPtr};
 
 /// How a matrix lies in memory.
@@ -117,7 +117,7 @@ impl<'a> Matrix<'a> {
                 let tile_bytes = m.cols / Q::BLOCK * Q::PACKED;
                 let mut out = vec![0; m.rows.div_ceil(TILE_ROWS) * tile_bytes];
                 for (t, out) in out.chunks_exact_mut(tile_bytes.max(1)).enumerate() {
-                    pack_tile::<Q>(&tile_rows::<Q>(m, t)[..tile_height(m.rows, t)], out);
+                    pack_tile::<_, Q>(Scalar, &tile_rows::<Q>(m, t)[..tile_height(m.rows, t)], out);
                 }
                 Some(out)
             }
@@ -288,8 +288,8 @@ impl<'a, Q: Quant> Regroup<'a, Q> {
 impl<Q: Quant> Kernel for Regroup<'_, Q> {
     type Out = ();
     #[inline(always)]
-    fn call<S: Isa>(self, _: S) {
-        pack_tile::<Q>(&self.rows[..self.height], self.out);
+    fn call<S: Isa>(self, s: S) {
+        pack_tile::<S, Q>(s, &self.rows[..self.height], self.out);
     }
 }
 
@@ -362,10 +362,10 @@ fn tile_columns<S: Isa, Q: Quant, const C: usize>(s: S, tile: &[u8], x: [&[ActBl
             for c in 0..C {
                 let x = &x[c][b * subs + i];
                 let isum = if Q::HALVES {
-                    let [lo, hi] = [0, 4].map(|g| *lanes.w[g..].first_chunk::<4>().expect("four of eight"));
-                    let [xlo, xhi] = [0, 4].map(|g| x.q[g..].first_chunk::<4>().expect("four of eight"));
-                    let lo = s.dot::<6, 4>(&lo, xlo, s.i_splat(-zero * x.half[0]));
-                    let hi = s.dot::<6, 4>(&hi, xhi, s.i_splat(-zero * x.half[1]));
+                    let [w0, w1, w2, w3, w4, w5, w6, w7] = lanes.w;
+                    let [x0, x1, x2, x3, x4, x5, x6, x7] = x.q;
+                    let lo = s.dot::<6, 4>(&[w0, w1, w2, w3], &[x0, x1, x2, x3], s.i_splat(-zero * x.half[0]));
+                    let hi = s.dot::<6, 4>(&[w4, w5, w6, w7], &[x4, x5, x6, x7], s.i_splat(-zero * x.half[1]));
                     s.i_add(s.i_mul(lo, lanes.half[0]), s.i_mul(hi, lanes.half[1]))
                 } else {
                     let init = s.i_splat(-zero * x.sum);

@@ -31,7 +31,10 @@ impl<'a, T: Float> FloatTask<'a, T> {
         let mut acc = [[s.f_splat(0.0); C]; R];
         let full = self.cols / 16 * 16;
         for k in (0..full).step_by(16) {
-            let xs: [S::F; C] = std::array::from_fn(|i| s.f_load(x[i][k..].first_chunk().expect("16 left")));
+            let mut xs = [s.f_splat(0.0); C];
+            for i in 0..C {
+                xs[i] = s.f_load(x[i][k..].first_chunk().expect("16 left"));
+            }
             for r in 0..R {
                 let wv = T::load(s, &w[r][k * T::BYTES..][..16 * T::BYTES]);
                 for i in 0..C {
@@ -40,7 +43,10 @@ impl<'a, T: Float> FloatTask<'a, T> {
             }
         }
         if full < self.cols {
-            let xs: [S::F; C] = std::array::from_fn(|i| load_tail(s, &x[i][full..]));
+            let mut xs = [s.f_splat(0.0); C];
+            for i in 0..C {
+                xs[i] = load_tail(s, &x[i][full..]);
+            }
             for r in 0..R {
                 let mut tail = [0.0; 16];
                 let rest = w[r][full * T::BYTES..].chunks_exact(T::BYTES);
@@ -51,7 +57,10 @@ impl<'a, T: Float> FloatTask<'a, T> {
             }
         }
         for i in 0..C {
-            let v: [f32; R] = std::array::from_fn(|r| s.f_sum(acc[r][i]));
+            let mut v = [0.0; R];
+            for r in 0..R {
+                v[r] = s.f_sum(acc[r][i]);
+            }
             self.out.store(c + i, row, &v);
         }
     }

@@ -41,9 +41,10 @@ impl Kernel for QuantizeRow<'_> {
         // maximum finds the largest magnitude and anything not finite.
         let mut top = 0;
         for (x, out) in self.x.as_chunks::<SUB>().0.iter().zip(self.out) {
-            let [lo, hi] = [0, 16].map(|at| s.f_load(x[at..].first_chunk().expect("16 of 32")));
-            let magnitude = |v| s.i_and(s.f_as_i(v), s.i_splat(0x7fff_ffff));
-            let max = s.i_top(s.i_max(magnitude(lo), magnitude(hi)));
+            let lo = s.f_load(x[..16].first_chunk().expect("16 of 32"));
+            let hi = s.f_load(x[16..].first_chunk().expect("16 of 32"));
+            let sign = s.i_splat(0x7fff_ffff);
+            let max = s.i_top(s.i_max(s.i_and(s.f_as_i(lo), sign), s.i_and(s.f_as_i(hi), sign)));
             top = top.max(max);
             let d = f32::from_bits(max as u32) / 127.0;
             if d < f32::MIN_POSITIVE {
@@ -54,7 +55,7 @@ impl Kernel for QuantizeRow<'_> {
                 return Err(NonFinite);
             }
             let inv = s.f_splat(1.0 / d);
-            let [a, b] = [lo, hi].map(|v| s.f_round(s.f_mul(v, inv)));
+            let (a, b) = (s.f_round(s.f_mul(lo, inv)), s.f_round(s.f_mul(hi, inv)));
             let half = [s.i_sum(a), s.i_sum(b)];
             let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
             *out = ActBlock { q: bytemuck::cast(q), d, sum: half[0] + half[1], half };
