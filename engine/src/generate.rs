@@ -163,11 +163,12 @@ pub fn generate(
     };
     timings.prefill = start.elapsed();
 
+    let full = |n| options.max_tokens.is_some_and(|max| n >= max);
+    if full(0) {
+        return Ok(text.finish(tokens, FinishReason::MaxTokens, timings));
+    }
     let mut first = None;
     let finish = loop {
-        if options.max_tokens.is_some_and(|max| tokens.len() >= max) {
-            break FinishReason::MaxTokens;
-        }
         if cancel.is_cancelled() {
             break FinishReason::Cancelled;
         }
@@ -186,6 +187,10 @@ pub fn generate(
         }
         if let Some(stop) = text.push(token) {
             break FinishReason::Stop(stop);
+        }
+        // The last token is not computed: nobody asks what comes after it.
+        if full(tokens.len()) {
+            break FinishReason::MaxTokens;
         }
         if seq.len() == seq.ctx() {
             break FinishReason::ContextFull;
