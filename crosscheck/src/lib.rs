@@ -1,0 +1,1 @@
+//! Nothing here: the tests compare Hewn with independent implementations.
