@@ -10,7 +10,8 @@ pub struct TensorType(&'static Row);
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Row(u32, &'static str, u64, u64);
 
-/// The ids of the GGUF specification; sizes as in the `gguf` package's table.
+/// The ids of the GGUF specification; sizes as in the `gguf` package's table, but for Q8_1: that table still has the 40
+/// bytes of its first layout (two f32 in front), while ggml has stored two f16 for years. No file is known to hold one.
 static TABLE: &[Row] = &[
     Row(0, "F32", 1, 4),
     Row(1, "F16", 1, 2),
@@ -45,6 +46,7 @@ static TABLE: &[Row] = &[
     Row(35, "TQ2_0", 256, 66),
     Row(39, "MXFP4", 32, 17),
     Row(40, "NVFP4", 64, 36),
+    Row(41, "Q1_0", 128, 18),
 ];
 
 impl TensorType {
@@ -94,5 +96,30 @@ impl fmt::Debug for TensorType {
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_known_or_removed_but_not_both() {
+        for id in 0..1000 {
+            let rows = TABLE.iter().filter(|r| r.0 == id).count();
+            assert!(rows + usize::from(TensorType::is_removed(id)) <= 1, "{id}");
+            assert_eq!(TensorType::from_id(id).map(TensorType::id), (rows == 1).then_some(id));
+        }
+        assert!(TABLE.iter().all(|r| r.2 > 0 && r.3 > 0));
+    }
+
+    #[test]
+    fn sizes_are_whole_blocks() {
+        let q6 = TensorType::from_id(14).unwrap();
+        assert_eq!((q6.name(), q6.bytes(512), q6.bytes(511), q6.bytes(0)), ("Q6_K", Some(420), None, Some(0)));
+        // 2^64 - 8 is a multiple of eight, and eight times as many bytes are not a number.
+        let f64 = TensorType::from_id(28).unwrap();
+        assert_eq!((f64.bytes(u64::MAX - 7), f64.bytes(1 << 60)), (None, Some(1 << 63)));
+        assert_eq!(format!("{:>5}|{q6:?}", TensorType::from_id(0).unwrap()), "  F32|Q6_K");
     }
 }
