@@ -2,7 +2,8 @@
 
 use crate::isa::Isa;
 
-/// `e^x` in every lane; relative error below 2 ulp. Below about -103.97 the result is 0, above 88.72 it is +inf.
+/// `e^x` in every lane; relative error below 2 ulp. Below about -103.97 the result is 0, above 88.72 it is +inf; of
+/// a NaN it is a NaN.
 ///
 /// `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite, ln 2 in two parts), a degree-7 polynomial in `r`, and
 /// `2^n` applied in two steps so that results below the normal range round once.
@@ -14,8 +15,9 @@ pub fn exp<S: Isa>(s: S, x: S::F) -> S::F {
     const MAGIC: f32 = 12_582_912.0;
     // Taylor coefficients 1/k!; on |r| < 0.35 the truncated tail is below half an ulp.
     const C: [f32; 6] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-    let x = s.f_min(x, s.f_splat(89.0));
-    let x = s.f_max(x, s.f_splat(-105.0));
+    // In this order a NaN comes through (see `f_min`): it must end as an error, not as a number.
+    let x = s.f_min(s.f_splat(89.0), x);
+    let x = s.f_max(s.f_splat(-105.0), x);
     let shifted = s.f_fma(x, s.f_splat(std::f32::consts::LOG2_E), s.f_splat(MAGIC));
     let n = s.f_sub(shifted, s.f_splat(MAGIC));
     let r = s.f_fma(n, s.f_splat(-LN2_HI), x);
@@ -94,6 +96,7 @@ mod tests {
             let y = isa.run(Exp(x));
             assert_eq!(y[..8], [1.0, 1.0, 0.0, 0.0, 0.0, f32::INFINITY, f32::INFINITY, f32::INFINITY]);
             assert!(y[9] > 0.0 && y[10] > 0.0 && y[11].is_finite());
+            assert!(isa.run(Exp([f32::NAN; 16])).iter().all(|y| y.is_nan()));
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Files that must be refused, each with the error that says why; and thousands of mutations that must never panic,
 //! hang, or take memory beyond the file's size. `cargo test --test malformed -- --nocapture` lists the errors.
 
-use hewn_engine::{EngineError, Model};
+use hewn_engine::{CpuIsa, EngineError, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, Work};
 use hewn_kernels::Format;
 use hewn_loader::{Gguf, LoadError, OpenOptions, Value};
 use hewn_tests::tiny::{Shape, Tiny};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// A GGUF file laid out by hand, so that every field can be wrong.
 #[derive(Clone)]
@@ -346,6 +348,40 @@ fn hyperparameters_are_checked_before_anything_is_sized() {
             // Another context is a matter of taste; 2^24 positions are allowed, they cost nothing until used.
             let allowed = key == "context_length" && (1..=1 << 24).contains(&v);
             assert_eq!(result.is_ok(), allowed, "{key} = {v}: {:?}", result.err().map(|e| e.to_string()));
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_not_numbers_end_the_step() {
+    for format in [Format::Q8_0, Format::Q4K, Format::F32, Format::F16] {
+        let tiny = Tiny::make(Shape { layers: 1, ..Shape::qwen2(format) }, 1);
+        let gguf = Gguf::from_bytes(tiny.bytes.clone()).unwrap();
+        let tensors = gguf.tensors().to_vec();
+        for t in tensors.iter().filter(|t| t.name != "token_embd.weight") {
+            for bits in [0x7e00u16, 0x7c00] {
+                let mut bytes = tiny.bytes.clone();
+                let at = t.offset as usize;
+                // The first scale of a block, or the first number: a NaN, or an infinity.
+                match t.dtype.name() {
+                    "F32" => {
+                        let v = if bits == 0x7e00 { f32::NAN } else { f32::INFINITY };
+                        bytes[at..at + 4].copy_from_slice(&v.to_le_bytes());
+                    }
+                    _ => bytes[at..at + 2].copy_from_slice(&bits.to_le_bytes()),
+                }
+                let model = Arc::new(Model::from_gguf(Gguf::from_bytes(bytes).unwrap()).unwrap());
+                for isa in CpuIsa::available() {
+                    let team = Arc::new(Team::new(1, isa).unwrap());
+                    let mut runner = Runner::new(model.clone(), team, &RunnerOptions::default()).unwrap();
+                    let mut seq = Sequence::new(&model, &SequenceOptions::default()).unwrap();
+                    let work = Work { seq: &mut seq, tokens: &[1, 2, 3], logits: Logits::All };
+                    let result = runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).map(<[f32]>::to_vec);
+                    let name = format!("{} {} {bits:#x} {}", format.name(), t.name, isa.kind());
+                    assert!(matches!(result, Err(EngineError::NonFinite { .. })), "{name}");
+                    assert_eq!(seq.len(), 0, "{name}");
+                }
+            }
         }
     }
 }
