@@ -1,0 +1,130 @@
+//! Failures: two lines on standard error, nothing on standard output, 1 for what went wrong and 2 for wrong usage.
+
+use crate::support::{Done, TINY, arg, command, finish, folder, hewn, plain};
+
+#[track_caller]
+fn two_lines(done: &Done, code: i32, cause: &str) {
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert_eq!(done.code, Some(code), "{}", done.err);
+    assert_eq!(lines.len(), 2, "{}", done.err);
+    assert!(lines[0].starts_with("error: ") && lines[0].contains(cause), "expected `{cause}`: {}", done.err);
+    assert!(lines[1].strip_prefix("hint: ").is_some_and(|hint| !hint.trim().is_empty()), "{}", done.err);
+    assert!(done.out.is_empty(), "{}", String::from_utf8_lossy(&done.out));
+}
+
+#[test]
+fn files_that_are_missing_or_no_models() {
+    let not_gguf = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    for subcommand in [vec!["run"], vec!["chat"], vec!["tokenize"], vec!["inspect"]] {
+        for (path, cause) in [("no/such/file.gguf", "no/such/file.gguf"), (not_gguf, "not a GGUF file")] {
+            let mut args = subcommand.clone();
+            args.push(path);
+            if args[0] == "run" || args[0] == "tokenize" {
+                args.push("text");
+            }
+            two_lines(&hewn(&args), 1, cause);
+        }
+    }
+    let dir = folder();
+    let out = dir.path().join("out.f32");
+    two_lines(&hewn(&["logits", "no/such/file.gguf", "--tokens", "1", "-o", arg(&out)]), 1, "no/such/file.gguf");
+    assert!(!out.exists() && dir.path().read_dir().unwrap().next().is_none(), "a failed run leaves nothing behind");
+}
+
+#[test]
+fn files_that_are_cut_off() {
+    let whole = std::fs::read(TINY).unwrap();
+    let dir = folder();
+    let path = dir.path().join("cut.gguf");
+    for len in [0, 3, 4, 12, 23, 24, 200, 3000, 6000, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        for args in [vec!["run", arg(&path), "text"], vec!["run", arg(&path), "text", "--no-mmap"]] {
+            two_lines(&hewn(&args), 1, "");
+        }
+        two_lines(&hewn(&["inspect", arg(&path)]), 1, "");
+    }
+}
+
+#[test]
+fn options_out_of_range() {
+    let cases: [(&[&str], &str); 8] = [
+        (&["--isa", "mmx"], "mmx"),
+        (&["--temp", "-1"], "temperature"),
+        (&["--temp", "nan"], "temperature"),
+        (&["--top-p", "-0.5"], "top"),
+        (&["--min-p", "1.5"], "min"),
+        (&["--repeat-penalty", "0"], "repeat"),
+        (&["--ctx", "513"], "512"),
+        (&["--ctx", "0"], "512"),
+    ];
+    for (options, cause) in cases {
+        let args = [&["run", TINY, "text"], options].concat();
+        two_lines(&hewn(&args), 2, cause);
+    }
+    two_lines(&finish(command(&["run", TINY, "text"]).env("HEWN_ISA", "mmx"), None), 2, "mmx");
+}
+
+#[test]
+fn command_lines_that_make_no_sense() {
+    for args in [
+        vec![],
+        vec!["nonsense"],
+        vec!["run"],
+        vec!["run", TINY, "text", "--nonsense"],
+        vec!["run", TINY, "text", "-f", "file"],
+        vec!["run", TINY, "text", "--raw", "--system", "be brief"],
+        vec!["run", TINY, "text", "--threads", "0"],
+        vec!["run", TINY, "text", "--threads", "1000000"],
+        vec!["run", TINY, "text", "--chunk", "0"],
+        vec!["run", TINY, "text", "--kv", "q8"],
+        vec!["run", TINY, "text", "--think", "loudly"],
+        vec!["run", TINY, "text", "--logit-bias", "12"],
+        vec!["run", TINY, "text", "-n", "-1"],
+        vec!["tokenize", TINY, "text", "--ids", "--json"],
+        vec!["logits", TINY, "-o", "x"],
+        vec!["logits", TINY, "--tokens", "1,a", "-o", "x"],
+        vec!["completions", "tcl"],
+    ] {
+        let done = hewn(&args);
+        assert_eq!(done.code, Some(2), "{args:?}: {}", done.err);
+        assert!(done.out.is_empty() && !done.err.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn prompts_that_do_not_fit() {
+    let long = "word ".repeat(400);
+    two_lines(&hewn(&["run", TINY, &long, "--raw"]), 1, "512");
+    two_lines(&hewn(&["run", TINY, "", "--raw"]), 2, "prompt");
+    two_lines(&hewn(&["run", TINY, "-f", "no/such/prompt.txt"]), 1, "no/such/prompt.txt");
+}
+
+#[test]
+fn models_without_a_template() {
+    let dir = folder();
+    let model = plain(dir.path());
+    two_lines(&hewn(&["chat", arg(&model)]), 1, "no chat template");
+    two_lines(&hewn(&["run", arg(&model), "text", "--system", "be brief"]), 2, "no chat template");
+    let done = hewn(&["run", arg(&model), "text", "-n", "2", "-q"]).ok();
+    assert!(done.text().starts_with("text") && done.err.contains("no chat template"), "{}", done.err);
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_found_before_the_run() {
+    let dir = folder();
+    // The model does not exist either: the output is looked at first.
+    for out in [dir.path().join("no/such/folder/out.f32"), dir.path().to_owned()] {
+        two_lines(&hewn(&["logits", "no.gguf", "--tokens", "1", "-o", arg(&out)]), 1, "cannot write");
+    }
+    let not_a_folder = dir.path().join("file");
+    std::fs::write(&not_a_folder, "").unwrap();
+    two_lines(&hewn(&["man", "--dir", arg(&not_a_folder.join("man"))]), 1, "cannot write");
+}
+
+#[test]
+fn tokens_that_the_model_does_not_know() {
+    let dir = folder();
+    let out = dir.path().join("out.f32");
+    two_lines(&hewn(&["logits", TINY, "--tokens", "1,273", "-o", arg(&out)]), 1, "273");
+    assert!(!out.exists());
+}

@@ -1,0 +1,11 @@
+//! The binary `hewn` as a user or a script meets it: what it prints, where, and with which exit code.
+
+mod chat;
+mod errors;
+mod generate;
+mod golden;
+mod inspect;
+mod logits;
+mod support;
+mod tokenize;
+mod tools;
