@@ -9,6 +9,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+
 /// A failure.
 #[derive(Debug)]
 pub struct CliError {
@@ -28,6 +31,11 @@ impl CliError {
         Self { code: 2, ..Self::failure(cause, hint) }
     }
 
+    /// Ctrl-C: no failure to explain, but the shell's customary exit code.
+    pub fn interrupted() -> Self {
+        Self { code: INTERRUPTED, ..Self::failure("interrupted", "") }
+    }
+
     /// A file that cannot be read or written.
     pub fn file(what: &str, path: &Path, e: &io::Error) -> Self {
         Self::failure(format!("cannot {what} {}: {e}", path.display()), "check the path and its permissions")
@@ -35,8 +43,8 @@ impl CliError {
 
     /// Prints it. A reader that went away (`hewn ... | head`) is no failure.
     pub fn report(&self) -> ExitCode {
-        if self.code == 0 {
-            return ExitCode::SUCCESS;
+        if matches!(self.code, 0 | INTERRUPTED) {
+            return ExitCode::from(self.code);
         }
         let style = anstyle::AnsiColor::Red.on_default().bold();
         let hint = anstyle::AnsiColor::Cyan.on_default();
@@ -74,6 +82,7 @@ impl From<EngineError> for CliError {
     fn from(e: EngineError) -> Self {
         let hint = match e {
             EngineError::Load(e) => return e.into(),
+            EngineError::Cancelled => return Self::interrupted(),
             EngineError::Architecture { .. } | EngineError::UnexpectedTensor { .. } => {
                 "`hewn inspect` shows what the file holds"
             }

@@ -1,7 +1,7 @@
 //! What the user sees while text is generated: the text, a progress bar, a closing line; and Ctrl-C.
 
 use crate::args::{GenerateArgs, Think};
-use crate::errors::CliError;
+use crate::errors::{CliError, INTERRUPTED};
 use hewn_engine::chat::Channel;
 use hewn_engine::{CancelToken, Event, Timings};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,7 +24,7 @@ impl Interrupt {
         let handler = this.clone();
         ctrlc::set_handler(move || {
             if !handler.busy.load(Ordering::SeqCst) || handler.cancel.is_cancelled() {
-                std::process::exit(130);
+                std::process::exit(INTERRUPTED.into());
             }
             handler.cancel.cancel();
         })
@@ -101,10 +101,13 @@ impl Printer {
             self.ends_line = text.ends_with('\n');
         }
         let style = anstyle::Style::new().dimmed();
-        // Anstream removes the codes for pipes and NO_COLOR.
         let mut out = anstream::stdout().lock();
-        let result =
-            if dim { write!(out, "{style}{text}{style:#}") } else { io::stdout().lock().write_all(text.as_bytes()) };
+        // Without colours the text goes past anstream, which would take control characters out of it too.
+        let result = if dim && out.current_choice() != anstream::ColorChoice::Never {
+            write!(out, "{style}{text}{style:#}")
+        } else {
+            io::stdout().lock().write_all(text.as_bytes())
+        };
         if let Err(e) = result.and_then(|()| out.flush()) {
             self.failed = Some(e);
             self.cancel.cancel();
@@ -148,14 +151,18 @@ impl Printer {
 /// Speed, time to first token and memory in one line.
 pub fn closing_line(t: &Timings) -> String {
     let cached = if t.cached_tokens > 0 { format!(" ({} known)", t.cached_tokens) } else { String::new() };
-    let mut line = format!(
-        "prompt {}{cached} tokens, {:.1}/s; generated {} tokens, {:.1}/s; first token after {}",
-        t.prompt_tokens,
-        t.prefill_speed(),
-        t.generated,
-        t.decode_speed(),
-        duration(t.first_token),
-    );
+    let mut line = if t.prefill.is_zero() {
+        format!("stopped before the {} tokens of the prompt were read", t.prompt_tokens)
+    } else {
+        let (read, written) = (t.prefill_speed(), t.decode_speed());
+        format!(
+            "prompt {}{cached} tokens, {read:.1}/s; generated {} tokens, {written:.1}/s",
+            t.prompt_tokens, t.generated
+        )
+    };
+    if t.generated > 0 {
+        line += &format!("; first token after {}", duration(t.first_token));
+    }
     if let Some(m) = memory() {
         let of_it = format!("now {} from the file, {} private", bytes(m.file), bytes(m.private));
         line += &format!("; memory {} at most, {of_it}", bytes(m.peak));

@@ -5,7 +5,7 @@ use crate::errors::CliError;
 use crate::output::{Interrupt, Printer, closing_line, memory, note};
 use crate::{prompt, setup};
 use hewn_engine::chat::Message;
-use hewn_engine::{FinishReason, GenerateOptions, Generation, Thinking, generate};
+use hewn_engine::{Event, FinishReason, GenerateOptions, Generation, Thinking, generate};
 use serde_json::json;
 
 /// Runs the subcommand.
@@ -45,14 +45,16 @@ pub fn run(a: &RunArgs) -> Result<(), CliError> {
     };
     let interrupt = Interrupt::install()?;
     let mut printer = Printer::new(g, &interrupt.cancel);
-    if template.is_none() && !a.no_echo && !a.json {
-        printer.print(&text, false);
-    }
+    // With the first event the prompt has been accepted: an error prints nothing.
+    let mut echo = (template.is_none() && !a.no_echo && !a.json).then_some(&text);
     let result = interrupt.guard(|cancel| {
-        let on = &mut |e: hewn_engine::Event<'_>| match e {
-            hewn_engine::Event::Prefill { .. } => printer.event(e),
-            _ if a.json => {}
-            _ => printer.event(e),
+        let on = &mut |e: Event<'_>| {
+            if let Some(prompt) = echo.take() {
+                printer.print(prompt, false);
+            }
+            if !a.json || matches!(e, Event::Prefill { .. }) {
+                printer.event(e);
+            }
         };
         generate(&mut runner, &tokenizer, &mut seq, &prompt.tokens, &options, cancel, on)
     });
@@ -68,7 +70,8 @@ pub fn run(a: &RunArgs) -> Result<(), CliError> {
     {
         note("there is reasoning, but no answer yet: raise -n, or see it with --think show");
     }
-    Ok(())
+    // A script must be able to tell half an answer from a whole one.
+    if result.finish == FinishReason::Cancelled { Err(CliError::interrupted()) } else { Ok(()) }
 }
 
 fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> {

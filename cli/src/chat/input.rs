@@ -15,8 +15,10 @@ pub enum Input {
 pub enum Line {
     /// A message or a command.
     Text(String),
-    /// An empty line, or one that was given up with Ctrl-C.
+    /// An empty line.
     Nothing,
+    /// What was typed was given up with Ctrl-C.
+    GivenUp,
     /// The end of the input.
     End,
 }
@@ -40,7 +42,7 @@ impl Input {
     /// The next message: one line, or several joined by `\` or between `"""`.
     pub fn next(&mut self) -> Result<Line, CliError> {
         let Some(first) = self.line("> ")? else { return Ok(Line::End) };
-        let Some(first) = first else { return Ok(Line::Nothing) };
+        let Some(first) = first else { return Ok(Line::GivenUp) };
         let mut text = String::new();
         if let Some(rest) = first.trim_start().strip_prefix("\"\"\"") {
             let mut line = rest.to_owned();
@@ -53,7 +55,7 @@ impl Input {
                 text.push('\n');
                 match self.line("\"  ")? {
                     Some(Some(next)) => line = next,
-                    Some(None) => return Ok(Line::Nothing),
+                    Some(None) => return Ok(Line::GivenUp),
                     None => break,
                 }
             }
@@ -64,7 +66,7 @@ impl Input {
                 text.push('\n');
                 match self.line(".. ")? {
                     Some(Some(next)) => line = next,
-                    Some(None) => return Ok(Line::Nothing),
+                    Some(None) => return Ok(Line::GivenUp),
                     None => line = String::new(),
                 }
             }

@@ -11,6 +11,10 @@ use command::Command;
 use input::{Input, Line};
 use session::Session;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// A second Ctrl-C at the prompt within this time quits; later, it gives up another line.
+const AGAIN: Duration = Duration::from_secs(2);
 
 const HELP: &str = "\
 /reset         forget the conversation
@@ -20,7 +24,7 @@ const HELP: &str = "\
 /load FILE     read it back
 /stats         speed and memory of the last answer
 /help          this list
-/quit          leave (also Ctrl-D)
+/quit          leave (also Ctrl-D, or Ctrl-C twice)
 A line that ends with \\ goes on; \"\"\" starts and ends a text of several lines. Ctrl-C stops an answer.";
 
 /// Runs the subcommand.
@@ -30,12 +34,20 @@ pub fn run(a: &ChatArgs) -> Result<(), CliError> {
     if input.is_terminal() && !a.generate.quiet {
         note("/help lists the commands");
     }
+    let mut given_up: Option<Instant> = None;
     loop {
         let line = match input.next()? {
             Line::Text(text) => text,
             Line::Nothing => continue,
+            Line::GivenUp if given_up.is_some_and(|at| at.elapsed() < AGAIN) => return Err(CliError::interrupted()),
+            Line::GivenUp => {
+                note("Ctrl-C once more, or Ctrl-D, quits");
+                given_up = Some(Instant::now());
+                continue;
+            }
             Line::End => return Ok(()),
         };
+        given_up = None;
         let result = match Command::parse(&line) {
             None => session.say(&line).map(ControlFlow::Continue),
             Some(Ok(command)) => obey(&mut session, command),
