@@ -1,6 +1,19 @@
 //! Why a file was refused: what, where, and which key or tensor.
 
+use std::fmt;
 use std::path::PathBuf;
+
+/// A name out of the file as a message may show it: a name may be as long as the file, and hold what steers a terminal.
+pub(crate) struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 100;
+        let end = self.0.char_indices().nth(MOST).map_or(self.0.len(), |(i, _)| i);
+        write!(f, "`{}`", self.0[..end].escape_debug())?;
+        if end < self.0.len() { write!(f, "... ({} bytes)", self.0.len()) } else { Ok(()) }
+    }
+}
 
 /// Why a GGUF file was refused.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +26,16 @@ pub enum LoadError {
         path: PathBuf,
         /// The system's word.
         source: std::io::Error,
+    },
+    /// The file grew or shrank while it was being opened.
+    #[error("{} changed while it was opened: it had {then} bytes, now it has {now}", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Its length at first.
+        then: u64,
+        /// Its length afterwards.
+        now: u64,
     },
     /// The first four bytes are not `GGUF`.
     #[error("not a GGUF file: it starts with {found:02x?} instead of `GGUF`")]
@@ -57,7 +80,7 @@ pub enum LoadError {
         at: usize,
     },
     /// A value type that does not exist.
-    #[error("`{key}` has the unknown value type {id} (byte {at})")]
+    #[error("{} has the unknown value type {id} (byte {at})", Shown(.key))]
     ValueType {
         /// The key.
         key: String,
@@ -67,7 +90,7 @@ pub enum LoadError {
         at: usize,
     },
     /// A boolean that is neither 0 nor 1.
-    #[error("`{key}` is a boolean of value {value} (byte {at})")]
+    #[error("{} is a boolean of value {value} (byte {at})", Shown(.key))]
     Bool {
         /// The key.
         key: String,
@@ -77,7 +100,7 @@ pub enum LoadError {
         at: usize,
     },
     /// Arrays of arrays of arrays of ...
-    #[error("`{key}` nests arrays deeper than {max} (byte {at})")]
+    #[error("{} nests arrays deeper than {max} (byte {at})", Shown(.key))]
     Nesting {
         /// The key.
         key: String,
@@ -87,7 +110,7 @@ pub enum LoadError {
         at: usize,
     },
     /// A key or tensor name that occurs twice.
-    #[error("{what} `{name}` occurs twice (byte {at})")]
+    #[error("{what} {} occurs twice (byte {at})", Shown(.name))]
     Duplicate {
         /// Key or tensor.
         what: &'static str,
@@ -97,10 +120,10 @@ pub enum LoadError {
         at: usize,
     },
     /// A required key is missing.
-    #[error("the key `{0}` is missing")]
+    #[error("the key {} is missing", Shown(.0))]
     MissingKey(String),
     /// A key has a value of another type than its meaning asks for.
-    #[error("`{key}` should be {want}, but is {have} (byte {at})")]
+    #[error("{} should be {want}, but is {have} (byte {at})", Shown(.key))]
     WrongType {
         /// The key.
         key: String,
@@ -115,19 +138,19 @@ pub enum LoadError {
     #[error("`general.alignment` is {0}; it must be a power of two from 8 to 65536")]
     Alignment(u64),
     /// A tensor with no dimensions, more than four, a zero, or a product that overflows.
-    #[error("tensor `{name}` has the dimensions {dims:?}: {reason} (byte {at})")]
+    #[error("tensor {} has the dimensions {dims:?}: {reason} (byte {at})", Shown(.name))]
     Dims {
         /// The tensor.
         name: String,
         /// Its dimensions, as far as they were read.
         dims: Vec<u64>,
         /// What is wrong.
-        reason: &'static str,
+        reason: String,
         /// Where.
         at: usize,
     },
     /// A tensor type id that is unknown or was removed from the format.
-    #[error("tensor `{name}` has the type id {id}, which is {status} (byte {at})")]
+    #[error("tensor {} has the type id {id}, which is {status} (byte {at})", Shown(.name))]
     TensorType {
         /// The tensor.
         name: String,
@@ -139,7 +162,7 @@ pub enum LoadError {
         at: usize,
     },
     /// A row that is not a whole number of blocks.
-    #[error("tensor `{name}`: rows of {cols} weights are not whole blocks of {block} ({format})")]
+    #[error("tensor {}: rows of {cols} weights are not whole blocks of {block} ({format}; byte {at})", Shown(.name))]
     RowLength {
         /// The tensor.
         name: String,
@@ -149,9 +172,11 @@ pub enum LoadError {
         block: u64,
         /// The format.
         format: &'static str,
+        /// Where its directory entry is.
+        at: usize,
     },
     /// A tensor that does not start at a multiple of the alignment.
-    #[error("tensor `{name}`: its offset {offset} is not a multiple of the alignment {alignment}")]
+    #[error("tensor {}: its offset {offset} is not a multiple of the alignment {alignment} (byte {at})", Shown(.name))]
     Misaligned {
         /// The tensor.
         name: String,
@@ -159,9 +184,11 @@ pub enum LoadError {
         offset: u64,
         /// The file's alignment.
         alignment: u64,
+        /// Where its directory entry is.
+        at: usize,
     },
     /// A tensor that does not lie within the file.
-    #[error("tensor `{name}`: {bytes} bytes at offset {offset} of the data part, which has {available}")]
+    #[error("tensor {}: {bytes} bytes at offset {offset} of the data part, which has {available} (byte {at})", Shown(.name))]
     OutOfFile {
         /// The tensor.
         name: String,
@@ -171,13 +198,32 @@ pub enum LoadError {
         bytes: u64,
         /// Size of the data part.
         available: u64,
+        /// Where its directory entry is.
+        at: usize,
     },
     /// Two tensors that share bytes.
-    #[error("tensors `{first}` and `{second}` overlap in the file")]
+    #[error("tensors {} and {} overlap in the file (byte {at})", Shown(.first), Shown(.second))]
     Overlap {
         /// The one that starts first.
         first: String,
         /// The other.
         second: String,
+        /// Where the other starts.
+        at: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_messages_are_short_and_plain() {
+        assert_eq!(Shown("blk.0.\u{e9}").to_string(), "`blk.0.\u{e9}`");
+        assert_eq!(Shown("\u{1b}[2J\n`").to_string(), "`\\u{1b}[2J\\n``");
+        let long = "\u{e9}".repeat(1000);
+        assert_eq!(Shown(&long).to_string(), format!("`{}`... (2000 bytes)", &long[..200]));
+        let error = LoadError::Truncated { what: "x".into(), at: 7, need: 8, left: 1 };
+        assert_eq!(error.to_string(), "the file ends too early: x at byte 7 needs 8 bytes, 1 are left");
+    }
 }

@@ -10,7 +10,7 @@
 //!
 //! A count is 8 bytes, in version 1 it is 4. Source: the GGUF specification.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, Shown};
 use crate::map::{OpenOptions, Source};
 use crate::metadata::{Entries, Entry, Metadata};
 use crate::reader::Reader;
@@ -37,7 +37,10 @@ impl Gguf {
     /// # Errors
     /// Anything about the file that cannot be believed.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, LoadError> {
-        Self::parse(Source::open(path, options)?, Some(path.to_owned()))
+        let (source, file) = Source::open(path, options)?;
+        let this = Self::parse(source, Some(path.to_owned()))?;
+        this.source.check_len(path, &file)?;
+        Ok(this)
     }
 
     /// Checks a file that is in memory.
@@ -136,7 +139,7 @@ fn read_pairs(r: &mut Reader<'_>, pairs: u64) -> Result<Entries, LoadError> {
             _ => return Err(LoadError::Name { what: "a metadata key", at }),
         };
         let type_at = r.at;
-        let id = r.u32(&|| format!("the type of `{key}`"))?;
+        let id = r.u32(&|| format!("the type of {}", Shown(key)))?;
         let Some(kind) = ValueType::from_id(id) else {
             return Err(LoadError::ValueType { key: key.into(), id, at: type_at });
         };

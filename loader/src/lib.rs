@@ -21,4 +21,4 @@ pub use map::OpenOptions;
 pub use metadata::Metadata;
 pub use tensor::TensorInfo;
 pub use value::{Array, Value, ValueType};
-pub use write::{GgufWriter, MetaValue};
+pub use write::{GgufStream, GgufWriter, MetaValue};

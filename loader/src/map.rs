@@ -6,11 +6,13 @@
 //! happen between any two instructions. So the rule is: do not shrink or overwrite a model file in place while it is
 //! in use; replace it by renaming a new file over it, which leaves the mapping of the old one whole. Where that cannot
 //! be promised, open with [`OpenOptions::mmap`] off: the file is then read into memory once.
+//!
+//! What can be noticed is: a file whose length changed while it was being opened is refused.
 
 use crate::error::LoadError;
 use memmap2::Mmap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{Error, ErrorKind, Read, Result as IoResult};
 use std::path::Path;
 
 /// How a file is opened.
@@ -34,26 +36,32 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, LoadError> {
+    /// The bytes of the regular file at `path`, and the file, to ask it later whether it is still as long.
+    pub fn open(path: &Path, options: &OpenOptions) -> Result<(Self, File), LoadError> {
         let io = |source| LoadError::Io { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(io)?;
+        // Before opening: opening a pipe waits for its other end.
+        regular(&std::fs::metadata(path).map_err(io)?).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let meta = file.metadata().map_err(io)?;
-        if meta.is_dir() {
-            return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
-        }
-        // A pipe or a device has no length to map; an empty file cannot be mapped.
-        if options.mmap && meta.is_file() && meta.len() > 0 {
+        regular(&meta).map_err(io)?;
+        // An empty file cannot be mapped; reading it gives the error that fits.
+        let source = if options.mmap && meta.len() > 0 {
             // SAFETY: the bytes are only read. That the file does not shrink meanwhile is the documented rule of this
             // module; a change of its content can at worst change what is computed, as every view is re-checked by
             // slicing with lengths fixed at opening.
-            let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-            return Ok(Self::Map(map));
-        }
-        let mut data = Vec::new();
-        let len = usize::try_from(meta.len()).unwrap_or(usize::MAX);
-        data.try_reserve_exact(len).map_err(|_| io(std::io::Error::from(std::io::ErrorKind::OutOfMemory)))?;
-        file.read_to_end(&mut data).map_err(io)?;
-        Ok(Self::Owned(data))
+            Self::Map(unsafe { Mmap::map(&file) }.map_err(io)?)
+        } else {
+            Self::Owned(read(&file, meta.len()).map_err(io)?)
+        };
+        source.check_len(path, &file)?;
+        Ok((source, file))
+    }
+
+    /// An error when the file has another length now than when its bytes were taken.
+    pub fn check_len(&self, path: &Path, file: &File) -> Result<(), LoadError> {
+        let now = file.metadata().map_err(|source| LoadError::Io { path: path.to_owned(), source })?.len();
+        let then = self.bytes().len() as u64;
+        if now == then { Ok(()) } else { Err(LoadError::Changed { path: path.to_owned(), then, now }) }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -61,5 +69,87 @@ impl Source {
             Self::Map(m) => m,
             Self::Owned(v) => v,
         }
+    }
+}
+
+/// Whether it is a file: a folder has no bytes, a pipe or a device need not have an end.
+fn regular(meta: &Metadata) -> IoResult<()> {
+    if meta.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if meta.is_file() { Ok(()) } else { Err(Error::new(ErrorKind::InvalidInput, "it is a device, a pipe or a socket")) }
+}
+
+/// At most `len` bytes and one: memory is taken for the length that the file has, whatever comes out of it.
+fn read(file: &File, len: u64) -> IoResult<Vec<u8>> {
+    let mut data = Vec::new();
+    let room = usize::try_from(len).ok().and_then(|n| n.checked_add(1));
+    room.and_then(|n| data.try_reserve_exact(n).ok()).ok_or(ErrorKind::OutOfMemory)?;
+    file.take(len.saturating_add(1)).read_to_end(&mut data)?;
+    Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Gguf;
+
+    fn both(check: impl Fn(&OpenOptions)) {
+        [true, false].into_iter().for_each(|mmap| check(&OpenOptions { mmap }));
+    }
+
+    #[test]
+    fn a_file_gives_its_bytes_either_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, b"some bytes").unwrap();
+        both(|o| {
+            let (source, _) = Source::open(&path, o).unwrap();
+            assert_eq!((source.bytes(), matches!(source, Source::Map(_))), (&b"some bytes"[..], o.mmap));
+        });
+        std::fs::write(&path, b"").unwrap();
+        both(|o| assert!(Source::open(&path, o).unwrap().0.bytes().is_empty()));
+        both(|o| assert!(matches!(Gguf::open(&path, o), Err(LoadError::Magic { .. }))));
+    }
+
+    #[test]
+    fn only_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = |path: &Path, o: &OpenOptions| match Source::open(path, o) {
+            Err(LoadError::Io { source, .. }) => source.kind(),
+            other => panic!("{other:?}"),
+        };
+        both(|o| assert_eq!(kind(dir.path(), o), ErrorKind::IsADirectory));
+        both(|o| assert_eq!(kind(&dir.path().join("none"), o), ErrorKind::NotFound));
+        // It would be read until memory ends.
+        #[cfg(unix)]
+        both(|o| assert_eq!(kind(Path::new("/dev/zero"), o), ErrorKind::InvalidInput));
+    }
+
+    #[test]
+    fn another_length_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, b"0123456789").unwrap();
+        both(|o| {
+            let (source, file) = Source::open(&path, o).unwrap();
+            source.check_len(&path, &file).unwrap();
+            let writer = File::options().write(true).open(&path).unwrap();
+            for len in [9, 11] {
+                writer.set_len(len).unwrap();
+                let err = source.check_len(&path, &file).unwrap_err();
+                assert!(matches!(err, LoadError::Changed { then: 10, now, .. } if now == len), "{err:?}");
+            }
+            writer.set_len(10).unwrap();
+        });
+    }
+
+    #[test]
+    fn reading_stops_behind_the_announced_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [1; 1000]).unwrap();
+        assert_eq!(read(&File::open(&path).unwrap(), 10).unwrap().len(), 11);
+        assert_eq!(read(&File::open(&path).unwrap(), u64::MAX).unwrap_err().kind(), ErrorKind::OutOfMemory);
     }
 }

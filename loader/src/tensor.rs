@@ -1,7 +1,7 @@
 //! The tensor directory.
 
 use crate::dtype::TensorType;
-use crate::error::LoadError;
+use crate::error::{LoadError, Shown};
 use crate::reader::Reader;
 use std::collections::HashMap;
 
@@ -44,11 +44,14 @@ impl TensorInfo {
             Ok(n) if !n.is_empty() => n.to_owned(),
             _ => return Err(LoadError::Name { what: "a tensor name", at }),
         };
-        let what = || format!("the directory entry of tensor `{name}`");
+        let what = || format!("the directory entry of tensor {}", Shown(&name));
         let n = r.u32(&what)?;
-        let bad = |dims: &[u64], reason| LoadError::Dims { name: name.clone(), dims: dims.to_vec(), reason, at };
+        let bad = |dims: &[u64], reason: &str| {
+            let (name, dims, reason) = (name.clone(), dims.to_vec(), reason.to_owned());
+            LoadError::Dims { name, dims, reason, at }
+        };
         if n == 0 || n > 4 {
-            return Err(bad(&[], if n == 0 { "there are none" } else { "there are more than four" }));
+            return Err(bad(&[], &format!("there are {n} of them, not one to four")));
         }
         let mut dims = Vec::with_capacity(n as usize);
         let mut elements = 1u64;
@@ -68,7 +71,7 @@ impl TensorInfo {
         };
         let (cols, block) = (dims[0], dtype.block_len());
         if !cols.is_multiple_of(block) {
-            return Err(LoadError::RowLength { name, cols, block, format: dtype.name() });
+            return Err(LoadError::RowLength { name, cols, block, format: dtype.name(), at });
         }
         let bytes = dtype.bytes(elements).ok_or_else(|| bad(&dims, "its size in bytes overflows"))?;
         let offset = r.u64(&what)?;
@@ -81,6 +84,8 @@ impl TensorInfo {
 pub(crate) struct Directory {
     pub list: Vec<TensorInfo>,
     pub index: HashMap<String, usize>,
+    /// Where each entry is, for messages.
+    entries: Vec<usize>,
 }
 
 impl Directory {
@@ -89,6 +94,7 @@ impl Directory {
             return Err(LoadError::Duplicate { what: "tensor", name: t.name, at });
         }
         self.list.push(t);
+        self.entries.push(at);
         Ok(())
     }
 
@@ -96,20 +102,20 @@ impl Directory {
     /// makes the offsets absolute.
     pub fn place(&mut self, start: u64, len: u64, alignment: u64) -> Result<(), LoadError> {
         let available = len.saturating_sub(start);
-        for t in &mut self.list {
+        for (t, &at) in self.list.iter_mut().zip(&self.entries) {
             if !t.offset.is_multiple_of(alignment) {
-                return Err(LoadError::Misaligned { name: t.name.clone(), offset: t.offset, alignment });
+                return Err(LoadError::Misaligned { name: t.name.clone(), offset: t.offset, alignment, at });
             }
             if t.offset > available || t.bytes > available - t.offset {
                 let (name, offset, bytes) = (t.name.clone(), t.offset, t.bytes);
-                return Err(LoadError::OutOfFile { name, offset, bytes, available });
+                return Err(LoadError::OutOfFile { name, offset, bytes, available, at });
             }
             t.offset += start;
         }
         let mut order: Vec<&TensorInfo> = self.list.iter().collect();
         order.sort_by_key(|t| t.offset);
         match order.windows(2).find(|w| w[0].offset + w[0].bytes > w[1].offset) {
-            Some(w) => Err(LoadError::Overlap { first: w[0].name.clone(), second: w[1].name.clone() }),
+            Some(w) => Err(LoadError::Overlap { first: w[0].name.clone(), second: w[1].name.clone(), at: w[1].offset }),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Metadata values, as views of the file's bytes.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, Shown};
 use crate::reader::Reader;
 
 /// Arrays within arrays are read to this depth.
@@ -172,7 +172,7 @@ impl<'a> Value<'a> {
 
     /// Reads and checks the value of `key` at the cursor, and leaves the cursor behind it.
     pub(crate) fn read(r: &mut Reader<'a>, kind: ValueType, key: &str, depth: usize) -> Result<Self, LoadError> {
-        let what = || format!("the value of `{key}`");
+        let what = || format!("the value of {}", Shown(key));
         if let Some(n) = kind.size() {
             let at = r.at;
             let bytes = r.take(n as u64, &what)?;

@@ -1,7 +1,7 @@
 //! Writing GGUF version 3: for generators, tests and converters.
 
 use crate::dtype::TensorType;
-use crate::value::ValueType;
+use crate::value::{MAX_NESTING, ValueType};
 use std::collections::HashSet;
 use std::io::{Error, ErrorKind, Result, Write};
 
@@ -46,7 +46,7 @@ impl MetaValue {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) -> Result<()> {
+    fn write(&self, out: &mut Vec<u8>, depth: usize) -> Result<()> {
         match self {
             Self::U8(v) => out.push(*v),
             Self::I8(v) => out.extend(v.to_le_bytes()),
@@ -62,13 +62,16 @@ impl MetaValue {
             Self::I64(v) => out.extend(v.to_le_bytes()),
             Self::F64(v) => out.extend(v.to_le_bytes()),
             Self::Array(items) => {
+                if depth >= MAX_NESTING {
+                    return Err(misuse(format!("arrays nested deeper than {MAX_NESTING}")));
+                }
                 let kind = items.first().map_or(ValueType::U32, Self::kind);
                 if items.iter().any(|i| i.kind() != kind) {
                     return Err(misuse("an array of values of different types"));
                 }
                 out.extend((kind as u32).to_le_bytes());
                 out.extend((items.len() as u64).to_le_bytes());
-                items.iter().try_for_each(|i| i.write(out))?;
+                items.iter().try_for_each(|i| i.write(out, depth + 1))?;
             }
         }
         Ok(())
@@ -117,14 +120,19 @@ impl GgufWriter {
         }
     }
 
-    /// Adds a key/value pair. `general.alignment` takes effect for the tensors, and must come before them.
+    /// Adds a key/value pair. `general.alignment` takes effect for the tensors, and must come before them. After an
+    /// error everything is as before.
     ///
     /// # Errors
     /// A key that was added before, a mixed array, a bad alignment.
     pub fn meta(&mut self, key: &str, value: MetaValue) -> Result<()> {
-        if key.is_empty() || !self.keys.insert(key.to_owned()) {
+        if key.is_empty() || self.keys.contains(key) {
             return Err(misuse(format!("the key `{key}` is empty or was added before")));
         }
+        let mut pair = Vec::new();
+        string(&mut pair, key.as_bytes());
+        pair.extend((value.kind() as u32).to_le_bytes());
+        value.write(&mut pair, 0)?;
         if key == "general.alignment" {
             let MetaValue::U32(a) = value else { return Err(misuse("`general.alignment` is a u32")) };
             if !a.is_power_of_two() || !(8..=65536).contains(&a) || !self.sizes.is_empty() {
@@ -132,24 +140,25 @@ impl GgufWriter {
             }
             self.alignment = a.into();
         }
-        string(&mut self.pairs, key.as_bytes());
-        self.pairs.extend((value.kind() as u32).to_le_bytes());
-        value.write(&mut self.pairs)
+        self.keys.insert(key.to_owned());
+        self.pairs.append(&mut pair);
+        Ok(())
     }
 
-    /// Declares the next tensor; `dims[0]` is the length of a row.
+    /// Declares the next tensor; `dims[0]` is the length of a row. After an error everything is as before.
     ///
     /// # Errors
     /// No such type, a name declared before, or dimensions that the format does not allow.
     pub fn tensor(&mut self, name: &str, dims: &[u64], dtype: Option<TensorType>) -> Result<()> {
         let dtype = dtype.ok_or_else(|| misuse(format!("tensor `{name}`: no such type")))?;
-        if name.is_empty() || !self.names.insert(name.to_owned()) {
+        if name.is_empty() || self.names.contains(name) {
             return Err(misuse(format!("the tensor `{name}` has no name or was declared before")));
         }
         let elements = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n > 0);
-        let row_fits = dims.first().is_some_and(|c| c.is_multiple_of(dtype.block_len()));
-        let bytes = elements.and_then(|n| dtype.bytes(n));
-        let Some(bytes) = bytes.filter(|_| row_fits && dims.len() <= 4) else {
+        let row_fits = dims.len() <= 4 && dims.first().is_some_and(|c| c.is_multiple_of(dtype.block_len()));
+        let bytes = elements.filter(|_| row_fits).and_then(|n| dtype.bytes(n));
+        let end = bytes.and_then(|n| self.end.checked_add(n)?.checked_next_multiple_of(self.alignment));
+        let (Some(bytes), Some(end)) = (bytes, end) else {
             return Err(misuse(format!("tensor `{name}`: the dimensions {dims:?} do not suit {dtype}")));
         };
         string(&mut self.directory, name.as_bytes());
@@ -157,8 +166,9 @@ impl GgufWriter {
         dims.iter().for_each(|d| self.directory.extend(d.to_le_bytes()));
         self.directory.extend(dtype.id().to_le_bytes());
         self.directory.extend(self.end.to_le_bytes());
+        self.names.insert(name.to_owned());
         self.sizes.push(bytes);
-        self.end = (self.end + bytes).next_multiple_of(self.alignment);
+        self.end = end;
         Ok(())
     }
 
@@ -178,39 +188,77 @@ impl GgufWriter {
         self.pad(out, len as u64)
     }
 
-    /// Writes tensor `index`'s bytes and the padding after them; in order, after [`write_header`](Self::write_header).
+    /// Writes the header, and gives what the tensors' bytes are to be passed to.
     ///
     /// # Errors
-    /// Data of another length than declared; the output's.
-    pub fn write_tensor(&self, out: &mut impl Write, index: usize, data: &[u8]) -> Result<()> {
-        if self.sizes.get(index) != Some(&(data.len() as u64)) {
-            return Err(misuse(format!(
-                "tensor {index} has {} bytes, declared were {:?}",
-                data.len(),
-                self.sizes.get(index)
-            )));
-        }
-        out.write_all(data)?;
-        self.pad(out, data.len() as u64)
+    /// The output's.
+    pub fn stream<W: Write>(&self, mut out: W) -> Result<GgufStream<'_, W>> {
+        self.write_header(&mut out)?;
+        Ok(GgufStream { plan: self, out, index: 0, written: 0 })
     }
 
     /// Writes the whole file, with the tensors' bytes from `data` in order of declaration.
     ///
     /// # Errors
-    /// As for the parts; also too few or too many tensors.
+    /// Data of another length than declared, too few or too many tensors; the output's.
     pub fn write_to<'d>(&self, out: &mut impl Write, data: impl IntoIterator<Item = &'d [u8]>) -> Result<()> {
-        self.write_header(out)?;
-        let mut n = 0;
-        for d in data {
-            self.write_tensor(out, n, d)?;
-            n += 1;
+        let mut stream = self.stream(out)?;
+        for (i, d) in data.into_iter().enumerate() {
+            let declared = self.sizes.get(i);
+            if declared != Some(&(d.len() as u64)) {
+                return Err(misuse(format!("tensor {i} has {} bytes, declared were {declared:?}", d.len())));
+            }
+            stream.write(d)?;
         }
-        if n == self.sizes.len() { Ok(()) } else { Err(misuse(format!("{n} of {} tensors", self.sizes.len()))) }
+        stream.finish().map(drop)
     }
 
     fn pad(&self, out: &mut impl Write, len: u64) -> Result<()> {
         let n = len.next_multiple_of(self.alignment) - len;
         out.write_all(&vec![0; n as usize])
+    }
+}
+
+/// Takes the tensors' bytes one after the other, each in as many pieces as is convenient, and pads between them.
+#[derive(Debug)]
+pub struct GgufStream<'w, W> {
+    plan: &'w GgufWriter,
+    out: W,
+    index: usize,
+    written: u64,
+}
+
+impl<W: Write> GgufStream<'_, W> {
+    /// The next bytes of the tensor that is due.
+    ///
+    /// # Errors
+    /// More bytes than this tensor was declared with, or no tensor is due; the output's.
+    pub fn write(&mut self, piece: &[u8]) -> Result<()> {
+        let due = self.plan.sizes.get(self.index).map(|size| size - self.written);
+        let left = due.and_then(|due| due.checked_sub(piece.len() as u64));
+        let Some(left) = left else {
+            return Err(misuse(format!("{} bytes for tensor {}, due are {due:?}", piece.len(), self.index)));
+        };
+        self.out.write_all(piece)?;
+        self.written += piece.len() as u64;
+        if left == 0 {
+            self.plan.pad(&mut self.out, self.written)?;
+            (self.index, self.written) = (self.index + 1, 0);
+        }
+        Ok(())
+    }
+
+    /// Ends the file and gives the output back.
+    ///
+    /// # Errors
+    /// Bytes are still due; the output's.
+    pub fn finish(mut self) -> Result<W> {
+        let all = self.plan.sizes.len();
+        if self.index < all {
+            return Err(misuse(format!("the file ends in tensor {} of {all}", self.index)));
+        }
+        self.out.flush()?;
+        Ok(self.out)
     }
 }
 
@@ -264,16 +312,56 @@ mod tests {
     }
 
     #[test]
-    fn misuse_is_an_error() {
+    fn misuse_is_an_error_and_changes_nothing() {
         let mut w = GgufWriter::new();
         w.meta("k", MetaValue::U8(1)).unwrap();
         assert!(w.meta("k", MetaValue::U8(1)).is_err());
+        assert!(w.meta("", MetaValue::U8(1)).is_err());
         assert!(w.meta("m", MetaValue::Array(vec![MetaValue::U8(1), MetaValue::Bool(true)])).is_err());
+        assert!(w.meta("m", (0..5).fold(MetaValue::Array(vec![]), |a, _| MetaValue::Array(vec![a]))).is_err());
+        assert!(w.meta("general.alignment", MetaValue::U64(64)).is_err());
+        assert!(w.meta("general.alignment", MetaValue::U32(48)).is_err());
         assert!(w.tensor("t", &[31], TensorType::from_id(8)).is_err());
         assert!(w.tensor("t", &[], TensorType::from_id(0)).is_err());
+        assert!(w.tensor("t", &[1; 5], TensorType::from_id(0)).is_err());
+        assert!(w.tensor("t", &[0], TensorType::from_id(0)).is_err());
+        assert!(w.tensor("t", &[1 << 32, 1 << 32], TensorType::from_id(24)).is_err());
+        assert!(w.tensor("t", &[u64::MAX], TensorType::from_id(24)).is_err());
         assert!(w.tensor("z", &[1], TensorType::from_id(99)).is_err());
-        w.tensor("u", &[32], TensorType::from_id(8)).unwrap();
+        assert!(w.tensor("", &[1], TensorType::from_id(0)).is_err());
+        // The refused names are free still.
+        w.meta("m", MetaValue::U8(2)).unwrap();
+        w.tensor("t", &[32], TensorType::from_id(8)).unwrap();
+        assert!(w.tensor("t", &[32], TensorType::from_id(8)).is_err());
+        assert!(w.meta("general.alignment", MetaValue::U32(64)).is_err());
         assert!(w.write_to(&mut Vec::new(), [&[0u8; 33][..]]).is_err());
         assert!(w.write_to(&mut Vec::new(), []).is_err());
+        assert!(w.write_to(&mut Vec::new(), [&[0u8; 34][..], &[]]).is_err());
+        let mut file = Vec::new();
+        w.write_to(&mut file, [&[0u8; 34][..]]).unwrap();
+        let g = Gguf::from_bytes(file).unwrap();
+        assert_eq!((g.metadata().len(), g.metadata().u32("m").unwrap(), g.tensors().len()), (2, Some(2), 1));
+    }
+
+    #[test]
+    fn pieces_make_the_same_file() {
+        let mut w = GgufWriter::new();
+        w.tensor("a", &[3], TensorType::from_id(0)).unwrap();
+        w.tensor("b", &[32, 2], TensorType::from_id(8)).unwrap();
+        let (a, b) = ([1u8; 12], [2u8; 68]);
+        let mut whole = Vec::new();
+        w.write_to(&mut whole, [&a[..], &b[..]]).unwrap();
+        let mut stream = w.stream(Vec::new()).unwrap();
+        for piece in [&a[..5], &a[5..], &b[..67]] {
+            stream.write(piece).unwrap();
+        }
+        assert!(stream.write(&[2; 2]).is_err(), "beyond its end");
+        stream.write(&b[67..]).unwrap();
+        assert!(stream.write(&[2; 1]).is_err(), "no tensor is due");
+        assert_eq!(stream.finish().unwrap(), whole);
+        let mut stream = w.stream(Vec::new()).unwrap();
+        stream.write(&a).unwrap();
+        assert!(stream.finish().is_err());
+        assert!(GgufWriter::new().stream(Vec::new()).unwrap().finish().is_ok(), "a file without tensors");
     }
 }
