@@ -50,9 +50,11 @@ impl<'a> Session<'a> {
     /// Adds the user's message and answers it. A message that cannot be answered is taken back.
     pub fn say(&mut self, text: &str) -> Result<(), CliError> {
         self.talk.messages.push(Message::new("user", text));
-        self.answer().inspect_err(|_| {
+        let answered = self.answer();
+        if !matches!(answered, Ok(true)) {
             self.talk.messages.pop();
-        })
+        }
+        answered.map(drop)
     }
 
     /// Answers the last message once more.
@@ -61,10 +63,15 @@ impl<'a> Session<'a> {
             return Err(CliError::usage("there is no answer to replace", "say something first"));
         };
         self.seed = self.seed.wrapping_add(1);
-        self.answer().inspect_err(|_| self.talk.messages.push(old))
+        let answered = self.answer();
+        if !matches!(answered, Ok(true)) {
+            self.talk.messages.push(old);
+        }
+        answered.map(drop)
     }
 
-    fn answer(&mut self) -> Result<(), CliError> {
+    /// Whether there is an answer: there is none when it was stopped before its first word.
+    fn answer(&mut self) -> Result<bool, CliError> {
         let g = &self.args.generate;
         let system = self.talk.system.iter().map(|s| Message::new("system", s));
         let messages: Vec<Message> = system.chain(self.talk.messages.iter().cloned()).collect();
@@ -85,19 +92,23 @@ impl<'a> Session<'a> {
         });
         printer.finish()?;
         let result = result?;
+        self.last = Some(result.timings);
+        if result.finish == FinishReason::Cancelled && result.text.is_empty() && result.reasoning.is_empty() {
+            note("stopped before the answer began: nothing is added to the conversation");
+            return Ok(false);
+        }
         let mut message = Message::new("assistant", &result.text);
         if !result.reasoning.is_empty() {
             message.extra.insert("reasoning_content".into(), result.reasoning.clone().into());
         }
         self.talk.messages.push(message);
-        self.last = Some(result.timings);
         match result.finish {
             FinishReason::ContextFull => note("the context is full: /reset starts anew"),
             FinishReason::Cancelled => note("stopped"),
             _ if result.text.is_empty() && g.think == Think::Hide => note("there is reasoning, but no answer"),
             _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Forgets everything but the system message.
