@@ -135,8 +135,13 @@ pub enum LoadError {
         at: usize,
     },
     /// `general.alignment` is not a power of two from 8 to 65536.
-    #[error("`general.alignment` is {0}; it must be a power of two from 8 to 65536")]
-    Alignment(u64),
+    #[error("`general.alignment` is {value}; it must be a power of two from 8 to 65536 (byte {at})")]
+    Alignment {
+        /// What it is.
+        value: u64,
+        /// Where.
+        at: usize,
+    },
     /// A tensor with no dimensions, more than four, a zero, or a product that overflows.
     #[error("tensor {} has the dimensions {dims:?}: {reason} (byte {at})", Shown(.name))]
     Dims {

@@ -154,9 +154,54 @@ fn read_pairs(r: &mut Reader<'_>, pairs: u64) -> Result<Entries, LoadError> {
 }
 
 fn alignment(meta: &Metadata<'_>) -> Result<u64, LoadError> {
-    match meta.u64("general.alignment")? {
+    const KEY: &str = "general.alignment";
+    match meta.u64(KEY)? {
         None => Ok(DEFAULT_ALIGNMENT),
         Some(a) if a.is_power_of_two() && (8..=65536).contains(&a) => Ok(a),
-        Some(a) => Err(LoadError::Alignment(a)),
+        Some(value) => Err(LoadError::Alignment { value, at: meta.place(KEY) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of version 1 or later, with a list, a nested list, and two tensors; lengths as wide as the version has them.
+    fn file(version: u32) -> Vec<u8> {
+        let len = |n: u64| if version == 1 { (n as u32).to_le_bytes().to_vec() } else { n.to_le_bytes().to_vec() };
+        let string = |s: &str| [&len(s.len() as u64)[..], s.as_bytes()].concat();
+        let u32s = |v: &[u32]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let mut out = [&b"GGUF"[..], &u32s(&[version]), &len(2), &len(3)].concat();
+        out.extend([string("n"), u32s(&[4, 77])].concat());
+        out.extend([string("list"), u32s(&[9, 8]), len(2), string("ab"), string("")].concat());
+        out.extend([string("deep"), u32s(&[9, 9]), len(2)].concat());
+        out.extend([u32s(&[0]), len(3), vec![1, 2, 3], u32s(&[5]), len(1), u32s(&[9])].concat());
+        out.extend([string("a"), u32s(&[2]), len(3), len(2), u32s(&[0]), 64u64.to_le_bytes().to_vec()].concat());
+        out.extend([string("b"), u32s(&[1]), len(32), u32s(&[8]), 0u64.to_le_bytes().to_vec()].concat());
+        out.resize(out.len().next_multiple_of(32), 0);
+        out.extend([&[1; 34][..], &[0; 30], &[2; 24]].concat());
+        out
+    }
+
+    #[test]
+    fn every_version_reads() {
+        for version in 1..=3 {
+            let g = Gguf::from_bytes(file(version)).unwrap();
+            let m = g.metadata();
+            assert_eq!((g.version(), g.alignment(), m.require_u32("n").unwrap()), (version, 32, 77));
+            let list = m.require_array("list").unwrap();
+            assert_eq!(list.strings().unwrap().collect::<Vec<_>>(), [&b"ab"[..], b""]);
+            let deep = m.require_array("deep").unwrap();
+            let inner: Vec<Vec<i64>> = deep
+                .iter()
+                .map(|v| if let Value::Array(a) = v { a.ints().unwrap().collect() } else { vec![] })
+                .collect();
+            assert_eq!(inner, [vec![1, 2, 3], vec![9]]);
+            assert!(deep.strings().is_none() && deep.ints().is_none() && list.f32s().is_none());
+            let (a, b) = (g.tensor("a").unwrap(), g.tensor("b").unwrap());
+            assert_eq!((a.cols(), a.rows(), a.elements(), a.dtype.name()), (3, 2, 6, "F32"));
+            assert_eq!((g.tensor_data(a), g.tensor_data(b)), (&[2; 24][..], &[1; 34][..]));
+            assert!(g.tensor("c").is_none() && g.path().is_none() && !g.is_mapped());
+        }
     }
 }

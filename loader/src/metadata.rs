@@ -62,6 +62,11 @@ impl<'a> Metadata<'a> {
         self.entries.index.get(key).map(|i| &self.entries.list[*i])
     }
 
+    /// Where the value of a key lies; 0 for a key that is not there.
+    pub(crate) fn place(&self, key: &str) -> usize {
+        self.entry(key).map_or(0, |e| e.value.start)
+    }
+
     fn value(&self, e: &Entry) -> Option<Value<'a>> {
         Value::checked(&self.data[e.value.clone()], e.kind, self.entries.wide)
     }

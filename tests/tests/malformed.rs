@@ -8,6 +8,8 @@ use hewn_tests::tiny::{Shape, Tiny};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use std::fmt::Write as _;
+#[cfg(unix)]
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -149,21 +151,25 @@ fn classes() -> Vec<(&'static str, Vec<u8>, Check)> {
             is!(E::Count { .. }),
         ),
         ("arrays nested 200 deep", good().with_pair("k", 9, &nested(200)).bytes(), is!(E::Nesting { .. })),
-        ("an alignment of 0", good().with_pair("general.alignment", 4, &[0; 4]).bytes(), is!(E::Alignment(0))),
+        (
+            "an alignment of 0",
+            good().with_pair("general.alignment", 4, &[0; 4]).bytes(),
+            is!(E::Alignment { value: 0, .. }),
+        ),
         (
             "an alignment of 48",
             good().with_pair("general.alignment", 4, &48u32.to_le_bytes()).bytes(),
-            is!(E::Alignment(48)),
+            is!(E::Alignment { value: 48, .. }),
         ),
         (
             "an alignment of 4",
             good().with_pair("general.alignment", 4, &4u32.to_le_bytes()).bytes(),
-            is!(E::Alignment(4)),
+            is!(E::Alignment { value: 4, .. }),
         ),
         (
             "an alignment of 128 KiB",
             good().with_pair("general.alignment", 4, &131_072u32.to_le_bytes()).bytes(),
-            is!(E::Alignment(_)),
+            is!(E::Alignment { value: 131_072, .. }),
         ),
         (
             "an alignment that is a string",
@@ -242,6 +248,72 @@ fn every_class_is_refused_with_its_error() {
         writeln!(table, "{name:34} {}", err.replace(&dir.path().display().to_string(), "DIR")).unwrap();
     }
     println!("{table}");
+}
+
+/// What lies at a path but is not a file: reading a device would take memory until there is none, opening a pipe would
+/// wait for its other end.
+#[cfg(unix)]
+#[test]
+fn devices_and_pipes_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|s| s.success());
+    let pipe = if made { Some(pipe) } else { None };
+    if pipe.is_none() {
+        eprintln!("pipe not tested: no mkfifo here");
+    }
+    for path in pipe.into_iter().chain(["/dev/zero".into(), "/dev/null".into()]) {
+        for mmap in [true, false] {
+            let err = Gguf::open(&path, &OpenOptions { mmap }).expect_err("it is not a file");
+            assert!(
+                matches!(&err, LoadError::Io { source, .. } if source.kind() == ErrorKind::InvalidInput),
+                "{err:?}"
+            );
+        }
+    }
+}
+
+/// Every place of a small file, where mutations by chance meet but some.
+#[test]
+fn every_cut_every_bit_and_every_huge_length() {
+    let good = Raw::good().bytes();
+    for n in 0..good.len() {
+        let err = Gguf::from_bytes(good[..n].to_vec()).expect_err("a part of a file");
+        let fits = match err {
+            LoadError::Magic { .. } => n < 4,
+            LoadError::Truncated { at, .. } | LoadError::Count { at, .. } => at <= n,
+            // The data part begins at byte 192.
+            LoadError::OutOfFile { available, .. } => available == n.saturating_sub(192) as u64,
+            _ => false,
+        };
+        assert!(fits, "cut to {n} bytes: {err}");
+    }
+    let mut opened = 0;
+    let mut check = |bytes: Vec<u8>| {
+        if let Ok(g) = Gguf::from_bytes(bytes) {
+            walk(&g);
+            opened += 1;
+        }
+    };
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1 << bit;
+            check(bytes);
+        }
+        for huge in [u64::MAX, 1 << 63, 1 << 62, 1 << 40, 1 << 32, u64::from(u32::MAX), good.len() as u64] {
+            for width in [4, 8] {
+                let mut bytes = good.clone();
+                let n = width.min(good.len() - at);
+                bytes[at..at + n].copy_from_slice(&huge.to_le_bytes()[..n]);
+                check(bytes);
+            }
+        }
+    }
+    // Flipped bits of data, names and strings leave a file; most other changes must not.
+    let all = good.len() * (8 + 7 * 2);
+    println!("{all} changes, {opened} files still");
+    assert!((100 * 8..all * 4 / 5).contains(&opened), "{opened} of {all}");
 }
 
 /// Walks everything that a program could read from an opened file.
