@@ -2,7 +2,7 @@
 //!
 //! Everything fast is tested to equal these few lines bit for bit.
 
-use crate::format::{Float, Format, FormatVisitor, Quant, SUB};
+use crate::format::{Form, Float, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
 use crate::op::quantize::ActBlock;
@@ -22,7 +22,7 @@ pub fn dot(format: Format, row: &[u8], floats: &[f32], blocks: &[ActBlock]) -> f
                     (0..SUB).map(|k| c.half[k / 16] * i32::from(c.q[k]) * i32::from(x.q[k / 4][k % 4])).sum();
                 let asum: i32 = x.q.iter().flatten().map(|&q| i32::from(q)).sum();
                 acc = (c.scale * x.d).mul_add(isum as f32, acc);
-                if Q::OFFSET {
+                if Q::Form::OFFSET {
                     acc = (c.offset * x.d).mul_add(asum as f32, acc);
                 }
             }

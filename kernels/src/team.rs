@@ -51,7 +51,7 @@ pub struct Team {
     /// One step at a time: two broadcasts interleaved on the same threads would wait for each other.
     turn: Mutex<()>,
     /// Scratch of worker `i`, kept between steps.
-    scratch: Vec<Mutex<Vec<u64>>>,
+    scratch: Vec<Mutex<Vec<Line>>>,
 }
 
 impl Team {
@@ -162,16 +162,21 @@ impl Crew<'_> {
         });
     }
 
-    /// The scratch of worker `w` with room for `bytes`, for the duration of `f`; contents are left over from before.
+    /// The scratch of worker `w` with room for `bytes` at a multiple of 64, for the duration of `f`; contents are left over from before.
     pub fn with_scratch<R>(&self, w: usize, bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         let mut buf = self.team.scratch[w].lock().unwrap_or_else(PoisonError::into_inner);
-        let words = bytes.div_ceil(8);
-        if buf.len() < words {
-            buf.resize(words, 0);
+        let lines = bytes.div_ceil(size_of::<Line>());
+        if buf.len() < lines {
+            buf.resize(lines, Line([0; 64]));
         }
         f(&mut bytemuck::cast_slice_mut(&mut buf[..])[..bytes])
     }
 }
+
+/// A cache line, the unit of scratch.
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
 
 /// A pointer that may cross threads; whoever uses it proves disjointness.
 #[derive(Clone, Copy)]

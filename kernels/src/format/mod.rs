@@ -95,11 +95,11 @@ impl Canon {
 pub struct Lanes<S: Isa> {
     /// The integers, as stored.
     pub w: [S::I; 8],
-    /// Integer factor of each half; used when [`Quant::HALVES`].
+    /// Integer factor of each half; used when [`Form::HALVES`].
     pub half: [S::I; 2],
     /// Scale per row.
     pub scale: S::F,
-    /// Offset per row; used when [`Quant::OFFSET`].
+    /// Offset per row; used when [`Form::OFFSET`].
     pub offset: S::F,
 }
 
@@ -120,20 +120,37 @@ pub enum Section {
     Bits(usize),
 }
 
-/// A block format.
-pub trait Quant: Send + Sync + 'static {
-    /// Weights in a block: a multiple of 32.
-    const BLOCK: usize;
-    /// Bytes of a block in the file.
-    const BYTES: usize;
+/// What the arithmetic of a format looks like: all that the kernels need to know of it once its bits are decoded.
+pub trait Form: Send + Sync + 'static {
     /// Width of the integers as stored: below 8 unsigned, 8 signed.
     const BITS: u32;
     /// What is taken off the stored integer.
     const ZERO: i32;
-    /// Whether halves of 16 weights have integer factors.
+    /// Whether halves of 16 weights have integer factors. Their sums are put together in f32, which must be exact:
+    /// `2 * 16 * 127 * 2^(BITS - 1) * 128` is within 2^24 for up to 6 bits.
     const HALVES: bool;
     /// Whether there is an offset.
     const OFFSET: bool;
+}
+
+/// [`Form`] by its four constants: bits, zero point, halves, offset.
+pub struct Stored<const BITS: u32, const ZERO: i32, const HALVES: bool, const OFFSET: bool>;
+
+impl<const B: u32, const Z: i32, const H: bool, const O: bool> Form for Stored<B, Z, H, O> {
+    const BITS: u32 = B;
+    const ZERO: i32 = Z;
+    const HALVES: bool = H;
+    const OFFSET: bool = O;
+}
+
+/// A block format.
+pub trait Quant: Send + Sync + 'static {
+    /// The arithmetic.
+    type Form: Form;
+    /// Weights in a block: a multiple of 32.
+    const BLOCK: usize;
+    /// Bytes of a block in the file.
+    const BYTES: usize;
     /// The packed block.
     const PLAN: &'static [Section];
 

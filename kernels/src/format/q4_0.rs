@@ -1,18 +1,15 @@
 //! Q4_0: 32 weights, one half scale, nibbles with zero point 8; low nibbles are weights 0..16, high ones 16..32.
 
-use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, qs: [u8; 16]`.
 pub struct Q4_0;
 
 impl Quant for Q4_0 {
+    type Form = Stored<4, 8, false, false>;
     const BLOCK: usize = 32;
     const BYTES: usize = 18;
-    const BITS: u32 = 4;
-    const ZERO: i32 = 8;
-    const HALVES: bool = false;
-    const OFFSET: bool = false;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 4 }];
 
     #[inline(always)]

@@ -1,18 +1,15 @@
 //! Q4_1: 32 weights, half scale and half minimum, nibbles; low nibbles are weights 0..16, high ones 16..32.
 
-use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, m: f16, qs: [u8; 16]`; weight = d q + m.
 pub struct Q4_1;
 
 impl Quant for Q4_1 {
+    type Form = Stored<4, 0, false, true>;
     const BLOCK: usize = 32;
     const BYTES: usize = 20;
-    const BITS: u32 = 4;
-    const ZERO: i32 = 0;
-    const HALVES: bool = false;
-    const OFFSET: bool = true;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Half(2), Section::Words { at: 4, n: 4 }];
 
     #[inline(always)]

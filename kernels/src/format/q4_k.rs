@@ -2,7 +2,7 @@
 //!
 //! Byte `32 p + l` of `qs` holds weight `l` of sub-block `2 p` (low nibble) and of `2 p + 1` (high nibble).
 
-use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, dmin: f16, scales: [u8; 12], qs: [u8; 128]`; weight = d sc q - dmin mn.
@@ -50,12 +50,9 @@ pub(super) fn scale_offset<S: Isa>(s: S, b: &[u8], i: usize) -> (S::F, S::F) {
 }
 
 impl Quant for Q4K {
+    type Form = Stored<4, 0, false, true>;
     const BLOCK: usize = 256;
     const BYTES: usize = 144;
-    const BITS: u32 = 4;
-    const ZERO: i32 = 0;
-    const HALVES: bool = false;
-    const OFFSET: bool = true;
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Half(2), Section::Words { at: 4, n: 3 }, Section::Words { at: 16, n: 32 }];
 

@@ -1,6 +1,6 @@
 //! Q5_0: Q4_0 with a fifth bit per weight in a 32-bit field; zero point 16.
 
-use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, qh: u32, qs: [u8; 16]`.
@@ -26,12 +26,9 @@ pub(super) fn five_bits_lanes<S: Isa>(s: S, b: &[u8], qh: usize, qs: usize) -> [
 }
 
 impl Quant for Q5_0 {
+    type Form = Stored<5, 16, false, false>;
     const BLOCK: usize = 32;
     const BYTES: usize = 22;
-    const BITS: u32 = 5;
-    const ZERO: i32 = 16;
-    const HALVES: bool = false;
-    const OFFSET: bool = false;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Bits(2), Section::Words { at: 6, n: 4 }];
 
     #[inline(always)]

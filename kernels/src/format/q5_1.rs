@@ -1,19 +1,16 @@
 //! Q5_1: Q4_1 with a fifth bit per weight in a 32-bit field.
 
 use super::q5_0::{five_bits, five_bits_lanes};
-use super::{Canon, Lanes, Quant, Section, half_at, halfs};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs};
 use crate::isa::Isa;
 
 /// `d: f16, m: f16, qh: u32, qs: [u8; 16]`; weight = d q + m.
 pub struct Q5_1;
 
 impl Quant for Q5_1 {
+    type Form = Stored<5, 0, false, true>;
     const BLOCK: usize = 32;
     const BYTES: usize = 24;
-    const BITS: u32 = 5;
-    const ZERO: i32 = 0;
-    const HALVES: bool = false;
-    const OFFSET: bool = true;
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Half(2), Section::Bits(4), Section::Words { at: 8, n: 4 }];
 

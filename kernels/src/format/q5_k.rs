@@ -1,19 +1,16 @@
 //! Q5_K: Q4_K with a fifth bit per weight: bit `i` of byte `l` of `qh` belongs to weight `l` of sub-block `i`.
 
 use super::q4_k::{scale_offset, six_bits};
-use super::{Canon, Lanes, Quant, Section, half_at, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, dmin: f16, scales: [u8; 12], qh: [u8; 32], qs: [u8; 128]`.
 pub struct Q5K;
 
 impl Quant for Q5K {
+    type Form = Stored<5, 0, false, true>;
     const BLOCK: usize = 256;
     const BYTES: usize = 176;
-    const BITS: u32 = 5;
-    const ZERO: i32 = 0;
-    const HALVES: bool = false;
-    const OFFSET: bool = true;
     const PLAN: &'static [Section] = &[
         Section::Half(0),
         Section::Half(2),

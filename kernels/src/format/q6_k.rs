@@ -3,19 +3,16 @@
 //! Of each half `h` (128 weights), sub-block `r` of 32 has its low four bits in nibble `r / 2` of
 //! `ql[64 h + 32 (r % 2) ..]` and its high two bits at bit `2 r` of `qh[32 h ..]`.
 
-use super::{Canon, Lanes, Quant, Section, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `ql: [u8; 128], qh: [u8; 64], scales: [i8; 16], d: f16`.
 pub struct Q6K;
 
 impl Quant for Q6K {
+    type Form = Stored<6, 32, true, false>;
     const BLOCK: usize = 256;
     const BYTES: usize = 210;
-    const BITS: u32 = 6;
-    const ZERO: i32 = 32;
-    const HALVES: bool = true;
-    const OFFSET: bool = false;
     const PLAN: &'static [Section] = &[
         Section::Half(208),
         Section::Words { at: 192, n: 4 },

@@ -1,18 +1,15 @@
 //! Q8_0: 32 signed bytes and a half scale.
 
-use super::{Canon, Lanes, Quant, Section, half_at, halfs, words};
+use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, words};
 use crate::isa::Isa;
 
 /// `d: f16, qs: [i8; 32]`.
 pub struct Q8_0;
 
 impl Quant for Q8_0 {
+    type Form = Stored<8, 0, false, false>;
     const BLOCK: usize = 32;
     const BYTES: usize = 34;
-    const BITS: u32 = 8;
-    const ZERO: i32 = 0;
-    const HALVES: bool = false;
-    const OFFSET: bool = false;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 8 }];
 
     #[inline(always)]

@@ -39,7 +39,7 @@ impl<Q: Quant> Kernel for Sub<'_, Q> {
         let (scale, offset) = (floats(lanes.scale), floats(lanes.offset));
         (0..16)
             .map(|j| Canon {
-                q: std::array::from_fn(|k| bytes[k / 4][k % 4][j].wrapping_sub(Q::ZERO as i8)),
+                q: std::array::from_fn(|k| bytes[k / 4][k % 4][j].wrapping_sub(Q::Form::ZERO as i8)),
                 half: half.map(|h| i32::from(h[j])),
                 scale: scale[j],
                 offset: offset[j],
@@ -65,8 +65,8 @@ impl FormatVisitor for Agree {
                     let got = isa.run(Sub::<Q>(&tile, i, std::marker::PhantomData));
                     assert_eq!(got, want, "sub-block {i} on {}", isa.kind());
                 }
-                if Q::BITS < 8 {
-                    let range = -Q::ZERO..(1 << Q::BITS) - Q::ZERO;
+                if Q::Form::BITS < 8 {
+                    let range = -Q::Form::ZERO..(1 << Q::Form::BITS) - Q::Form::ZERO;
                     assert!(want.iter().all(|c| c.q.iter().all(|q| range.contains(&i32::from(*q)))));
                 }
             }

@@ -34,6 +34,33 @@ macro_rules! both {
     };
 }
 
+/// How many pair sums of `bits`-wide weights times +-127 an i16 can hold: 15 * 254 * 8 = 30,480 and so on.
+const fn room(bits: u32) -> usize {
+    match bits {
+        0..=4 => 8,
+        5 => 4,
+        6 => 2,
+        _ => 1,
+    }
+}
+
+/// Sums of adjacent products, as i16.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn products<const BITS: u32>(w: __m256i, x: __m256i) -> __m256i {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if BITS == 8 {
+            // |w| as the unsigned factor (128 for -128), the sign moved to x: 128 * 127 * 2 fits an i16.
+            _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+        } else {
+            _mm256_maddubs_epi16(w, x)
+        }
+    }
+}
+
 impl Isa for Avx2 {
     type I = [__m256i; 2];
     type F = [__m256; 2];
@@ -163,27 +190,15 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
-        // How many pair sums of BITS-wide weights times +-127 an i16 can hold: 15 * 254 * 8 = 30,480 and so on.
-        let room = match BITS {
-            0..=4 => 8,
-            5 => 4,
-            6 => 2,
-            _ => 1,
-        };
         let mut acc = init;
         let mut g = 0;
         while g < N {
-            let end = if g + room < N { g + room } else { N };
+            let end = if g + room(BITS) < N { g + room(BITS) } else { N };
             let mut pairs = simd!([_mm256_setzero_si256(); 2]);
             for g in g..end {
                 let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
                 for h in 0..2 {
-                    let p = simd!(if BITS == 8 {
-                        // |w| as the unsigned factor (128 for -128), the sign moved to x: 128 * 127 * 2 fits an i16.
-                        _mm256_maddubs_epi16(_mm256_abs_epi8(w[g][h]), _mm256_sign_epi8(x, w[g][h]))
-                    } else {
-                        _mm256_maddubs_epi16(w[g][h], x)
-                    });
+                    let p = simd!(products::<BITS>(w[g][h], x));
                     pairs[h] = simd!(_mm256_add_epi16(pairs[h], p));
                 }
             }
@@ -193,6 +208,42 @@ impl Isa for Avx2 {
             g = end;
         }
         acc
+    }
+
+    #[inline(always)]
+    fn i_signed(self, w: Self::I) -> Self::I {
+        w
+    }
+    #[inline(always)]
+    fn dot_pair<const BITS: u32, const C: usize>(
+        self,
+        w: &[[[u8; 64]; 8]; 2],
+        x: [&[[i8; 4]; 8]; C],
+        words: [usize; 2],
+        acc: &mut [[Self::I; C]; 2],
+    ) {
+        // Eight rows at a time: their pair sums for all columns fit the sixteen registers.
+        each!(2, t => {
+            each!(2, h => {
+                let mut g = words[0];
+                while g < words[1] {
+                    let end = if g + room(BITS) < words[1] { g + room(BITS) } else { words[1] };
+                    let mut pairs = [simd!(_mm256_setzero_si256()); C];
+                    while g < end {
+                        let w = simd!(_mm256_loadu_si256(w[t][g][32 * h..].as_ptr().cast()));
+                        each!(C, c => {
+                            let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[c][g])));
+                            pairs[c] = simd!(_mm256_add_epi16(pairs[c], products::<BITS>(w, x)));
+                        });
+                        g += 1;
+                    }
+                    each!(C, c => {
+                        let sum = simd!(_mm256_madd_epi16(pairs[c], _mm256_set1_epi16(1)));
+                        acc[t][c][h] = simd!(_mm256_add_epi32(acc[t][c][h], sum));
+                    });
+                }
+            });
+        });
     }
 
     #[inline(always)]

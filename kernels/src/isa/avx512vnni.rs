@@ -138,15 +138,34 @@ impl Isa for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn i_signed(self, w: Self::I) -> Self::I {
+        // Flipping the top bit adds 128 to a signed byte and makes it unsigned.
+        simd!(_mm512_xor_si512(w, _mm512_set1_epi8(-128)))
+    }
+    #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         for g in 0..N {
-            let x = self.i_splat(bytemuck::cast(x[g]));
-            // Flipping the top bit adds 128 to a signed byte and makes it unsigned.
-            let w = if BITS == 8 { simd!(_mm512_xor_si512(w[g], _mm512_set1_epi8(-128))) } else { w[g] };
-            acc = simd!(_mm512_dpbusd_epi32(acc, w, x));
+            acc = simd!(_mm512_dpbusd_epi32(acc, w[g], _mm512_set1_epi32(bytemuck::cast(x[g]))));
         }
         acc
+    }
+    #[inline(always)]
+    fn dot_pair<const BITS: u32, const C: usize>(
+        self,
+        w: &[[[u8; 64]; 8]; 2],
+        x: [&[[i8; 4]; 8]; C],
+        words: [usize; 2],
+        acc: &mut [[Self::I; C]; 2],
+    ) {
+        for g in words[0]..words[1] {
+            let (a, b) = (self.i_load(&w[0][g]), self.i_load(&w[1][g]));
+            each!(C, c => {
+                let x = self.i_splat(bytemuck::cast(x[c][g]));
+                acc[0][c] = simd!(_mm512_dpbusd_epi32(acc[0][c], a, x));
+                acc[1][c] = simd!(_mm512_dpbusd_epi32(acc[1][c], b, x));
+            });
+        }
     }
 
     #[inline(always)]

@@ -18,6 +18,23 @@
 //! only inside the frame that [`Isa::run`] opens; a value of an ISA type is the proof that the CPU has the features.
 //! Work handed to another thread must enter the frame again.
 
+/// Unrolls a loop of at most eight turns: `each!(N, i => { .. })` is the block for `i = 0, 1, .. N - 1`, each with a
+/// literal index. Registers in arrays stay registers only when every index is a constant, and the compiler gives up
+/// unrolling a plain loop when the body is large.
+macro_rules! each {
+    ($n:expr, $i:ident => $body:block) => {
+        each!(@ $n, $i, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $n:expr, $i:ident, $body:block, $($k:literal)*) => {
+        $(if $k < $n {
+            #[allow(unused_variables)]
+            let $i: usize = $k;
+            $body
+        })*
+    };
+}
+pub(crate) use each;
+
 mod detect;
 pub mod scalar;
 
@@ -46,8 +63,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// 16 x f32.
     type F: Copy;
 
-    /// What [`dot`](Isa::dot) with `BITS = 8` adds to each signed weight so that its hardware sees unsigned bytes;
-    /// the caller starts the sum at `-SIGNED_ZERO * sum(x)`.
+    /// What [`i_signed`](Isa::i_signed) adds to each signed weight; the caller starts the sum at
+    /// `-SIGNED_ZERO * sum(x)`.
     const SIGNED_ZERO: i32;
 
     /// Opens the instruction set's frame and calls the kernel in it.
@@ -91,11 +108,24 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Asks for the cache line at an address; any address will do, nothing is read.
     fn prefetch(self, p: *const u8);
 
+    /// Signed weight bytes as [`dot`](Isa::dot) with `BITS = 8` takes them on this hardware.
+    fn i_signed(self, w: Self::I) -> Self::I;
+
     /// Lane `j` of the result: `init[j] + sum over g and t of w[g].byte(4 j + t) * x[g][t]`, exact.
     ///
-    /// For `BITS < 8` the weight bytes are unsigned and below `1 << BITS`; for `BITS == 8` they are signed (and see
-    /// [`SIGNED_ZERO`](Isa::SIGNED_ZERO)). `x` lies within -127..=127.
+    /// For `BITS < 8` the weight bytes are unsigned and below `1 << BITS`; for `BITS == 8` they went through
+    /// [`i_signed`](Isa::i_signed). `x` lies within -127..=127.
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I;
+
+    /// The same for two tiles in memory and `C` columns: adds the products of words `words[0]..words[1]` of tile `t`
+    /// with column `c` to `acc[t][c]`.
+    fn dot_pair<const BITS: u32, const C: usize>(
+        self,
+        w: &[[[u8; 64]; 8]; 2],
+        x: [&[[i8; 4]; 8]; C],
+        words: [usize; 2],
+        acc: &mut [[Self::I; C]; 2],
+    );
 
     /// All lanes `v`.
     fn f_splat(self, v: f32) -> Self::F;

@@ -126,6 +126,28 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn i_signed(self, w: Self::I) -> Self::I {
+        w
+    }
+    #[inline(always)]
+    fn dot_pair<const BITS: u32, const C: usize>(
+        self,
+        w: &[[[u8; 64]; 8]; 2],
+        x: [&[[i8; 4]; 8]; C],
+        words: [usize; 2],
+        acc: &mut [[Self::I; C]; 2],
+    ) {
+        for g in words[0]..words[1] {
+            for (w, acc) in w.iter().zip(&mut *acc) {
+                let w = self.i_load(&w[g]);
+                for (x, acc) in x.iter().zip(acc) {
+                    *acc = self.dot::<BITS, 1>(&[w], &[x[g]], *acc);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn f_splat(self, v: f32) -> Self::F {
         [v; 16]
     }

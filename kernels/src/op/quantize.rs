@@ -3,24 +3,67 @@
 //! `d = max|x| / 127`, `q = round_ties_even(x * (1 / d))`. A block whose `d` is below the smallest normal f32 (2^-126)
 //! counts as all zero: its reciprocal would overflow, and its share of any dot product is below what f32 resolves.
 
-use crate::format::SUB;
+use crate::format::{Form, SUB};
 use crate::isa::{CpuIsa, Isa, Kernel};
 
-/// Thirty-two activations.
+/// Thirty-two activations, a cache line.
+///
+/// Besides the block itself it holds what the kernels start their integer sums from: a format whose stored weights have
+/// a zero point `z` needs `-z * sum(q)`, and one load is cheaper there than a product.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(C, align(16))]
+#[repr(C, align(64))]
 pub struct ActBlock {
     /// The integers, -127..=127, in fours as the dot instructions take them.
     pub q: [[i8; 4]; 8],
     /// The scale; 0 for an all-zero block.
     pub d: f32,
-    /// Sum of all integers.
-    pub sum: i32,
-    /// Sums of the two halves of 16.
-    pub half: [i32; 2],
+    /// Sum of all integers (exact).
+    pub sum: f32,
+    /// `-8`, `-16` and `-128` times the sum.
+    less: [i32; 3],
+    /// Minus the sums of the two halves of 16.
+    less_half: [i32; 2],
 }
 
-const _: () = assert!(size_of::<ActBlock>() == 48);
+const _: () = assert!(size_of::<ActBlock>() == 64);
+
+impl ActBlock {
+    /// A block from its scale and integers.
+    pub fn new(d: f32, q: [[i8; 4]; 8]) -> Self {
+        let ints = |part: &[[i8; 4]]| part.iter().flatten().map(|q| i32::from(*q)).sum();
+        Self::from_sums(d, q, [ints(&q[..4]), ints(&q[4..])])
+    }
+
+    #[inline(always)]
+    fn from_sums(d: f32, q: [[i8; 4]; 8], half: [i32; 2]) -> Self {
+        let sum = half[0] + half[1];
+        let less = [-8 * sum, -16 * sum, -128 * sum];
+        Self { q, d, sum: sum as f32, less, less_half: [-half[0], -half[1]] }
+    }
+
+    /// What the integer sum over stored weights of form `F` starts from.
+    #[inline(always)]
+    pub(crate) fn start<S: Isa, F: Form>(&self, s: S) -> S::I {
+        let zero = F::ZERO + if F::BITS == 8 { S::SIGNED_ZERO } else { 0 };
+        match zero {
+            0 => s.i_splat(0),
+            8 => s.i_splat(self.less[0]),
+            16 => s.i_splat(self.less[1]),
+            128 => s.i_splat(self.less[2]),
+            _ => s.i_splat(zero * (self.less_half[0] + self.less_half[1])),
+        }
+    }
+
+    /// The same for half `h`, where halves have factors of their own.
+    #[inline(always)]
+    pub(crate) fn start_half<S: Isa, F: Form>(&self, s: S, h: usize) -> S::I {
+        const { assert!(!F::HALVES || (F::BITS <= 6 && F::ZERO.count_ones() <= 1)) };
+        match F::ZERO {
+            0 => s.i_splat(0),
+            _ => s.i_shl(s.i_splat(self.less_half[h]), F::ZERO.trailing_zeros()),
+        }
+    }
+}
 
 /// A NaN or infinity among the activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +101,7 @@ impl Kernel for QuantizeRow<'_> {
             let (a, b) = (s.f_round(s.f_mul(lo, inv)), s.f_round(s.f_mul(hi, inv)));
             let half = [s.i_sum(a), s.i_sum(b)];
             let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
-            *out = ActBlock { q: bytemuck::cast(q), d, sum: half[0] + half[1], half };
+            *out = ActBlock::from_sums(d, bytemuck::cast(q), half);
         }
         if top >= 0x7f80_0000 { Err(NonFinite) } else { Ok(()) }
     }
@@ -84,18 +127,14 @@ mod tests {
     fn naive(x: &[f32]) -> ActBlock {
         let max = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         let d = max / 127.0;
-        let mut b = ActBlock::default();
         if d < f32::MIN_POSITIVE {
-            return b;
+            return ActBlock::default();
         }
-        b.d = d;
+        let mut q = [[0; 4]; 8];
         for (k, v) in x.iter().enumerate() {
-            let q = (v * (1.0 / d)).round_ties_even() as i8;
-            b.q[k / 4][k % 4] = q;
-            b.half[k / 16] += i32::from(q);
+            q[k / 4][k % 4] = (v * (1.0 / d)).round_ties_even() as i8;
         }
-        b.sum = b.half[0] + b.half[1];
-        b
+        ActBlock::new(d, q)
     }
 
     #[test]
@@ -105,7 +144,7 @@ mod tests {
             let x: Vec<f32> = (0..32 * 9).map(|i| rng.float() * scale * if i % 64 < 32 { 1.0 } else { 0.01 }).collect();
             let want: Vec<ActBlock> = x.chunks(32).map(naive).collect();
             for isa in CpuIsa::available() {
-                let mut got = vec![ActBlock { d: f32::NAN, sum: 77, ..Default::default() }; 9];
+                let mut got = vec![ActBlock { d: f32::NAN, sum: 77.0, ..Default::default() }; 9];
                 quantize(isa, &x, &mut got).unwrap();
                 assert_eq!(got, want, "{}", isa.kind());
             }

@@ -62,7 +62,7 @@ fn products_equal_the_oracle() {
                 let file = Matrix::new(format, Layout::File, rows, cols, &shifted[1..]).unwrap();
                 let packed = file.pack();
                 assert_eq!(packed.is_some(), format.is_quant());
-                for n in [0, 1, 2, 3, 8, 15] {
+                for n in [0, 1, 2, 3, 4, 5, 8, 15] {
                     let x = rng.floats(n * cols);
                     let mut blocks = vec![ActBlock::default(); if format.is_quant() { n * cols / 32 } else { 0 }];
                     if format.is_quant() {

@@ -1,0 +1,151 @@
+//! Matrix products: `out[n, rows] = x[n, cols] * w[rows, cols]^T`, any weight format, one row of x or hundreds.
+//!
+//! ```text
+//! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
+//!   direct      few columns: a tile goes once through the registers, straight from where it lies
+//!   panel       many columns: a pair of tiles is decoded once to 8-bit integers in cache ...
+//!     micro       ... and multiplied with all columns, six at a time, by one kernel for all formats
+//! ```
+//!
+//! The numeric contract, per output element and sub-block in ascending order: `isum` exact in i32, then
+//! `acc = fma(scale * d, isum, acc)`, then for formats with an offset `acc = fma(offset * d, asum, acc)`. Both ways
+//! keep to it, so which one runs is a matter of speed alone.
+
+mod direct;
+mod matrix;
+mod micro;
+mod panel;
+
+pub use matrix::{Layout, Matrix, ShapeError};
+
+use super::matmul_float::FloatTask;
+use super::quantize::ActBlock;
+use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
+use crate::team::{Crew, SendPtr};
+
+/// The left operand in the two forms that formats ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// `[n, cols]`, for floating-point weights.
+    pub floats: &'a [f32],
+    /// `[n, cols / 32]`, for block formats; may be empty when no block format reads it.
+    pub blocks: &'a [ActBlock],
+}
+
+/// One product of a region.
+pub struct Product<'a> {
+    /// The weights.
+    pub w: Matrix<'a>,
+    /// `[n, w.cols()]`.
+    pub x: Input<'a>,
+    /// `[n, w.rows()]`, overwritten.
+    pub out: &'a mut [f32],
+}
+
+/// Columns up to which tiles are multiplied straight from where they lie.
+const DIRECT: usize = 4;
+
+/// Computes `n` rows of every product, all in one parallel region.
+///
+/// # Panics
+/// When a buffer does not have the length that its comment says.
+pub fn matmul(crew: &Crew<'_>, n: usize, products: &mut [Product<'_>]) {
+    for p in &*products {
+        assert_eq!(p.out.len(), n * p.w.rows(), "output [n, rows]");
+        match p.w.format().is_quant() {
+            true => assert_eq!(p.x.blocks.len(), n * p.w.cols() / SUB, "quantized input [n, cols / 32]"),
+            false => assert_eq!(p.x.floats.len(), n * p.w.cols(), "input [n, cols]"),
+        }
+    }
+    if n == 0 {
+        return;
+    }
+    // About eight chunks a thread, so that an uneven core costs little. With many columns a chunk is whole pairs, and
+    // as many as share one pass over the columns where there is enough for all threads.
+    let tiles: usize = products.iter().map(|p| p.w.rows().div_ceil(TILE_ROWS)).sum();
+    let mut per = tiles.div_ceil(crew.threads() * 8).max(1);
+    if n > DIRECT {
+        per = per.next_multiple_of(2).min(2 * panel::PAIRS);
+    }
+    let jobs: Vec<Job<'_>> = products
+        .iter_mut()
+        .map(|p| Job { w: p.w, x: p.x, out: SendPtr(p.out.as_mut_ptr()), chunks: p.w.rows().div_ceil(TILE_ROWS * per) })
+        .collect();
+    let chunks = jobs.iter().map(|j| j.chunks).sum();
+    crew.run(chunks, &|worker, mut chunk| {
+        let Some(job) = jobs.iter().find(|j| {
+            let here = chunk < j.chunks;
+            chunk -= if here { 0 } else { j.chunks };
+            here
+        }) else {
+            return;
+        };
+        let tiles = job.w.rows().div_ceil(TILE_ROWS);
+        let range = [chunk * per, ((chunk + 1) * per).min(tiles)];
+        job.w.format().visit(Chunk { crew, worker, job, n, range });
+    });
+}
+
+/// A product as the threads see it.
+struct Job<'a> {
+    w: Matrix<'a>,
+    x: Input<'a>,
+    out: SendPtr<f32>,
+    chunks: usize,
+}
+
+/// Some tiles of a product in the hands of a thread.
+struct Chunk<'a> {
+    crew: &'a Crew<'a>,
+    worker: usize,
+    job: &'a Job<'a>,
+    n: usize,
+    range: [usize; 2],
+}
+
+impl FormatVisitor for Chunk<'_> {
+    type Out = ();
+
+    fn quant<Q: Quant>(self) {
+        let (w, x) = (&self.job.w, self.job.x.blocks);
+        let out = Rows { out: self.job.out, n: self.n, rows: w.rows() };
+        if self.n <= DIRECT {
+            direct::run::<Q>(self.crew, self.worker, w, x, self.range, out);
+        } else {
+            panel::run::<Q>(self.crew, self.worker, w, x, self.range, out);
+        }
+    }
+
+    fn float<T: Float>(self) {
+        let w = &self.job.w;
+        let rows = [self.range[0] * TILE_ROWS, (self.range[1] * TILE_ROWS).min(w.rows())];
+        let out = Rows { out: self.job.out, n: self.n, rows: w.rows() };
+        self.crew.isa().run(FloatTask::<T>::new(w.data(), w.cols(), self.job.x.floats, rows, out));
+    }
+}
+
+/// The output of a product, of which a chunk writes the columns of its own rows.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    out: SendPtr<f32>,
+    pub n: usize,
+    rows: usize,
+}
+
+impl Rows {
+    /// Writes `v` to rows `row..` of column `c`.
+    #[inline(always)]
+    pub fn store(&self, c: usize, row: usize, v: &[f32]) {
+        assert!(c < self.n && row + v.len() <= self.rows);
+        // SAFETY: inside `[n, rows]` by the assertion; a chunk stores only to its own rows and each row belongs to one
+        // chunk, so no other thread touches these elements; the owner is borrowed mutably for the whole region.
+        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), self.out.get().add(c * self.rows + row), v.len()) }
+    }
+
+    /// Writes the rows of tile `tile` that exist.
+    #[inline(always)]
+    pub fn store_tile(&self, c: usize, tile: usize, v: &[f32; TILE_ROWS]) {
+        let row = tile * TILE_ROWS;
+        self.store(c, row, &v[..TILE_ROWS.min(self.rows - row)]);
+    }
+}

@@ -1,0 +1,169 @@
+//! Many columns: decode weights once, to a panel of 8-bit integers in the nearest cache, and use them for all columns.
+//!
+//! ```text
+//! pass            up to 4 pairs of tiles (128 rows) of a chunk
+//!   column block  up to 512 columns, so that the sums of the pass (64 KB a pair) stay in the second cache
+//!     depth       16 sub-blocks of 32 weights: the panel of a pair is 24 KB, the columns' part 1 KB each
+//!       pair      decode 2 x 16 rows x 512 weights; multiply with all columns (micro.rs), sums from and to scratch
+//! ```
+//!
+//! Storing a sum between two depths and loading it again changes nothing, so the order of the contract is kept.
+
+use super::Rows;
+use super::matrix::{Layout, Matrix, tile_rows};
+use super::micro::Micro;
+use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_tile};
+use crate::isa::{Isa, Kernel, each};
+use crate::op::quantize::ActBlock;
+use crate::team::Crew;
+use std::marker::PhantomData;
+
+/// Pairs of tiles in a pass.
+pub(super) const PAIRS: usize = 4;
+/// Sub-blocks in a panel: a whole number of blocks of every format.
+const DEPTH: usize = 16;
+/// Columns in a block.
+const COLUMNS: usize = 512;
+/// Columns that take less than this stay in the second cache by themselves: then every pair runs to its end before the
+/// next begins, and its weights are read in one stream.
+const SMALL: usize = 512 << 10;
+
+/// Thirty-two weights of two tiles, decoded.
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+pub(super) struct PanelSub {
+    /// As [`crate::format::Lanes::w`]; signed ones as [`Isa::i_signed`] leaves them.
+    pub w: [[[u8; 64]; 8]; 2],
+    pub scale: [[f32; TILE_ROWS]; 2],
+    /// Only for forms that have one.
+    pub offset: [[f32; TILE_ROWS]; 2],
+    /// `[tile][half]`, only for forms with halves.
+    pub half: [[[f32; TILE_ROWS]; 2]; 2],
+}
+
+/// Running sums of a pair, `[column][tile][row]`.
+pub(super) type PairSums = [[f32; TILE_ROWS]; 2];
+
+/// Multiplies tiles `range[0]..range[1]` with all of `x` (`[n, cols / 32]`).
+pub(super) fn run<Q: Quant>(crew: &Crew<'_>, worker: usize, w: &Matrix<'_>, x: &[ActBlock], range: [usize; 2], out: Rows) {
+    let tile = DEPTH * SUB / Q::BLOCK * Q::PACKED;
+    let tile = tile.next_multiple_of(64);
+    let panel = DEPTH * size_of::<PanelSub>();
+    let sums = PAIRS * COLUMNS.min(out.n) * size_of::<PairSums>();
+    crew.with_scratch(worker, tile + panel + sums, |scratch| {
+        let (panel, rest) = scratch.split_at_mut(panel);
+        let (sums, tile) = rest.split_at_mut(sums);
+        let (panel, sums) = (bytemuck::cast_slice_mut(panel), bytemuck::cast_slice_mut(sums));
+        crew.isa().run(Chunk::<Q> { w, x, range, out, panel, sums, tile, format: PhantomData });
+    });
+}
+
+struct Chunk<'a, Q> {
+    w: &'a Matrix<'a>,
+    x: &'a [ActBlock],
+    range: [usize; 2],
+    out: Rows,
+    panel: &'a mut [PanelSub],
+    sums: &'a mut [PairSums],
+    tile: &'a mut [u8],
+    format: PhantomData<Q>,
+}
+
+impl<Q: Quant> Kernel for Chunk<'_, Q> {
+    type Out = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(mut self, s: S) {
+        let subs = self.w.cols() / SUB;
+        let small = size_of_val(self.x) <= SMALL;
+        let pass = 2 * if small { 1 } else { PAIRS };
+        for first in (self.range[0]..self.range[1]).step_by(pass) {
+            let last = (first + pass).min(self.range[1]);
+            for c in (0..self.out.n).step_by(COLUMNS) {
+                let columns = COLUMNS.min(self.out.n - c);
+                // Also once when there is nothing to sum, to store the zeros.
+                for k in (0..subs.max(1)).step_by(DEPTH) {
+                    let depth = DEPTH.min(subs - k);
+                    for tile in (first..last).step_by(2) {
+                        self.decode_pair(s, tile, k, depth);
+                        let pair = (tile - first) / 2;
+                        let sums = &mut self.sums[pair * columns..][..columns];
+                        let x = &self.x[c * subs..(c + columns) * subs];
+                        let micro = Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, sums);
+                        s.run(micro);
+                        if k + depth == subs {
+                            self.store(c, tile, pair, columns);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<Q: Quant> Chunk<'_, Q> {
+    /// Fills the panel with sub-blocks `k..k + depth` of tiles `tile` and the next; zeros where there is no next.
+    #[inline(always)]
+    fn decode_pair<S: Isa>(&mut self, s: S, tile: usize, k: usize, depth: usize) {
+        let (from, to) = (k * SUB / Q::BLOCK, (k + depth) * SUB / Q::BLOCK);
+        let tile_bytes = self.w.cols() / Q::BLOCK * Q::PACKED;
+        for t in 0..2 {
+            if tile + t >= self.range[1] {
+                self.panel[..depth].iter_mut().for_each(|p| (p.w[t], p.scale[t]) = ([[0; 64]; 8], [0.0; TILE_ROWS]));
+                self.panel[..depth].iter_mut().for_each(|p| (p.offset[t], p.half[t]) = Default::default());
+                continue;
+            }
+            let packed = match self.w.layout() {
+                Layout::Packed => &self.w.data()[(tile + t) * tile_bytes..][..tile_bytes][from * Q::PACKED..to * Q::PACKED],
+                Layout::File => {
+                    let mut rows = tile_rows::<Q>(self.w, tile + t);
+                    let mut height = 0;
+                    for row in &mut rows {
+                        if !row.is_empty() {
+                            *row = &row[from * Q::BYTES..to * Q::BYTES];
+                            height += 1;
+                        }
+                    }
+                    let out = &mut self.tile[..(to - from) * Q::PACKED];
+                    pack_tile::<S, Q>(s, &rows[..height], out);
+                    &*out
+                }
+            };
+            decode::<S, Q>(s, packed, t, self.panel);
+        }
+    }
+
+    fn store(&self, c: usize, tile: usize, pair: usize, columns: usize) {
+        for (i, sums) in self.sums[pair * columns..][..columns].iter().enumerate() {
+            for t in 0..2 {
+                if tile + t < self.range[1] {
+                    self.out.store_tile(c + i, tile + t, &sums[t]);
+                }
+            }
+        }
+    }
+}
+
+/// Packed blocks of one tile to side `t` of the panel.
+#[inline(always)]
+fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, panel: &mut [PanelSub]) {
+    let subs = Q::BLOCK / SUB;
+    for (block, panel) in packed.chunks_exact(Q::PACKED).zip(panel.chunks_exact_mut(subs)) {
+        each!(subs, i => {
+            let lanes = Q::sub(s, block, i);
+            let p = &mut panel[i];
+            each!(8, g => {
+                let w = if Q::Form::BITS == 8 { s.i_signed(lanes.w[g]) } else { lanes.w[g] };
+                s.i_store(&mut p.w[t][g], w);
+            });
+            s.f_store(&mut p.scale[t], lanes.scale);
+            if Q::Form::OFFSET {
+                s.f_store(&mut p.offset[t], lanes.offset);
+            }
+            if Q::Form::HALVES {
+                s.f_store(&mut p.half[t][0], s.i_to_f(lanes.half[0]));
+                s.f_store(&mut p.half[t][1], s.i_to_f(lanes.half[1]));
+            }
+        });
+    }
+}
