@@ -1,13 +1,15 @@
-//! AVX-512 with VNNI: sixteen lanes are one register, four byte products a lane are one instruction.
+//! AVX-512 with VNNI: sixteen lanes are one register, four byte products a lane are one instruction. With `TILES`, the
+//! CPU also has the matrix unit of [`super::amx`], which takes over the integer sums of many columns.
 
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, TileSums, amx};
+use crate::op::quantize::ActBlock;
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C).
+/// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C), and with `TILES` AMX-INT8 as well.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512Vnni(());
+pub struct Avx512Vnni<const TILES: bool>(());
 
-impl Avx512Vnni {
+impl<const TILES: bool> Avx512Vnni<TILES> {
     /// The token, where the CPU has the features.
     pub fn new() -> Option<Self> {
         let has = is_x86_feature_detected!("avx512f")
@@ -18,7 +20,7 @@ impl Avx512Vnni {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        has.then_some(Self(()))
+        (has && (!TILES || amx::available())).then_some(Self(()))
     }
 }
 
@@ -30,15 +32,16 @@ macro_rules! simd {
     }};
 }
 
-impl Isa for Avx512Vnni {
+impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     type I = __m512i;
     type F = __m512;
     const SIGNED_ZERO: i32 = 128;
+    const TILES: bool = TILES;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-        fn frame<K: Kernel>(s: Avx512Vnni, kernel: K) -> K::Out {
+        fn frame<K: Kernel, const TILES: bool>(s: Avx512Vnni<TILES>, kernel: K) -> K::Out {
             kernel.call(s)
         }
         simd!(frame(self, kernel))
@@ -166,6 +169,37 @@ impl Isa for Avx512Vnni {
                 acc[1][c] = simd!(_mm512_dpbusd_epi32(acc[1][c], b, x));
             });
         }
+    }
+
+    #[inline(always)]
+    fn i_panel(self, w: Self::I, bits: u32, zero: i32) -> Self::I {
+        match (TILES, bits) {
+            // The matrix unit multiplies signed bytes.
+            (true, _) => simd!(_mm512_sub_epi8(w, _mm512_set1_epi8(zero as i8))),
+            (false, 8) => self.i_signed(w),
+            (false, _) => w,
+        }
+    }
+    #[inline(always)]
+    fn tiles_open(self, columns: [usize; 2], words: usize) {
+        assert!(TILES, "no matrix unit");
+        simd!(amx::open(columns, words));
+    }
+    #[inline(always)]
+    fn tiles_sums(
+        self,
+        w: &[[[u8; 64]; 8]; 2],
+        x: [&[ActBlock]; 2],
+        stride: usize,
+        columns: [usize; 2],
+        words: [usize; 2],
+        out: &mut TileSums,
+    ) {
+        simd!(amx::sums(w, x, stride, columns, words, out));
+    }
+    #[inline(always)]
+    fn tiles_close(self) {
+        simd!(amx::close());
     }
 
     #[inline(always)]

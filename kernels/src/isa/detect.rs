@@ -12,11 +12,13 @@ pub enum IsaKind {
     Avx2,
     /// AVX-512 F/BW/VL/DQ with VNNI.
     Avx512Vnni,
+    /// The same with the matrix unit (AMX-INT8).
+    Amx,
 }
 
 impl IsaKind {
     /// Every kind Hewn knows, slowest first.
-    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni];
+    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni, Self::Amx];
 
     /// The name used by `HEWN_ISA` and `--isa`.
     pub fn name(self) -> &'static str {
@@ -24,6 +26,7 @@ impl IsaKind {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
         }
     }
 }
@@ -61,7 +64,9 @@ enum Token {
     #[cfg(target_arch = "x86_64")]
     Avx2(super::avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512Vnni(super::avx512vnni::Avx512Vnni),
+    Avx512Vnni(super::avx512vnni::Avx512Vnni<false>),
+    #[cfg(target_arch = "x86_64")]
+    Amx(super::avx512vnni::Avx512Vnni<true>),
 }
 
 /// An instruction set that this CPU is known to have.
@@ -81,8 +86,10 @@ impl CpuIsa {
             IsaKind::Avx2 => super::avx2::Avx2::new().map(|t| Self(Token::Avx2(t))),
             #[cfg(target_arch = "x86_64")]
             IsaKind::Avx512Vnni => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Avx512Vnni(t))),
+            #[cfg(target_arch = "x86_64")]
+            IsaKind::Amx => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Amx(t))),
             #[cfg(not(target_arch = "x86_64"))]
-            IsaKind::Avx2 | IsaKind::Avx512Vnni => None,
+            IsaKind::Avx2 | IsaKind::Avx512Vnni | IsaKind::Amx => None,
         }
     }
 
@@ -96,7 +103,7 @@ impl CpuIsa {
         IsaKind::ALL.into_iter().rev().find_map(Self::get).unwrap_or(Self(Token::Scalar(Scalar)))
     }
 
-    /// By name (`scalar`, `avx2`, `avx512vnni`); the error lists what the CPU has.
+    /// By name (`scalar`, `avx2`, `avx512vnni`, `amx`); the error lists what the CPU has.
     pub fn from_name(name: &str) -> Result<Self, IsaError> {
         match IsaKind::ALL.into_iter().find(|k| k.name() == name) {
             Some(kind) => Self::new(kind),
@@ -124,6 +131,8 @@ impl CpuIsa {
             Token::Avx2(_) => IsaKind::Avx2,
             #[cfg(target_arch = "x86_64")]
             Token::Avx512Vnni(_) => IsaKind::Avx512Vnni,
+            #[cfg(target_arch = "x86_64")]
+            Token::Amx(_) => IsaKind::Amx,
         }
     }
 
@@ -136,6 +145,8 @@ impl CpuIsa {
             Token::Avx2(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Token::Avx512Vnni(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Amx(s) => s.run(kernel),
         }
     }
 }

@@ -39,11 +39,15 @@ mod detect;
 pub mod scalar;
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512vnni;
 
 pub use detect::{CpuIsa, IsaError, IsaKind};
+
+use crate::op::quantize::ActBlock;
 
 /// A computation that can run on any instruction set.
 pub trait Kernel {
@@ -127,6 +131,40 @@ pub trait Isa: Copy + Send + Sync + 'static {
         acc: &mut [[Self::I; C]; 2],
     );
 
+    /// A register of weights, stored in `bits` with zero point `zero`, as a panel holds it for
+    /// [`dot_pair`](Isa::dot_pair) or, with [`TILES`](Isa::TILES), for [`tiles_sums`](Isa::tiles_sums).
+    #[inline(always)]
+    fn i_panel(self, w: Self::I, bits: u32, _zero: i32) -> Self::I {
+        if bits == 8 { self.i_signed(w) } else { w }
+    }
+
+    /// Whether there is a matrix unit for the sums of many columns; the `tiles` methods are for such ISAs only.
+    const TILES: bool = false;
+
+    /// Shapes the matrix unit for two groups of `columns` (1 to 16 each) and `words` words of weights (4 or 8).
+    fn tiles_open(self, _columns: [usize; 2], _words: usize) {
+        unreachable!("no matrix unit")
+    }
+
+    /// Sums over words `words[0]..words[1]` of a sub-block, zero points taken off: `w[t]` is tile `t` as
+    /// [`i_panel`](Isa::i_panel) left it; the columns of group `g` are the blocks `x[g][0]`, `x[g][stride]`, ...
+    fn tiles_sums(
+        self,
+        _w: &[[[u8; 64]; 8]; 2],
+        _x: [&[ActBlock]; 2],
+        _stride: usize,
+        _columns: [usize; 2],
+        _words: [usize; 2],
+        _out: &mut TileSums,
+    ) {
+        unreachable!("no matrix unit")
+    }
+
+    /// Ends the use of the matrix unit.
+    fn tiles_close(self) {
+        unreachable!("no matrix unit")
+    }
+
     /// All lanes `v`.
     fn f_splat(self, v: f32) -> Self::F;
     /// Loads 16 values.
@@ -159,6 +197,15 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn f_sum(self, a: Self::F) -> f32;
     /// Largest lane (no NaN among them).
     fn f_top(self, a: Self::F) -> f32;
+}
+
+/// Integer sums of a matrix unit, `[column group][tile][column][row]`.
+#[repr(C, align(64))]
+pub struct TileSums(pub [[[[i32; 16]; 16]; 2]; 2]);
+
+impl TileSums {
+    /// All zero.
+    pub const ZERO: Self = Self([[[[0; 16]; 16]; 2]; 2]);
 }
 
 /// Loads 16 values, zero where `p` has fewer.

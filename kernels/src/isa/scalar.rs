@@ -91,7 +91,7 @@ impl Isa for Scalar {
         a.map(|v| v as i8)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
         let mut out = [[0; 16]; 4];
         for (j, row) in rows.iter().enumerate() {
@@ -110,7 +110,7 @@ impl Isa for Scalar {
     #[inline(always)]
     fn prefetch(self, _: *const u8) {}
 
-    #[inline(always)]
+    #[inline(never)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         for (w, x) in w.iter().zip(x) {
@@ -129,7 +129,7 @@ impl Isa for Scalar {
     fn i_signed(self, w: Self::I) -> Self::I {
         w
     }
-    #[inline(always)]
+    #[inline(never)]
     fn dot_pair<const BITS: u32, const C: usize>(
         self,
         w: &[[[u8; 64]; 8]; 2],

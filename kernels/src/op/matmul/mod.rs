@@ -4,7 +4,8 @@
 //! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
 //!   direct      few columns: a tile goes once through the registers, straight from where it lies
 //!   panel       many columns: a pair of tiles is decoded once to 8-bit integers in cache ...
-//!     micro       ... and multiplied with all columns, six at a time, by one kernel for all formats
+//!     micro       ... and multiplied with all columns, seven at a time, by one kernel for all formats
+//!     tiled     ... or with the help of a matrix unit
 //! ```
 //!
 //! The numeric contract, per output element and sub-block in ascending order: `isum` exact in i32, then
@@ -15,6 +16,7 @@ mod direct;
 mod matrix;
 mod micro;
 mod panel;
+mod tiled;
 
 pub use matrix::{Layout, Matrix, ShapeError};
 

@@ -32,7 +32,7 @@ const SMALL: usize = 512 << 10;
 #[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C, align(64))]
 pub(super) struct PanelSub {
-    /// As [`crate::format::Lanes::w`]; signed ones as [`Isa::i_signed`] leaves them.
+    /// As [`crate::format::Lanes::w`]; as [`Isa::i_panel`] leaves them.
     pub w: [[[u8; 64]; 8]; 2],
     pub scale: [[f32; TILE_ROWS]; 2],
     /// Only for forms that have one.
@@ -91,11 +91,9 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         let x = &self.x[c * subs..(c + columns) * subs];
                         let micro = Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, sums);
                         s.run(micro);
-                        if k + depth == subs {
-                            self.store(c, tile, pair, columns);
-                        }
                     }
                 }
+                self.store(c, [first, last], columns);
             }
         }
     }
@@ -133,12 +131,12 @@ impl<Q: Quant> Chunk<'_, Q> {
         }
     }
 
-    fn store(&self, c: usize, tile: usize, pair: usize, columns: usize) {
-        for (i, sums) in self.sums[pair * columns..][..columns].iter().enumerate() {
-            for t in 0..2 {
-                if tile + t < self.range[1] {
-                    self.out.store_tile(c + i, tile + t, &sums[t]);
-                }
+    /// Writes the sums of a pass, column by column: the rows of a column lie side by side.
+    fn store(&self, c: usize, tiles: [usize; 2], columns: usize) {
+        for i in 0..columns {
+            for tile in tiles[0]..tiles[1] {
+                let (pair, t) = ((tile - tiles[0]) / 2, (tile - tiles[0]) % 2);
+                self.out.store_tile(c + i, tile, &self.sums[pair * columns + i][t]);
             }
         }
     }
@@ -153,8 +151,7 @@ fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, panel: &mut [PanelSub
             let lanes = Q::sub(s, block, i);
             let p = &mut panel[i];
             each!(8, g => {
-                let w = if Q::Form::BITS == 8 { s.i_signed(lanes.w[g]) } else { lanes.w[g] };
-                s.i_store(&mut p.w[t][g], w);
+                s.i_store(&mut p.w[t][g], s.i_panel(lanes.w[g], Q::Form::BITS, Q::Form::ZERO));
             });
             s.f_store(&mut p.scale[t], lanes.scale);
             if Q::Form::OFFSET {
