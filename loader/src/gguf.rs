@@ -17,6 +17,7 @@ use crate::reader::Reader;
 use crate::tensor::{Directory, TensorInfo};
 use crate::value::{Value, ValueType};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 
@@ -25,6 +26,7 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 pub struct Gguf {
     source: Source,
     path: Option<PathBuf>,
+    modified: Option<SystemTime>,
     version: u32,
     alignment: u64,
     entries: Entries,
@@ -38,8 +40,9 @@ impl Gguf {
     /// Anything about the file that cannot be believed.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, LoadError> {
         let (source, file) = Source::open(path, options)?;
-        let this = Self::parse(source, Some(path.to_owned()))?;
+        let mut this = Self::parse(source, Some(path.to_owned()))?;
         this.source.check_len(path, &file)?;
+        this.modified = file.metadata().and_then(|m| m.modified()).ok();
         Ok(this)
     }
 
@@ -78,7 +81,7 @@ impl Gguf {
         }
         let start = (r.at as u64).next_multiple_of(alignment);
         directory.place(start, data.len() as u64, alignment)?;
-        Ok(Self { source, path, version, alignment, entries, tensors: directory })
+        Ok(Self { source, path, modified: None, version, alignment, entries, tensors: directory })
     }
 
     /// The format's version: 1, 2 or 3.
@@ -99,6 +102,23 @@ impl Gguf {
     /// Where it was opened from.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// When the file was last written, as it was opened; `None` where nobody knows.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified
+    }
+
+    /// Everything before the first tensor's bytes: metadata and directory.
+    pub fn head(&self) -> &[u8] {
+        let data = self.source.bytes();
+        let end = self.tensors.list.iter().map(|t| t.offset).min().and_then(|n| usize::try_from(n).ok());
+        end.and_then(|n| data.get(..n)).unwrap_or(data)
+    }
+
+    /// Tells the system that this process will hardly read the tensor's bytes again. They stay readable.
+    pub fn release(&self, t: &TensorInfo) {
+        self.source.release(t.offset, t.bytes);
     }
 
     /// Whether it is mapped (not read into memory).

@@ -11,6 +11,8 @@
 
 use crate::error::LoadError;
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 use std::fs::{File, Metadata};
 use std::io::{Error, ErrorKind, Read, Result as IoResult};
 use std::path::Path;
@@ -70,6 +72,25 @@ impl Source {
             Self::Owned(v) => v,
         }
     }
+
+    /// Drops the pages that lie wholly in the range from this process's page tables. A hint: failure is no error.
+    #[cfg(unix)]
+    pub fn release(&self, offset: u64, bytes: u64) {
+        const PAGE: u64 = 1 << 16; // The largest in use; a smaller one divides it.
+        let Self::Map(map) = self else { return };
+        let end = offset.saturating_add(bytes).min(map.len() as u64) / PAGE * PAGE;
+        let start = offset.next_multiple_of(PAGE);
+        if start < end {
+            // SAFETY: the map is shared and of a file, so its bytes live in the file: dropping pages loses nothing,
+            // and the next access maps them again. Readers in other threads see the same bytes before and after.
+            let _ = unsafe {
+                map.unchecked_advise_range(UncheckedAdvice::DontNeed, start as usize, (end - start) as usize)
+            };
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub fn release(&self, _offset: u64, _bytes: u64) {}
 }
 
 /// Whether it is a file: a folder has no bytes, a pipe or a device need not have an end.
@@ -110,6 +131,21 @@ mod tests {
         std::fs::write(&path, b"").unwrap();
         both(|o| assert!(Source::open(&path, o).unwrap().0.bytes().is_empty()));
         both(|o| assert!(matches!(Gguf::open(&path, o), Err(LoadError::Magic { .. }))));
+    }
+
+    #[test]
+    fn released_pages_are_still_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let bytes: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        both(|o| {
+            let (source, _) = Source::open(&path, o).unwrap();
+            for (offset, len) in [(0, 300_000), (1, 299_998), (70_000, 10), (250_000, u64::MAX), (1 << 40, 5)] {
+                source.release(offset, len);
+                assert!(source.bytes() == bytes);
+            }
+        });
     }
 
     #[test]

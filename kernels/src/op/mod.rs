@@ -5,6 +5,7 @@ pub mod attention;
 pub mod matmul;
 mod matmul_float;
 pub mod norm;
+pub mod pack;
 pub mod quantize;
 pub mod rope;
 
