@@ -124,6 +124,9 @@ pub enum EngineError {
     /// A sequence of another model was passed.
     #[error("the sequence was made for another model")]
     ForeignSequence,
+    /// The packed file that was to be waited for cannot be made.
+    #[error("the packed file: {0}")]
+    Pack(#[from] crate::packed::PackError),
     /// Sampling failed.
     #[error(transparent)]
     Sampler(#[from] crate::sampler::SamplerError),

@@ -77,14 +77,14 @@ impl Forward<'_> {
         {
             let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
             let (q, k, v) = (&mut s.q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
-            let view = |w: &MatrixRef| w.view(self.model.gguf());
+            let gguf = self.model.gguf();
             matmul(
                 crew,
                 n,
                 &mut [
-                    Product { w: view(&l.q.w), x, out: q },
-                    Product { w: view(&l.k.w), x, out: k },
-                    Product { w: view(&l.v.w), x, out: v },
+                    Product { w: l.q.w.view(gguf), x, out: q },
+                    Product { w: l.k.w.view(gguf), x, out: k },
+                    Product { w: l.v.w.view(gguf), x, out: v },
                 ],
             );
         }
@@ -124,11 +124,14 @@ impl Forward<'_> {
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (gate, up) = (&mut s.gate[..n * c.ff], &mut s.up[..n * c.ff]);
-        let view = |w: &MatrixRef| w.view(self.model.gguf());
+        let gguf = self.model.gguf();
         matmul(
             crew,
             n,
-            &mut [Product { w: view(&l.gate.w), x, out: &mut *gate }, Product { w: view(&l.up.w), x, out: &mut *up }],
+            &mut [
+                Product { w: l.gate.w.view(gguf), x, out: &mut *gate },
+                Product { w: l.up.w.view(gguf), x, out: &mut *up },
+            ],
         );
         crew.rows(gate, c.ff, n >= SPLIT, |_, r, gate| {
             bias(&l.gate, gate);

@@ -35,6 +35,7 @@ mod threads;
 mod weights;
 
 pub mod chat;
+pub mod packed;
 pub mod sampler;
 pub mod text;
 pub mod tokenizer;
@@ -48,6 +49,7 @@ pub use hewn_kernels::{CpuIsa, IsaError, IsaKind, KvType, Team, TeamError};
 pub use hewn_loader as loader;
 pub use memory::Memory;
 pub use model::{LoadOptions, Model};
+pub use packed::{PackCache, PackMode, PackOptions};
 pub use runner::{Logits, Progress, Runner, RunnerOptions, Work};
 pub use sequence::{Sequence, SequenceOptions};
 pub use threads::default_threads;

@@ -3,10 +3,12 @@
 use crate::config::ModelConfig;
 use crate::error::EngineError;
 use crate::memory::Memory;
+use crate::packed::{PackMode, PackOptions, Plan, Worker};
 use crate::weights::Weights;
 use hewn_kernels::KvType;
 use hewn_loader::{Gguf, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How a file is opened.
 #[derive(Clone, Debug)]
@@ -14,22 +16,27 @@ pub struct LoadOptions {
     /// Map the file (the default) or read it into memory. A mapped file must not shrink while it is in use: the
     /// system answers an access beyond its end with a fatal signal, which no library can turn into an error.
     pub mmap: bool,
+    /// Whether a packed file is used and made. [`PackMode::Auto`] counts as off for a file that is not mapped: who
+    /// reads it into memory wants it there and nowhere else.
+    pub pack: PackOptions,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { mmap: true }
+        Self { mmap: true, pack: PackOptions::default() }
     }
 }
 
 /// A model that is ready to run. Opening checks everything and reads almost nothing: the weights stay in the file.
 #[derive(Debug)]
 pub struct Model {
-    gguf: Gguf,
+    gguf: Arc<Gguf>,
     config: ModelConfig,
     weights: Weights,
     /// Rotary frequency of each pair, `[rope_dim / 2]`.
     freqs: Vec<f64>,
+    /// Looks for a packed file, or makes it, until the model is dropped.
+    worker: Option<Worker>,
 }
 
 impl Model {
@@ -37,9 +44,13 @@ impl Model {
     ///
     /// # Errors
     /// The file is damaged, its architecture or one of its formats is not supported, or tensors and hyperparameters
-    /// do not fit together.
+    /// do not fit together. With [`PackMode::Wait`] also: the packed file cannot be made.
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, EngineError> {
-        Self::from_gguf(Gguf::open(path, &OpenOptions { mmap: options.mmap })?)
+        let mut model = Self::from_gguf(Gguf::open(path, &OpenOptions { mmap: options.mmap })?)?;
+        if options.mmap || options.pack.mode != PackMode::Auto {
+            model.worker = Worker::start(model.plan(), &options.pack)?;
+        }
+        Ok(model)
     }
 
     /// A model from a file opened before.
@@ -56,7 +67,7 @@ impl Model {
                 freq / weights.rope_factors.as_ref().map_or(1.0, |f| f64::from(f[i]))
             })
             .collect();
-        Ok(Self { gguf, config, weights, freqs })
+        Ok(Self { gguf: Arc::new(gguf), config, weights, freqs, worker: None })
     }
 
     /// The hyperparameters.
@@ -72,6 +83,17 @@ impl Model {
     /// What running with `ctx` positions, that cache format and steps of up to `chunk` rows will occupy.
     pub fn memory(&self, ctx: usize, kv: KvType, chunk: usize) -> Memory {
         Memory::estimate(&self.gguf, &self.config, ctx, kv, chunk)
+    }
+
+    /// How many matrices are read from a packed file by now, and how many can be.
+    pub fn packed(&self) -> (usize, usize) {
+        let plan = self.plan();
+        (plan.items.iter().filter(|i| i.target.slot.get().is_some()).count(), plan.items.len())
+    }
+
+    /// The packed file that it has or would have.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan::new(self.gguf.clone(), self.weights.targets())
     }
 
     pub(crate) fn weights(&self) -> &Weights {

@@ -2,25 +2,41 @@
 
 use crate::config::ModelConfig;
 use crate::error::{EngineError, zeroed};
+use crate::packed::{Slot, Target};
 use hewn_kernels::Format;
 use hewn_kernels::op::matmul::{Layout, Matrix};
 use hewn_loader::{Gguf, TensorInfo};
 use std::collections::HashSet;
 
-/// A matrix `[rows, cols]` that stays in the file.
+/// A matrix `[rows, cols]` that stays in the file, or in a packed file once it was switched to that.
 #[derive(Clone, Debug)]
 pub(crate) struct MatrixRef {
     tensor: TensorInfo,
     format: Format,
     pub rows: usize,
     pub cols: usize,
+    slot: Slot,
 }
 
 impl MatrixRef {
-    /// The view of the file's bytes. The shape was checked when the reference was made.
-    pub fn view<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
-        Matrix::new(self.format, Layout::File, self.rows, self.cols, gguf.tensor_data(&self.tensor))
-            .expect("checked when the model was opened")
+    /// The view of the bytes to be read now. The shape was checked when the reference was made; the layout may be
+    /// another at the next call.
+    pub fn view<'a>(&'a self, gguf: &'a Gguf) -> Matrix<'a> {
+        let (layout, data) = match self.slot.get() {
+            Some(packed) => (Layout::Packed, packed),
+            None => (Layout::File, gguf.tensor_data(&self.tensor)),
+        };
+        Matrix::new(self.format, layout, self.rows, self.cols, data).expect("checked when the model was opened")
+    }
+
+    /// The same matrix with a switch of its own.
+    fn apart(&self) -> Self {
+        Self { slot: Slot::default(), ..self.clone() }
+    }
+
+    fn target(&self, looked_up: bool) -> Target {
+        let (tensor, slot) = (self.tensor.clone(), self.slot.clone());
+        Target { tensor, format: self.format, rows: self.rows, cols: self.cols, looked_up, slot }
     }
 
     /// Whether products take quantized activations.
@@ -92,7 +108,7 @@ impl Loader<'_> {
         let format = self.format(&tensor)?;
         Matrix::new(format, Layout::File, rows, cols, self.gguf.tensor_data(&tensor))
             .map_err(|source| EngineError::Matrix { name: name.into(), source })?;
-        Ok(Some(MatrixRef { tensor, format, rows, cols }))
+        Ok(Some(MatrixRef { tensor, format, rows, cols, slot: Slot::default() }))
     }
 
     fn vector(&mut self, name: &str, n: usize) -> Result<Option<Vec<f32>>, EngineError> {
@@ -133,7 +149,7 @@ impl Weights {
         let mut l = Loader { gguf, used: HashSet::new() };
         let embed = need(l.matrix("token_embd.weight", c.vocab, c.dim)?, "token_embd", "weight")?;
         let out_norm = need(l.vector("output_norm.weight", c.dim)?, "output_norm", "weight")?;
-        let output = l.matrix("output.weight", c.vocab, c.dim)?.unwrap_or_else(|| embed.clone());
+        let output = l.matrix("output.weight", c.vocab, c.dim)?.unwrap_or_else(|| embed.apart());
         let rope_factors = l.vector("rope_freqs.weight", c.rope_dim / 2)?;
         if rope_factors.iter().flatten().any(|f| !(f.is_finite() && *f > 0.0)) {
             let reason = "a divisor of the rotary frequencies is not a positive number".into();
@@ -145,6 +161,16 @@ impl Weights {
             Some(t) => Err(EngineError::UnexpectedTensor { name: t.name.clone(), arch: c.arch.name }),
             None => Ok(Self { embed, layers, out_norm, output, rope_factors }),
         }
+    }
+}
+
+impl Weights {
+    /// The matrices that take part in products, in the order of their use. The embedding is none of them, as its rows
+    /// are looked up in the file.
+    pub fn targets(&self) -> Vec<Target> {
+        let parts = |l: &LayerWeights| [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down].map(|p| p.w.target(false));
+        let output = self.output.target(self.output.tensor == self.embed.tensor);
+        self.layers.iter().flat_map(parts).chain([output]).collect()
     }
 }
 

@@ -1,14 +1,17 @@
 //! The numeric contract end to end: the same bits for every instruction set, thread count, batching and way to open.
 
 use hewn_engine::loader::Gguf;
+use hewn_engine::packed::{self, PackError, PackEvent};
 use hewn_engine::{
-    CpuIsa, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, Work,
+    CancelToken, CpuIsa, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team,
+    Work,
 };
 use hewn_kernels::Format;
 use hewn_tests::fixture::Fixture;
 use hewn_tests::tiny::{Shape, Tiny};
 use hewn_tests::{Setup, all_logits, shared};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 fn bits(v: &[f32]) -> Vec<u32> {
@@ -54,8 +57,8 @@ fn shared_fixtures() {
         ["f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k"];
     for (group, name) in arch.into_iter().chain(quant.map(|n| ("quant", n))) {
         let f = Fixture::read(&dir.join("fixtures").join(group), name);
-        let mapped = Arc::new(Model::open(&f.model, &LoadOptions { mmap: true }).unwrap());
-        let read = Arc::new(Model::open(&f.model, &LoadOptions { mmap: false }).unwrap());
+        let mapped = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+        let read = Arc::new(Model::open(&f.model, &LoadOptions { mmap: false, ..LoadOptions::default() }).unwrap());
         let tokens = &f.tokens[..f.tokens.len().min(80)];
         same_bits(name, &mapped, tokens, KvType::F16);
         let setup = Setup::new(KvType::F16);
@@ -64,6 +67,66 @@ fn shared_fixtures() {
             bits(&all_logits(&read, tokens, setup)),
             "{name}: --no-mmap"
         );
+    }
+}
+
+/// A model is switched from its own file to the packed one while it generates: the bits stay the same, wherever in the
+/// text the switch falls.
+fn same_bits_when_switched(name: &str, path: &Path, tokens: &[u32]) {
+    let dir = tempfile::tempdir().unwrap();
+    let pack = dir.path().join("p");
+    let (never, quiet) = (CancelToken::new(), |_: PackEvent| {});
+    let plain = Arc::new(Model::open(path, &LoadOptions::default()).unwrap());
+    match packed::write(&plain, &pack, false, &never, &quiet) {
+        Ok(report) => assert!(report.written),
+        Err(PackError::Nothing) => return assert_eq!(plain.packed().1, 0, "{name}"),
+        Err(e) => panic!("{name}: {e}"),
+    }
+    let want = bits(&all_logits(&plain, tokens, Setup::new(KvType::F16)));
+    let vocab = plain.config().vocab;
+    for switch_at in [0, 1, tokens.len() / 2] {
+        let model = Arc::new(Model::open(path, &LoadOptions::default()).unwrap());
+        let team = Arc::new(Team::new(2, CpuIsa::best()).unwrap());
+        let mut runner = Runner::new(model.clone(), team, &RunnerOptions::default()).unwrap();
+        let mut seq = Sequence::new(&model, &SequenceOptions { ctx: None, kv: KvType::F16 }).unwrap();
+        for (i, token) in tokens.iter().enumerate() {
+            if i == switch_at {
+                packed::attach(&model, &pack, &never).unwrap();
+                let (switched, all) = model.packed();
+                assert!(switched == all && all > 0);
+            }
+            let work = Work { seq: &mut seq, tokens: &[*token], logits: Logits::Last };
+            let got = bits(runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap());
+            assert!(got == want[i * vocab..(i + 1) * vocab], "{name}: position {i}, switched at {switch_at}");
+        }
+    }
+    let model = Arc::new(Model::open(path, &LoadOptions::default()).unwrap());
+    packed::attach(&model, &pack, &never).unwrap();
+    same_bits(name, &model, tokens, KvType::F16);
+}
+
+#[test]
+fn packed_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for &format in Format::ALL {
+        for shape in [Shape::qwen2(format), Shape::llama(format)] {
+            let (name, path) = (format!("{} {}", shape.arch, format.name()), dir.path().join("m.gguf"));
+            let tiny = Tiny::make(shape, 5);
+            let tokens: Vec<u32> = (0..30).map(|i| (i * 37 + 2) % tiny.vocab() as u32).collect();
+            // Another file each time: the one before may still be mapped.
+            let _ = std::fs::remove_file(&path);
+            std::fs::write(&path, tiny.bytes).unwrap();
+            same_bits_when_switched(&name, &path, &tokens);
+        }
+    }
+}
+
+#[test]
+fn packed_files_of_shared_fixtures() {
+    let Some(dir) = shared() else { return };
+    for (group, name) in [("arch", "llama-gqa"), ("arch", "qwen2"), ("quant", "q4_k_m_mix"), ("quant", "q5_0")] {
+        let f = Fixture::read(&dir.join("fixtures").join(group), name);
+        same_bits_when_switched(name, &f.model, &f.tokens[..f.tokens.len().min(30)]);
     }
 }
 

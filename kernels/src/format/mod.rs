@@ -18,7 +18,7 @@
 //!  ...                                                                                   /
 //! ```
 //!
-//! The file's own layout is read by regrouping a tile into scratch that stays in cache; a packed file would hold the
+//! The file's own layout is read by regrouping a tile into scratch that stays in cache; a packed file holds the
 //! tiles themselves. Both give the same bytes to the same kernel, hence the same bits.
 
 /// An array of eight registers, from the group's index. A plain loop: the closure of `std::array::from_fn` would not be
