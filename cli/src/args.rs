@@ -2,8 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use hewn_engine::KvType;
 use hewn_engine::sampler::SamplerOptions;
+use hewn_engine::{KvType, PackMode};
 use std::path::PathBuf;
 
 /// Run quantized language models (GGUF) on the CPU.
@@ -26,6 +26,10 @@ pub enum Command {
     Logits(LogitsArgs),
     /// Show what a GGUF file holds and how much memory it needs.
     Inspect(InspectArgs),
+    /// Make the packed file of a model, with which it runs faster.
+    Pack(PackArgs),
+    /// Show or empty the folder of packed files.
+    Cache(CacheArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page.
@@ -43,6 +47,26 @@ impl From<Kv> for KvType {
         match kv {
             Kv::F16 => Self::F16,
             Kv::F32 => Self::F32,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pack {
+    /// Use it if there is one; otherwise make it in the background, in the cache (not for small models).
+    Auto,
+    /// Make or check it before the model runs.
+    Wait,
+    /// Neither use nor make it.
+    Off,
+}
+
+impl From<Pack> for PackMode {
+    fn from(p: Pack) -> Self {
+        match p {
+            Pack::Auto => Self::Auto,
+            Pack::Wait => Self::Wait,
+            Pack::Off => Self::Off,
         }
     }
 }
@@ -74,6 +98,9 @@ pub struct ModelArgs {
     /// Read the file into memory instead of mapping it (for files that may change or shrink while in use).
     #[arg(long)]
     pub no_mmap: bool,
+    /// What to do about the model's packed file, with which it runs faster. `auto` does nothing with --no-mmap.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub pack: Pack,
     /// Prompt tokens computed at once.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub chunk: u32,
@@ -242,6 +269,40 @@ pub struct InspectArgs {
     /// Read the file into memory instead of mapping it.
     #[arg(long)]
     pub no_mmap: bool,
+}
+
+#[derive(Args)]
+pub struct PackArgs {
+    /// The GGUF file.
+    pub model: PathBuf,
+    /// Where to write it; beside the model it is found again [default: MODEL.hewnpack].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Make it anew even if there is a valid one.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args)]
+pub struct CacheArgs {
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// List the packed files, the least recently used first.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove packed files: all, or those of these names or model names.
+    Clear {
+        /// As `hewn cache list` shows them.
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 #[derive(Args)]

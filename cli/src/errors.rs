@@ -3,6 +3,7 @@
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
 use hewn_engine::loader::LoadError;
+use hewn_engine::packed::PackError;
 use hewn_engine::tokenizer::TokenizerError;
 use std::fmt::Display;
 use std::io;
@@ -82,6 +83,7 @@ impl From<EngineError> for CliError {
     fn from(e: EngineError) -> Self {
         let hint = match e {
             EngineError::Load(e) => return e.into(),
+            EngineError::Pack(e) => return e.into(),
             EngineError::Cancelled => return Self::interrupted(),
             EngineError::Architecture { .. } | EngineError::UnexpectedTensor { .. } => {
                 "`hewn inspect` shows what the file holds"
@@ -97,6 +99,22 @@ impl From<EngineError> for CliError {
             EngineError::Token { .. } => "`hewn inspect` shows the size of the vocabulary",
             EngineError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
             _ => "`hewn inspect` shows what the file holds; the file may be damaged",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<PackError> for CliError {
+    fn from(e: PackError) -> Self {
+        let hint = match &e {
+            PackError::Cancelled => return Self::interrupted(),
+            PackError::Space { .. } => "make room, set HEWN_CACHE_DIR to another disk, or run with --pack off",
+            PackError::Limit { .. } => "raise HEWN_CACHE_LIMIT, or pack beside the model with `hewn pack`",
+            PackError::NotAPack(_) => "choose another file with -o, or remove this one",
+            PackError::Nothing => "it runs as it is; only block formats such as Q4_K_M gain from packing",
+            PackError::Io { .. } => "check the path and its permissions, or run with --pack off",
+            PackError::NoPlace => "set HEWN_CACHE_DIR to a folder, or pack beside the model with `hewn pack`",
+            _ => "make it again with `hewn pack --force`, or run with --pack off",
         };
         Self::failure(e, hint)
     }

@@ -1,11 +1,13 @@
 //! `hewn inspect`: what a file holds, and what running it takes.
 
 use crate::args::InspectArgs;
+use crate::cache;
 use crate::errors::CliError;
 use crate::output::bytes;
 use comfy_table::{CellAlignment, Table, presets};
 use hewn_engine::chat::template_from_gguf;
 use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
+use hewn_engine::packed::{self, FoundPack, FoundState};
 use hewn_engine::{Memory, Model};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,26 +19,30 @@ pub fn run(a: &InspectArgs) -> Result<(), CliError> {
     let facts = Facts::read(&gguf)?;
     let tensors: Vec<TensorInfo> = gguf.tensors().to_vec();
     // The memory needs a model that can run; a file that cannot is worth showing all the same.
-    let memory = if tensors.is_empty() {
-        Err("the file holds a vocabulary only".to_owned())
-    } else {
-        Model::from_gguf(gguf).map_err(|e| e.to_string()).and_then(|m| {
-            let trained = m.config().ctx;
-            let ctx = a.ctx.unwrap_or(trained.min(4096));
-            if ctx == 0 || ctx > trained {
-                return Err(format!("--ctx {ctx} is not within 1..={trained}"));
-            }
-            Ok((ctx, m.memory(ctx, a.kv.into(), a.chunk as usize)))
-        })
+    let model = match tensors.is_empty() {
+        true => Err("the file holds a vocabulary only".to_owned()),
+        false => Model::from_gguf(gguf).map_err(|e| e.to_string()),
     };
+    let packs = match &model {
+        Ok(m) => packed::find(m, cache::folder()?.as_ref()),
+        Err(_) => Vec::new(),
+    };
+    let memory = model.and_then(|m| {
+        let trained = m.config().ctx;
+        let ctx = a.ctx.unwrap_or(trained.min(4096));
+        if ctx == 0 || ctx > trained {
+            return Err(format!("--ctx {ctx} is not within 1..={trained}"));
+        }
+        Ok((ctx, m.memory(ctx, a.kv.into(), a.chunk as usize)))
+    });
     if let (Err(e), Some(_)) = (&memory, a.ctx) {
         return Err(CliError::failure(e, "leave out --ctx to see what the file holds"));
     }
     let mut out = BufWriter::new(stdout().lock());
     if a.json {
-        writeln!(out, "{:#}", facts.json(&memory, a.tensors.then_some(&tensors)))?;
+        writeln!(out, "{:#}", facts.json(&memory, &packs, a.tensors.then_some(&tensors)))?;
     } else {
-        facts.print(&mut out, &memory, a)?;
+        facts.print(&mut out, &memory, &packs, a)?;
         if a.tensors {
             print_tensors(&mut out, &tensors)?;
         }
@@ -99,7 +105,12 @@ impl Facts {
         self.weight_bytes as f64 * 8.0 / self.parameters.max(1) as f64
     }
 
-    fn json(&self, memory: &Result<(usize, Memory), String>, tensors: Option<&Vec<TensorInfo>>) -> Value {
+    fn json(
+        &self,
+        memory: &Result<(usize, Memory), String>,
+        packs: &[FoundPack],
+        tensors: Option<&Vec<TensorInfo>>,
+    ) -> Value {
         let formats: serde_json::Map<String, Value> = self
             .formats
             .iter()
@@ -121,6 +132,7 @@ impl Facts {
                 Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "scratch": m.scratch, "total": m.total()}),
                 Err(why) => json!({"error": why}),
             },
+            "packed": packs.iter().map(pack_json).collect::<Vec<_>>(),
         });
         if let Some(tensors) = tensors {
             let list = tensors.iter().map(|t| {
@@ -135,6 +147,7 @@ impl Facts {
         &self,
         out: &mut impl Write,
         memory: &Result<(usize, Memory), String>,
+        packs: &[FoundPack],
         a: &InspectArgs,
     ) -> std::io::Result<()> {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<16}{value}");
@@ -165,6 +178,12 @@ impl Facts {
             row("vocabulary", format!("{n} tokens{kind}"))?;
         }
         row("chat template", if self.template { "yes" } else { "no" }.to_owned())?;
+        if packs.is_empty() && memory.is_ok() {
+            row("packed file", "none".to_owned())?;
+        }
+        for p in packs {
+            row("packed file", format!("{}, {}: {}", bytes(p.bytes), pack_state(&p.state), p.path.display()))?;
+        }
         match memory {
             Ok((ctx, m)) => {
                 row("memory", format!("{} at {ctx} tokens of context:", bytes(m.total())))?;
@@ -175,6 +194,29 @@ impl Facts {
             Err(why) => row("memory", format!("unknown: {why}")),
         }
     }
+}
+
+fn pack_state(state: &FoundState) -> String {
+    match state {
+        FoundState::Ready => "ready".to_owned(),
+        FoundState::Partial { done } => format!("unfinished, {} done", bytes(*done)),
+        FoundState::Bad(why) => format!("not used ({why})"),
+    }
+}
+
+fn pack_json(p: &FoundPack) -> Value {
+    let state = match &p.state {
+        FoundState::Ready => json!("ready"),
+        FoundState::Partial { .. } => json!("partial"),
+        FoundState::Bad(_) => json!("bad"),
+    };
+    let mut v = json!({"path": p.path, "bytes": p.bytes, "state": state});
+    match &p.state {
+        FoundState::Ready => {}
+        FoundState::Partial { done } => v["done"] = json!(done),
+        FoundState::Bad(why) => v["reason"] = json!(why.to_string()),
+    }
+    v
 }
 
 fn print_tensors(out: &mut impl Write, tensors: &[TensorInfo]) -> std::io::Result<()> {

@@ -1,12 +1,14 @@
 //! `hewn`: run quantized language models on the CPU.
 
 mod args;
+mod cache;
 mod chat;
 mod complete;
 mod errors;
 mod inspect;
 mod logits;
 mod output;
+mod pack;
 mod prompt;
 mod run;
 mod setup;
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
         Command::Tokenize(a) => tokenize::run(&a),
         Command::Logits(a) => logits::run(&a),
         Command::Inspect(a) => inspect::run(&a),
+        Command::Pack(a) => pack::run(&a),
+        Command::Cache(a) => cache::run(&a),
         Command::Completions(a) => complete::completions(&a),
         Command::Man(a) => complete::man(&a),
     };

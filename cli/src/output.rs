@@ -170,7 +170,8 @@ pub fn closing_line(t: &Timings) -> String {
     line
 }
 
-fn duration(d: Duration) -> String {
+/// A duration as people say it.
+pub fn duration(d: Duration) -> String {
     if d < Duration::from_secs(1) { format!("{} ms", d.as_millis()) } else { format!("{:.1} s", d.as_secs_f64()) }
 }
 
@@ -203,6 +204,12 @@ pub fn memory() -> Option<ProcessMemory> {
         Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
     };
     Some(ProcessMemory { peak: field("VmHWM")?, file: field("RssFile")?, private: field("RssAnon")? })
+}
+
+/// A line on standard error about something that went wrong and does not matter to the result.
+pub fn warn(text: &str) {
+    let style = anstyle::AnsiColor::Yellow.on_default().bold();
+    anstream::eprintln!("{style}warning:{style:#} {text}");
 }
 
 /// A dim line on standard error.

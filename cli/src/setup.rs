@@ -2,6 +2,7 @@
 
 use crate::args::{GenerateArgs, ModelArgs};
 use crate::errors::CliError;
+use crate::pack;
 use hewn_engine::chat::{ChatTemplate, template_from_gguf};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
@@ -20,7 +21,8 @@ pub fn runner(a: &ModelArgs) -> Result<Runner, CliError> {
             .map_err(|e| CliError::usage(e, "leave out --isa and HEWN_ISA to use the best one"))?,
         None => CpuIsa::best(),
     };
-    let model = Arc::new(Model::open(&a.model, &LoadOptions { mmap: !a.no_mmap, ..LoadOptions::default() })?);
+    let model =
+        Arc::new(Model::open(&a.model, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })?);
     let threads = a.threads.map_or_else(default_threads, usize::from);
     let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
     Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)

@@ -6,6 +6,7 @@ mod generate;
 mod golden;
 mod inspect;
 mod logits;
+mod pack;
 mod support;
 mod tokenize;
 mod tools;

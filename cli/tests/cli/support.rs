@@ -43,6 +43,8 @@ pub fn command(args: &[&str]) -> Command {
     for name in ["HEWN_ISA", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR"] {
         command.env_remove(name);
     }
+    // Packed files that the user has must not matter, nor come into being.
+    command.env_remove("HEWN_CACHE_LIMIT").env("HEWN_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-cache"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
