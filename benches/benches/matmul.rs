@@ -4,7 +4,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hewn_benches::{Lcg, weights};
 use hewn_kernels::op::matmul::{Input, Layout, Matrix, Product, matmul};
-use hewn_kernels::op::quantize::{ActBlock, quantize};
+use hewn_kernels::op::quantize::{ActBlock, quantize_all};
 use hewn_kernels::{CpuIsa, Format, Team};
 
 const ROWS: usize = 4096;
@@ -19,7 +19,7 @@ fn products(c: &mut Criterion) {
         for n in [1, 64] {
             let x: Vec<f32> = (0..n * COLS).map(|_| rng.float()).collect();
             let mut blocks = vec![ActBlock::default(); n * COLS / 32];
-            quantize(CpuIsa::best(), &x, &mut blocks).expect("finite");
+            quantize_all(CpuIsa::best(), n, &x, &mut blocks).expect("finite");
             let mut group = c.benchmark_group(format!("{}/{n} columns", format.name()));
             group.throughput(match n {
                 1 => Throughput::Bytes(data.len() as u64),

@@ -13,7 +13,7 @@ use hewn_kernels::op::activation::{add, silu_gate};
 use hewn_kernels::op::attention::{Query, attention};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::norm::rms_norm;
-use hewn_kernels::op::quantize::{ActBlock, quantize};
+use hewn_kernels::op::quantize::{ActBlock, GROUP, quantize};
 use hewn_kernels::op::rope::{angles, rope};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -226,8 +226,9 @@ fn quantize_rows(
     }
     let n = x.len() / width;
     let bad = AtomicBool::new(false);
-    crew.rows(&mut blocks[..n * width / 32], width / 32, n >= SPLIT, |_, r, blocks| {
-        if quantize(crew.isa(), &x[r * width..][..width], blocks).is_err() {
+    crew.rows(&mut blocks[..n * width / 32], GROUP * width / 32, n >= SPLIT, |_, g, blocks| {
+        let rows = GROUP.min(n - g * GROUP);
+        if quantize(crew.isa(), rows, &x[g * GROUP * width..][..rows * width], blocks).is_err() {
             bad.store(true, Ordering::Relaxed);
         }
     });

@@ -140,23 +140,25 @@ impl Crew<'_> {
         }
     }
 
-    /// Cuts `out` into rows of `width` and calls `f(worker, i, row)` for each; in parallel when `split` says it is worth it.
+    /// Cuts `out` into rows of `width` (the last may be shorter) and calls `f(worker, i, row)` for each; in parallel when
+    /// `split` says it is worth it.
     pub fn rows<T: Send>(&self, out: &mut [T], width: usize, split: bool, f: impl Fn(usize, usize, &mut [T]) + Sync) {
         if width == 0 {
             return;
         }
-        let n = out.len() / width;
+        let (len, n) = (out.len(), out.len().div_ceil(width));
         if !split || n < 2 || self.threads() == 1 {
-            out.chunks_exact_mut(width).enumerate().for_each(|(i, row)| f(0, i, row));
+            out.chunks_mut(width).enumerate().for_each(|(i, row)| f(0, i, row));
             return;
         }
         let base = SendPtr(out.as_mut_ptr());
         let per = n.div_ceil(self.threads() * 4);
         self.run(n.div_ceil(per), &|worker, c| {
             for i in c * per..((c + 1) * per).min(n) {
-                // SAFETY: rows `i` of `width` elements lie inside `out`, are disjoint, and each belongs to one chunk,
-                // which one thread takes; `out` is borrowed for the whole region.
-                let row = unsafe { std::slice::from_raw_parts_mut(base.get().add(i * width), width) };
+                // SAFETY: rows `i` of `width` elements, cut off at the end of `out`, lie inside it, are disjoint, and each
+                // belongs to one chunk, which one thread takes; `out` is borrowed for the whole region.
+                let row =
+                    unsafe { std::slice::from_raw_parts_mut(base.get().add(i * width), width.min(len - i * width)) };
                 f(worker, i, row);
             }
         });
@@ -382,7 +384,7 @@ mod tests {
     #[test]
     fn rows_are_disjoint_and_complete() {
         let t = team(3);
-        let mut v = vec![0u32; 7 * 11];
+        let mut v = vec![0u32; 7 * 11 + 4];
         t.step(|crew| crew.rows(&mut v, 11, true, |_, i, r| r.fill(i as u32 + 1))).unwrap();
         assert!(v.chunks(11).enumerate().all(|(i, r)| r.iter().all(|&x| x == i as u32 + 1)));
     }

@@ -80,34 +80,24 @@ pub unsafe fn open(columns: [usize; 2], words: usize) {
     unsafe { asm!("ldtilecfg [{}]", in(reg) &c.0, options(nostack, readonly)) }
 }
 
-/// Sums of one sub-block (or half of one): `w[t]` holds the words of tile `t`; the columns of group `g` are the blocks
-/// `x[g][0]`, `x[g][stride]`, ..., of which words `word..` are taken. `columns` and `words` are those of [`open`].
+/// Sums over words `words[0]..words[1]` of a sub-block: `w[t]` is tile `t`, `x[g]` the columns of group `g`.
 ///
 /// # Safety
-/// Between [`open`] and [`close`], on the thread that called it, with the same `columns` and `words`.
+/// Between [`open`] and [`close`], on the thread that called it, with as many columns and words as it was told.
 #[inline(always)]
-pub unsafe fn sums(
-    w: &[[[u8; 64]; 8]; 2],
-    x: [&[ActBlock]; 2],
-    stride: usize,
-    columns: [usize; 2],
-    words: [usize; 2],
-    out: &mut TileSums,
-) {
-    assert!(words[1] <= 8 && (0..2).all(|g| x[g].len() > (columns[g] - 1) * stride));
-    // SAFETY: by the shapes of `open` the loads touch `columns[g]` rows of at most 32 bytes from the start of blocks
-    // which lie inside `x[g]` (checked above), and `words` of 64 bytes inside each half of `w`; the stores write up to
-    // 16 rows of 64 bytes to each of the four parts of `out`.
+pub unsafe fn sums(w: &[[[u8; 64]; 8]; 2], x: [&[ActBlock]; 2], words: [usize; 2], out: &mut TileSums) {
+    // SAFETY: by the shapes given to `open` the loads touch the first 32 bytes of each block of `x`, and the words of
+    // `w`, 64 bytes each; the stores write up to 16 rows of 64 bytes to each of the four parts of `out`.
     unsafe {
         let word = words[0];
         asm!(
             "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
             "tileloadd tmm6, [{w0} + {line}*1]",
-            "tileloadd tmm4, [{x0} + {stride}*1]",
+            "tileloadd tmm4, [{x0} + {line}*1]",
             "tdpbssd tmm0, tmm4, tmm6",
             "tileloadd tmm7, [{w1} + {line}*1]",
             "tdpbssd tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{x1} + {stride}*1]",
+            "tileloadd tmm5, [{x1} + {line}*1]",
             "tdpbssd tmm2, tmm5, tmm6",
             "tdpbssd tmm3, tmm5, tmm7",
             "tilestored [{out} + {line}*1], tmm0",
@@ -117,7 +107,7 @@ pub unsafe fn sums(
             w0 = in(reg) w[0][word..].as_ptr(), w1 = in(reg) w[1][word..].as_ptr(),
             x0 = in(reg) x[0].as_ptr().cast::<u8>().wrapping_add(4 * word),
             x1 = in(reg) x[1].as_ptr().cast::<u8>().wrapping_add(4 * word),
-            stride = in(reg) stride * size_of::<ActBlock>(), line = in(reg) 64usize,
+            line = in(reg) size_of::<ActBlock>(),
             out = in(reg) &mut out.0,
             options(nostack)
         );

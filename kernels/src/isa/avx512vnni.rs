@@ -181,25 +181,20 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
         }
     }
     #[inline(always)]
-    fn tiles_open(self, columns: [usize; 2], words: usize) {
+    unsafe fn tiles_open(self, columns: [usize; 2], words: usize) {
         assert!(TILES, "no matrix unit");
-        simd!(amx::open(columns, words));
+        // SAFETY: the unit is there, as checked.
+        unsafe { amx::open(columns, words) }
     }
     #[inline(always)]
-    fn tiles_sums(
-        self,
-        w: &[[[u8; 64]; 8]; 2],
-        x: [&[ActBlock]; 2],
-        stride: usize,
-        columns: [usize; 2],
-        words: [usize; 2],
-        out: &mut TileSums,
-    ) {
-        simd!(amx::sums(w, x, stride, columns, words, out));
+    unsafe fn tiles_sums(self, w: &[[[u8; 64]; 8]; 2], x: [&[ActBlock]; 2], words: [usize; 2], out: &mut TileSums) {
+        // SAFETY: the caller keeps the promises of the trait, which are those of `amx`.
+        unsafe { amx::sums(w, x, words, out) }
     }
     #[inline(always)]
-    fn tiles_close(self) {
-        simd!(amx::close());
+    unsafe fn tiles_close(self) {
+        // SAFETY: as above.
+        unsafe { amx::close() }
     }
 
     #[inline(always)]

@@ -142,26 +142,28 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const TILES: bool = false;
 
     /// Shapes the matrix unit for two groups of `columns` (1 to 16 each) and `words` words of weights (4 or 8).
-    fn tiles_open(self, _columns: [usize; 2], _words: usize) {
+    ///
+    /// # Safety
+    /// [`TILES`](Isa::TILES).
+    unsafe fn tiles_open(self, _columns: [usize; 2], _words: usize) {
         unreachable!("no matrix unit")
     }
 
     /// Sums over words `words[0]..words[1]` of a sub-block, zero points taken off: `w[t]` is tile `t` as
-    /// [`i_panel`](Isa::i_panel) left it; the columns of group `g` are the blocks `x[g][0]`, `x[g][stride]`, ...
-    fn tiles_sums(
-        self,
-        _w: &[[[u8; 64]; 8]; 2],
-        _x: [&[ActBlock]; 2],
-        _stride: usize,
-        _columns: [usize; 2],
-        _words: [usize; 2],
-        _out: &mut TileSums,
-    ) {
+    /// [`i_panel`](Isa::i_panel) left it, `x[g]` the columns of group `g`.
+    ///
+    /// # Safety
+    /// Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with exactly as many
+    /// columns in each group and as many words as `tiles_open` was told.
+    unsafe fn tiles_sums(self, _w: &[[[u8; 64]; 8]; 2], _x: [&[ActBlock]; 2], _words: [usize; 2], _out: &mut TileSums) {
         unreachable!("no matrix unit")
     }
 
     /// Ends the use of the matrix unit.
-    fn tiles_close(self) {
+    ///
+    /// # Safety
+    /// [`TILES`](Isa::TILES).
+    unsafe fn tiles_close(self) {
         unreachable!("no matrix unit")
     }
 

@@ -70,12 +70,32 @@ impl ActBlock {
 #[error("a value is not finite")]
 pub struct NonFinite;
 
-struct QuantizeRow<'a> {
-    x: &'a [f32],
-    out: &'a mut [ActBlock],
+/// Rows whose blocks lie side by side.
+///
+/// The blocks of `n` rows are in groups of 16 rows (fewer in the last), each group sub-block by sub-block:
+///
+/// ```text
+/// group 0: sub 0: row 0, row 1, ... row 15 | sub 1: row 0, row 1, ... | ...   group 1: ...
+/// ```
+///
+/// so that what a product reads at a time, the same sub-block of several rows, is one stretch of memory. A single row's
+/// blocks simply follow each other.
+pub const GROUP: usize = 16;
+
+/// Where the block of `row` and `sub` lies among those of `n` rows of `subs` blocks.
+pub fn block_index(n: usize, subs: usize, row: usize, sub: usize) -> usize {
+    let first = row / GROUP * GROUP;
+    let height = GROUP.min(n - first);
+    first * subs + sub * height + (row - first)
 }
 
-impl Kernel for QuantizeRow<'_> {
+struct QuantizeGroup<'a> {
+    x: &'a [f32],
+    out: &'a mut [ActBlock],
+    rows: usize,
+}
+
+impl Kernel for QuantizeGroup<'_> {
     type Out = Result<(), NonFinite>;
 
     #[inline(always)]
@@ -83,40 +103,61 @@ impl Kernel for QuantizeRow<'_> {
         // Non-negative floats order like their bits, and infinity and NaNs lie above every finite number: one integer
         // maximum finds the largest magnitude and anything not finite.
         let mut top = 0;
-        for (x, out) in self.x.as_chunks::<SUB>().0.iter().zip(self.out) {
-            let lo = s.f_load(x[..16].first_chunk().expect("16 of 32"));
-            let hi = s.f_load(x[16..].first_chunk().expect("16 of 32"));
-            let sign = s.i_splat(0x7fff_ffff);
-            let max = s.i_top(s.i_max(s.i_and(s.f_as_i(lo), sign), s.i_and(s.f_as_i(hi), sign)));
-            top = top.max(max);
-            let d = f32::from_bits(max as u32) / 127.0;
-            if d < f32::MIN_POSITIVE {
-                *out = ActBlock::default();
-                continue;
+        let subs = self.out.len() / self.rows;
+        for row in 0..self.rows {
+            let x = &self.x[row * subs * SUB..][..subs * SUB];
+            for (x, out) in x.as_chunks::<SUB>().0.iter().zip(self.out.chunks_exact_mut(self.rows)) {
+                let lo = s.f_load(x[..16].first_chunk().expect("16 of 32"));
+                let hi = s.f_load(x[16..].first_chunk().expect("16 of 32"));
+                let sign = s.i_splat(0x7fff_ffff);
+                let max = s.i_top(s.i_max(s.i_and(s.f_as_i(lo), sign), s.i_and(s.f_as_i(hi), sign)));
+                top = top.max(max);
+                let d = f32::from_bits(max as u32) / 127.0;
+                if d < f32::MIN_POSITIVE {
+                    out[row] = ActBlock::default();
+                    continue;
+                }
+                if max >= 0x7f80_0000 {
+                    return Err(NonFinite);
+                }
+                let inv = s.f_splat(1.0 / d);
+                let (a, b) = (s.f_round(s.f_mul(lo, inv)), s.f_round(s.f_mul(hi, inv)));
+                let half = [s.i_sum(a), s.i_sum(b)];
+                let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
+                out[row] = ActBlock::from_sums(d, bytemuck::cast(q), half);
             }
-            if max >= 0x7f80_0000 {
-                return Err(NonFinite);
-            }
-            let inv = s.f_splat(1.0 / d);
-            let (a, b) = (s.f_round(s.f_mul(lo, inv)), s.f_round(s.f_mul(hi, inv)));
-            let half = [s.i_sum(a), s.i_sum(b)];
-            let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
-            *out = ActBlock::from_sums(d, bytemuck::cast(q), half);
         }
         if top >= 0x7f80_0000 { Err(NonFinite) } else { Ok(()) }
     }
 }
 
-/// Quantizes `x` (a multiple of 32 values) to `x.len() / 32` blocks.
+/// Quantizes the rows of one [`GROUP`] (`x` is `[rows, cols]`, `rows` at most 16, `cols` a multiple of 32) to their
+/// blocks, `[cols / 32, rows]`. A single row is a group too.
 ///
 /// # Errors
 /// A NaN or infinity in `x`; the blocks are unspecified then.
 ///
 /// # Panics
 /// When the lengths do not fit together.
-pub fn quantize(isa: CpuIsa, x: &[f32], out: &mut [ActBlock]) -> Result<(), NonFinite> {
-    assert!(x.len().is_multiple_of(SUB) && out.len() == x.len() / SUB);
-    isa.run(QuantizeRow { x, out })
+pub fn quantize(isa: CpuIsa, rows: usize, x: &[f32], out: &mut [ActBlock]) -> Result<(), NonFinite> {
+    assert!(x.len().is_multiple_of(SUB * rows.max(1)) && out.len() == x.len() / SUB && rows <= GROUP);
+    if out.is_empty() { Ok(()) } else { isa.run(QuantizeGroup { x, out, rows }) }
+}
+
+/// Quantizes `x` (`[n, cols]`) to all its groups, on one thread.
+///
+/// # Errors
+/// As for [`quantize`].
+///
+/// # Panics
+/// As for [`quantize`].
+pub fn quantize_all(isa: CpuIsa, n: usize, x: &[f32], out: &mut [ActBlock]) -> Result<(), NonFinite> {
+    let cols = x.len() / n.max(1);
+    let groups = x.chunks((cols * GROUP).max(1)).zip(out.chunks_mut((cols / SUB * GROUP).max(1)));
+    for (i, (x, out)) in groups.enumerate() {
+        quantize(isa, GROUP.min(n - i * GROUP), x, out)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -145,7 +186,7 @@ mod tests {
             let want: Vec<ActBlock> = x.chunks(32).map(naive).collect();
             for isa in CpuIsa::available() {
                 let mut got = vec![ActBlock { d: f32::NAN, sum: 77.0, ..Default::default() }; 9];
-                quantize(isa, &x, &mut got).unwrap();
+                quantize(isa, 1, &x, &mut got).unwrap();
                 assert_eq!(got, want, "{}", isa.kind());
             }
         }
@@ -161,7 +202,7 @@ mod tests {
         x[4] = -127.0;
         for isa in CpuIsa::available() {
             let mut got = [ActBlock::default()];
-            quantize(isa, &x, &mut got).unwrap();
+            quantize(isa, 1, &x, &mut got).unwrap();
             assert_eq!((got[0].q[0], got[0].q[1][0]), ([127, 0, 2, -2], -127));
         }
     }
@@ -173,10 +214,26 @@ mod tests {
                 let mut x = [1.0f32; 64];
                 x[at] = bad;
                 for isa in CpuIsa::available() {
-                    assert_eq!(quantize(isa, &x, &mut [ActBlock::default(); 2]), Err(NonFinite));
+                    assert_eq!(quantize(isa, 1, &x, &mut [ActBlock::default(); 2]), Err(NonFinite));
                 }
             }
         }
-        assert_eq!(quantize(CpuIsa::best(), &[], &mut []), Ok(()));
+        assert_eq!(quantize(CpuIsa::best(), 1, &[], &mut []), Ok(()));
+    }
+
+    #[test]
+    fn rows_lie_in_groups() {
+        let mut rng = Lcg(9);
+        for (n, subs) in [(1, 3), (5, 2), (16, 1), (17, 3), (35, 2)] {
+            let x = rng.floats(n * subs * 32);
+            let mut got = vec![ActBlock::default(); n * subs];
+            quantize_all(CpuIsa::best(), n, &x, &mut got).unwrap();
+            let mut seen = vec![false; n * subs];
+            for (i, x) in x.chunks(32).enumerate() {
+                let at = block_index(n, subs, i / subs, i % subs);
+                assert_eq!(got[at], naive(x), "row {} of {n}, block {}", i / subs, i % subs);
+                assert!(!std::mem::replace(&mut seen[at], true));
+            }
+        }
     }
 }

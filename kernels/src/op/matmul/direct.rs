@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 /// How far ahead of the weights in use the next are asked for, in bytes.
 const AHEAD: usize = 4096;
 
-/// Multiplies tiles `range[0]..range[1]` with all of `x` (`[n, cols / 32]`, `n` at most 4).
+/// Multiplies tiles `range[0]..range[1]` with all of `x` (one group of `n` rows, at most 4).
 pub(super) fn run<Q: Quant>(crew: &Crew<'_>, worker: usize, w: &Matrix<'_>, x: &[ActBlock], range: [usize; 2], out: Rows) {
     let tile_bytes = w.cols() / Q::BLOCK * Q::PACKED;
     match w.layout() {
@@ -64,13 +64,10 @@ impl<'a, Q: Quant> Tiles<'a, Q> {
 
     #[inline(always)]
     fn columns<S: Isa, const C: usize>(&self, s: S) {
-        let per = self.x.len() / self.out.n;
-        let mut x = [self.x; C];
-        each!(C, c => { x[c] = &self.x[c * per..][..per]; });
         let bytes = self.data.len() / (self.range[1] - self.range[0]).max(1);
         for tile in self.range[0]..self.range[1] {
             let data = &self.data[(tile - self.range[0]) * bytes..][..bytes];
-            let acc = tile_columns::<S, Q, C>(s, data, x);
+            let acc = tile_columns::<S, Q, C>(s, data, self.x);
             each!(C, c => {
                 let mut v = [0.0; TILE_ROWS];
                 s.f_store(&mut v, acc[c]);
@@ -94,12 +91,12 @@ impl<Q: Quant> Kernel for Tiles<'_, Q> {
     }
 }
 
-/// One packed tile times `C` columns of `x`.
+/// One packed tile times the `C` columns of `x` (`[cols / 32, C]`).
 #[inline(always)]
-fn tile_columns<S: Isa, Q: Quant, const C: usize>(s: S, tile: &[u8], x: [&[ActBlock]; C]) -> [S::F; C] {
+fn tile_columns<S: Isa, Q: Quant, const C: usize>(s: S, tile: &[u8], x: &[ActBlock]) -> [S::F; C] {
     let subs = Q::BLOCK / SUB;
     let mut acc = [s.f_splat(0.0); C];
-    for (b, block) in tile.chunks_exact(Q::PACKED).enumerate() {
+    for (block, x) in tile.chunks_exact(Q::PACKED).zip(x.chunks_exact(subs * C)) {
         for line in (0..Q::PACKED).step_by(64) {
             s.prefetch(block.as_ptr().wrapping_add(AHEAD + line));
         }
@@ -113,7 +110,7 @@ fn tile_columns<S: Isa, Q: Quant, const C: usize>(s: S, tile: &[u8], x: [&[ActBl
                 factor = [s.i_to_f(lanes.half[0]), s.i_to_f(lanes.half[1])];
             }
             each!(C, c => {
-                let x = &x[c][b * subs + i];
+                let x = &x[i * C + c];
                 let sum = isum::<S, Q::Form>(s, &lanes.w, factor, x);
                 acc[c] = s.f_fma(s.f_mul(lanes.scale, s.f_splat(x.d)), sum, acc[c]);
                 if Q::Form::OFFSET {

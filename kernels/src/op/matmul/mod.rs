@@ -4,7 +4,7 @@
 //! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
 //!   direct      few columns: a tile goes once through the registers, straight from where it lies
 //!   panel       many columns: a pair of tiles is decoded once to 8-bit integers in cache ...
-//!     micro       ... and multiplied with all columns, seven at a time, by one kernel for all formats
+//!     micro       ... and multiplied with all columns, eight at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
 //! ```
 //!
@@ -30,7 +30,8 @@ use crate::team::{Crew, SendPtr};
 pub struct Input<'a> {
     /// `[n, cols]`, for floating-point weights.
     pub floats: &'a [f32],
-    /// `[n, cols / 32]`, for block formats; may be empty when no block format reads it.
+    /// The groups of `n` rows of `cols / 32` blocks (see [`GROUP`](super::quantize::GROUP)), for block formats; may be
+    /// empty when no block format reads it.
     pub blocks: &'a [ActBlock],
 }
 

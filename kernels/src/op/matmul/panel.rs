@@ -14,7 +14,7 @@ use super::matrix::{Layout, Matrix, tile_rows};
 use super::micro::Micro;
 use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_tile};
 use crate::isa::{Isa, Kernel, each};
-use crate::op::quantize::ActBlock;
+use crate::op::quantize::{ActBlock, GROUP};
 use crate::team::Crew;
 use std::marker::PhantomData;
 
@@ -24,6 +24,7 @@ pub(super) const PAIRS: usize = 4;
 const DEPTH: usize = 16;
 /// Columns in a block.
 const COLUMNS: usize = 512;
+const _: () = assert!(COLUMNS.is_multiple_of(GROUP));
 /// Columns that take less than this stay in the second cache by themselves: then every pair runs to its end before the
 /// next begins, and its weights are read in one stream.
 const SMALL: usize = 512 << 10;
@@ -44,7 +45,7 @@ pub(super) struct PanelSub {
 /// Running sums of a pair, `[column][tile][row]`.
 pub(super) type PairSums = [[f32; TILE_ROWS]; 2];
 
-/// Multiplies tiles `range[0]..range[1]` with all of `x` (`[n, cols / 32]`).
+/// Multiplies tiles `range[0]..range[1]` with all of `x` (the groups of `n` rows).
 pub(super) fn run<Q: Quant>(crew: &Crew<'_>, worker: usize, w: &Matrix<'_>, x: &[ActBlock], range: [usize; 2], out: Rows) {
     let tile = DEPTH * SUB / Q::BLOCK * Q::PACKED;
     let tile = tile.next_multiple_of(64);
@@ -89,8 +90,7 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         let pair = (tile - first) / 2;
                         let sums = &mut self.sums[pair * columns..][..columns];
                         let x = &self.x[c * subs..(c + columns) * subs];
-                        let micro = Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, sums);
-                        s.run(micro);
+                        s.run(Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, sums));
                     }
                 }
                 self.store(c, [first, last], columns);

@@ -1,83 +1,104 @@
 //! The micro-kernel on a matrix unit: the unit sums the products of 32 columns at a time, the vector ports scale them.
 //!
-//! ```text
-//! unit    | sums k+2, k+3       | sums k+4, k+5       |     both run at once: the sums go through two buffers in the
-//! vectors |   scale k, k+1      |   scale k+2, k+3    |     nearest cache
-//! ```
-//!
-//! What is left to the vector ports is 3 instructions of the 11 that a sub-block takes without the unit (5 of 13 for
-//! forms with an offset), so those bound it.
+//! The sums of four sub-blocks go through a buffer in the nearest cache; then four columns at a time are scaled with
+//! their running sums in registers. What is left to the vector ports is 3 instructions of the 11 that a sub-block takes
+//! without the unit (5 of 13 for forms with an offset).
 
 use super::micro::Micro;
-use super::panel::PanelSub;
 use crate::format::Form;
 use crate::isa::{Isa, TileSums, each};
-use crate::op::quantize::ActBlock;
+use crate::op::quantize::{ActBlock, GROUP};
 
-/// Columns that the unit takes at a time, in two groups.
-const COLUMNS: usize = 32;
-/// Sub-blocks (or halves) whose sums are computed ahead.
-const AHEAD: usize = 2;
+/// Registers of sums in the buffer: a sub-block takes one, or two for its halves.
+const BUFFERS: usize = 4;
+
+/// Two groups of columns, as the unit takes them. Where there is no second group the first stands in for it, and its
+/// sums are not used.
+struct Pair<'a> {
+    c: usize,
+    columns: usize,
+    x: [&'a [ActBlock]; 2],
+    height: [usize; 2],
+}
 
 impl<F: Form> Micro<'_, F> {
     /// All columns.
     #[inline(always)]
     pub(super) fn tiled<S: Isa>(&mut self, s: S) {
+        assert!(S::TILES);
         let n = self.sums.len();
-        let mut buffers = [const { [const { TileSums::ZERO }; AHEAD] }; 2];
+        let mut buffer = [const { TileSums::ZERO }; BUFFERS];
         let words = if F::HALVES { 4 } else { 8 };
-        let mut open = 0;
-        for c in (0..n).step_by(COLUMNS) {
-            let columns = COLUMNS.min(n - c);
-            // A second group that has no columns repeats the first; its sums are not used.
-            let groups = if columns > 16 { [16, columns - 16] } else { [columns, columns] };
-            if open != columns {
-                s.tiles_open(groups, words);
-                open = columns;
+        let step = if F::HALVES { BUFFERS / 2 } else { BUFFERS };
+        let mut open = [0; 2];
+        for c in (0..n).step_by(2 * GROUP) {
+            let first = self.group(c);
+            let second = if n - c > GROUP { self.group(c + GROUP) } else { first };
+            let pair = Pair {
+                c,
+                columns: (2 * GROUP).min(n - c),
+                x: [first.0, second.0],
+                height: [first.1, second.1],
+            };
+            if open != pair.height {
+                // SAFETY: only instruction sets with a matrix unit come here.
+                unsafe { s.tiles_open(pair.height, words) };
+                open = pair.height;
             }
-            let block = Block { c, columns, groups };
-            let step = if F::HALVES { 1 } else { AHEAD };
-            self.ahead(s, &block, 0, &mut buffers[0]);
-            for (i, k) in (0..self.panel.len()).step_by(step).enumerate() {
-                self.ahead(s, &block, k + step, &mut buffers[(i + 1) % 2]);
-                self.scale(s, &block, [k, (k + step).min(self.panel.len())], &buffers[i % 2]);
+            for k in (0..self.panel.len()).step_by(step) {
+                let k = [k, (k + step).min(self.panel.len())];
+                self.sum(s, &pair, k, &mut buffer);
+                self.scale(s, &pair, k, &buffer);
             }
         }
-        s.tiles_close();
+        // SAFETY: as above.
+        unsafe { s.tiles_close() };
     }
 
-    /// The sums of the sub-blocks from `k` on, as far as there are any.
+    /// The integer sums of sub-blocks `k[0]..k[1]`.
     #[inline(always)]
-    fn ahead<S: Isa>(&self, s: S, b: &Block, k: usize, out: &mut [TileSums; AHEAD]) {
-        let subs = self.x.len() / self.sums.len();
-        let second = if b.columns > 16 { 16 } else { 0 };
-        for (j, out) in out.iter_mut().enumerate() {
-            let (k, words) = if F::HALVES { (k, [4 * j, 4 * j + 4]) } else { (k + j, [0, 8]) };
-            let Some(p) = self.panel.get(k) else { return };
-            let first = &self.x[b.c * subs + self.k + k..];
-            s.tiles_sums(&p.w, [first, &first[second * subs..]], subs, b.groups, words, out);
+    fn sum<S: Isa>(&self, s: S, pair: &Pair<'_>, k: [usize; 2], out: &mut [TileSums; BUFFERS]) {
+        for (j, p) in self.panel[k[0]..k[1]].iter().enumerate() {
+            let [a, b] = [0, 1].map(|g| &pair.x[g][(k[0] + j) * pair.height[g]..][..pair.height[g]]);
+            // SAFETY: the unit was opened for groups of these heights, cut to length above, and for the words of the form.
+            unsafe {
+                if F::HALVES {
+                    s.tiles_sums(&p.w, [a, b], [0, 4], &mut out[2 * j]);
+                    s.tiles_sums(&p.w, [a, b], [4, 8], &mut out[2 * j + 1]);
+                } else {
+                    s.tiles_sums(&p.w, [a, b], [0, 8], &mut out[j]);
+                }
+            }
         }
     }
 
     /// Adds the scaled sums of sub-blocks `k[0]..k[1]`.
     #[inline(always)]
-    fn scale<S: Isa>(&mut self, s: S, b: &Block, k: [usize; 2], sums: &[TileSums; AHEAD]) {
-        let mut c = 0;
-        while b.columns - c >= 4 {
-            self.scale_columns::<S, 4>(s, b, c, k, sums);
-            c += 4;
-        }
-        for c in c..b.columns {
-            self.scale_columns::<S, 1>(s, b, c, k, sums);
+    fn scale<S: Isa>(&mut self, s: S, pair: &Pair<'_>, k: [usize; 2], sums: &[TileSums; BUFFERS]) {
+        for g in 0..pair.columns.div_ceil(GROUP) {
+            let mut c = 0;
+            while pair.height[g] - c >= 4 {
+                self.scale_columns::<S, 4>(s, pair, g, c, k, sums);
+                c += 4;
+            }
+            for c in c..pair.height[g] {
+                self.scale_columns::<S, 1>(s, pair, g, c, k, sums);
+            }
         }
     }
 
+    /// Columns `c..c + C` of group `g`.
     #[inline(always)]
-    fn scale_columns<S: Isa, const C: usize>(&mut self, s: S, b: &Block, c: usize, k: [usize; 2], from: &[TileSums; AHEAD]) {
-        let subs = self.x.len() / self.sums.len();
-        let mut x: [&[ActBlock]; C] = [&[]; C];
-        each!(C, i => { x[i] = &self.x[(b.c + c + i) * subs + self.k..][..self.panel.len()]; });
-        let sums = &mut self.sums[b.c + c..][..C];
+    fn scale_columns<S: Isa, const C: usize>(
+        &mut self,
+        s: S,
+        pair: &Pair<'_>,
+        g: usize,
+        c: usize,
+        k: [usize; 2],
+        from: &[TileSums; BUFFERS],
+    ) {
+        let sums = &mut self.sums[pair.c + GROUP * g + c..][..C];
         let mut acc = [[s.f_splat(0.0); C]; 2];
         if !(self.fresh && k[0] == 0) {
             each!(C, i => {
@@ -85,21 +106,28 @@ impl<F: Form> Micro<'_, F> {
                 acc[1][i] = s.f_load(&sums[i][1]);
             });
         }
-        for (j, k) in (k[0]..k[1]).enumerate() {
-            let p: &PanelSub = &self.panel[k];
-            let (group, first) = (c / 16, c % 16);
+        let x = pair.x[g][k[0] * pair.height[g]..].chunks_exact(pair.height[g]);
+        for (j, (p, x)) in self.panel[k[0]..k[1]].iter().zip(x).enumerate() {
+            let x: &[ActBlock; C] = x[c..].first_chunk().expect("C columns from c on");
+            let slot = if F::HALVES { 2 * j } else { j };
+            let from: [&[[i32; 16]; C]; 4] = [
+                column(&from[slot], g, 0, c),
+                column(&from[slot], g, 1, c),
+                column(&from[(slot + 1) % BUFFERS], g, 0, c),
+                column(&from[(slot + 1) % BUFFERS], g, 1, c),
+            ];
             each!(C, i => {
-                let d = s.f_splat(x[i][k].d);
+                let d = s.f_splat(x[i].d);
                 each!(2, t => {
-                    let value = if F::HALVES {
-                        let lo = s.f_mul(isum(s, &from[0], group, t, first + i), s.f_load(&p.half[t][0]));
-                        s.f_fma(isum(s, &from[1], group, t, first + i), s.f_load(&p.half[t][1]), lo)
-                    } else {
-                        isum(s, &from[j], group, t, first + i)
-                    };
+                    let mut value = s.i_to_f(s.i_load(bytemuck::cast_ref(&from[t][i])));
+                    if F::HALVES {
+                        let high = s.i_to_f(s.i_load(bytemuck::cast_ref(&from[2 + t][i])));
+                        value = s.f_mul(value, s.f_load(&p.half[t][0]));
+                        value = s.f_fma(high, s.f_load(&p.half[t][1]), value);
+                    }
                     acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.scale[t]), d), value, acc[t][i]);
                     if F::OFFSET {
-                        acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.offset[t]), d), s.f_splat(x[i][k].sum), acc[t][i]);
+                        acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.offset[t]), d), s.f_splat(x[i].sum), acc[t][i]);
                     }
                 });
             });
@@ -111,14 +139,8 @@ impl<F: Form> Micro<'_, F> {
     }
 }
 
-/// Up to 32 columns from `c` on.
-struct Block {
-    c: usize,
-    columns: usize,
-    groups: [usize; 2],
-}
-
+/// The sums of columns `c..c + C` of a group with tile `t`.
 #[inline(always)]
-fn isum<S: Isa>(s: S, sums: &TileSums, group: usize, t: usize, column: usize) -> S::F {
-    s.i_to_f(s.i_load(bytemuck::cast_ref(&sums.0[group][t][column])))
+fn column<const C: usize>(sums: &TileSums, g: usize, t: usize, c: usize) -> &[[i32; 16]; C] {
+    sums.0[g][t][c..].first_chunk().expect("C of 16 columns")
 }
