@@ -3,8 +3,8 @@
 //! ```text
 //! pass            up to 4 pairs of tiles (128 rows) of a chunk
 //!   column block  up to 512 columns, so that the sums of the pass (64 KB a pair) stay in the second cache
-//!     depth       16 sub-blocks of 32 weights: the panel of a pair is 24 KB, the columns' part 1 KB each
-//!       pair      decode 2 x 16 rows x 512 weights; multiply with all columns (micro.rs), sums from and to scratch
+//!     depth       8 sub-blocks of 32 weights: the panel of a pair is 12 KB, the columns' part 512 bytes each
+//!       pair      decode 2 x 16 rows x 256 weights; multiply with all columns (micro.rs), sums from and to scratch
 //! ```
 //!
 //! Storing a sum between two depths and loading it again changes nothing, so the order of the contract is kept.
@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 /// Pairs of tiles in a pass.
 pub(super) const PAIRS: usize = 4;
 /// Sub-blocks in a panel: a whole number of blocks of every format.
-const DEPTH: usize = 16;
+const DEPTH: usize = 8;
 /// Columns in a block.
 const COLUMNS: usize = 512;
 const _: () = assert!(COLUMNS.is_multiple_of(GROUP));

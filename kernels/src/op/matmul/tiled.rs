@@ -19,6 +19,7 @@ struct Pair<'a> {
     columns: usize,
     x: [&'a [ActBlock]; 2],
     height: [usize; 2],
+    next: [*const ActBlock; 2],
 }
 
 impl<F: Form> Micro<'_, F> {
@@ -39,6 +40,7 @@ impl<F: Form> Micro<'_, F> {
                 columns: (2 * GROUP).min(n - c),
                 x: [first.0, second.0],
                 height: [first.1, second.1],
+                next: [self.next_group(c + GROUP), self.next_group(c + 2 * GROUP)],
             };
             if open != pair.height {
                 // SAFETY: only instruction sets with a matrix unit come here.
@@ -107,7 +109,10 @@ impl<F: Form> Micro<'_, F> {
             });
         }
         let x = pair.x[g][k[0] * pair.height[g]..].chunks_exact(pair.height[g]);
+        // The same blocks two groups on are next.
+        let next = pair.next[g].wrapping_add(c + k[0] * GROUP);
         for (j, (p, x)) in self.panel[k[0]..k[1]].iter().zip(x).enumerate() {
+            each!(C, i => { s.prefetch(next.wrapping_add(j * GROUP + i).cast()); });
             let x: &[ActBlock; C] = x[c..].first_chunk().expect("C columns from c on");
             let slot = if F::HALVES { 2 * j } else { j };
             let from: [&[[i32; 16]; C]; 4] = [
