@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hewn_engine::sampler::SamplerOptions;
-use hewn_engine::{KvType, PackMode};
+use hewn_engine::{IsaKind, KvType, PackMode};
 use std::path::PathBuf;
 
 /// Run quantized language models (GGUF) on the CPU.
@@ -89,8 +89,7 @@ pub struct ModelArgs {
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Instruction set: scalar, avx2 or avx512vnni [default: the best that the CPU has].
-    #[arg(long, env = "HEWN_ISA", value_name = "NAME")]
+    #[arg(long, env = "HEWN_ISA", value_name = "NAME", help = isa_help())]
     pub isa: Option<String>,
     /// Number format of the key/value cache.
     #[arg(long, value_enum, default_value = "f16")]
@@ -104,6 +103,11 @@ pub struct ModelArgs {
     /// Prompt tokens computed at once.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub chunk: u32,
+}
+
+fn isa_help() -> String {
+    let names = IsaKind::ALL.map(IsaKind::name).join(", ");
+    format!("Instruction set: one of {names} [default: the best that the CPU has]")
 }
 
 /// How text is generated.

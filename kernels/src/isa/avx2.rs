@@ -1,47 +1,13 @@
 //! AVX2 with FMA and F16C: sixteen lanes are two registers; byte products go through `maddubs`.
 
+use super::lanes256::{both, lanes256};
+use super::x86::{room, simd, token};
 use super::{Isa, Kernel};
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2, FMA and F16C.
-#[derive(Clone, Copy, Debug)]
-pub struct Avx2(());
-
-impl Avx2 {
-    /// The token, where the CPU has the features.
-    pub fn new() -> Option<Self> {
-        let has =
-            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-        has.then_some(Self(()))
-    }
-}
-
-macro_rules! simd {
-    ($e:expr) => {{
-        // SAFETY: `self` exists only where `Avx2::new` saw every feature these intrinsics need; loads and stores go
-        // through references to arrays of exactly the size they touch.
-        unsafe { $e }
-    }};
-}
-
-/// The same operation on both halves.
-macro_rules! both {
-    ($a:ident, $f:path) => {
-        simd!([$f($a[0]), $f($a[1])])
-    };
-    ($a:ident, $b:ident, $f:path) => {
-        simd!([$f($a[0], $b[0]), $f($a[1], $b[1])])
-    };
-}
-
-/// How many pair sums of `bits`-wide weights times +-127 an i16 can hold: 15 * 254 * 8 = 30,480 and so on.
-const fn room(bits: u32) -> usize {
-    match bits {
-        0..=4 => 8,
-        5 => 4,
-        6 => 2,
-        _ => 1,
-    }
+token! {
+    /// Proof that the CPU has AVX2, FMA and F16C.
+    Avx2: ["avx2" "fma" "f16c"]
 }
 
 /// Sums of adjacent products, as i16.
@@ -62,131 +28,8 @@ unsafe fn products<const BITS: u32>(w: __m256i, x: __m256i) -> __m256i {
 }
 
 impl Isa for Avx2 {
-    type I = [__m256i; 2];
-    type F = [__m256; 2];
+    lanes256!();
     const SIGNED_ZERO: i32 = 0;
-
-    #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Out {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn frame<K: Kernel>(s: Avx2, kernel: K) -> K::Out {
-            kernel.call(s)
-        }
-        simd!(frame(self, kernel))
-    }
-
-    #[inline(always)]
-    fn i_splat(self, v: i32) -> Self::I {
-        simd!([_mm256_set1_epi32(v); 2])
-    }
-    #[inline(always)]
-    fn i_load(self, p: &[u8; 64]) -> Self::I {
-        simd!([_mm256_loadu_si256(p.as_ptr().cast()), _mm256_loadu_si256(p[32..].as_ptr().cast())])
-    }
-    #[inline(always)]
-    fn i_and(self, a: Self::I, b: Self::I) -> Self::I {
-        both!(a, b, _mm256_and_si256)
-    }
-    #[inline(always)]
-    fn i_or(self, a: Self::I, b: Self::I) -> Self::I {
-        both!(a, b, _mm256_or_si256)
-    }
-    #[inline(always)]
-    fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
-        both!(a, b, _mm256_add_epi32)
-    }
-    #[inline(always)]
-    fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
-        both!(a, b, _mm256_mullo_epi32)
-    }
-    #[inline(always)]
-    fn i_max(self, a: Self::I, b: Self::I) -> Self::I {
-        both!(a, b, _mm256_max_epi32)
-    }
-    #[inline(always)]
-    fn i_shl(self, a: Self::I, n: u32) -> Self::I {
-        let n = simd!(_mm256_set1_epi32(n as i32));
-        simd!([_mm256_sllv_epi32(a[0], n), _mm256_sllv_epi32(a[1], n)])
-    }
-    #[inline(always)]
-    fn i_shr(self, a: Self::I, n: u32) -> Self::I {
-        let n = simd!(_mm256_set1_epi32(n as i32));
-        simd!([_mm256_srlv_epi32(a[0], n), _mm256_srlv_epi32(a[1], n)])
-    }
-    #[inline(always)]
-    fn i_sar(self, a: Self::I, n: u32) -> Self::I {
-        let n = simd!(_mm256_set1_epi32(n as i32));
-        simd!([_mm256_srav_epi32(a[0], n), _mm256_srav_epi32(a[1], n)])
-    }
-    #[inline(always)]
-    fn i_to_f(self, a: Self::I) -> Self::F {
-        both!(a, _mm256_cvtepi32_ps)
-    }
-    #[inline(always)]
-    fn i_as_f(self, a: Self::I) -> Self::F {
-        both!(a, _mm256_castsi256_ps)
-    }
-    #[inline(always)]
-    fn i_sum(self, a: Self::I) -> i32 {
-        simd!({
-            let v = _mm256_add_epi32(a[0], a[1]);
-            let v = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-            let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0b01_00_11_10>(v));
-            _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b10_11_00_01>(v)))
-        })
-    }
-    #[inline(always)]
-    fn i_top(self, a: Self::I) -> i32 {
-        simd!({
-            let v = _mm256_max_epi32(a[0], a[1]);
-            let v = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-            let v = _mm_max_epi32(v, _mm_shuffle_epi32::<0b01_00_11_10>(v));
-            _mm_cvtsi128_si32(_mm_max_epi32(v, _mm_shuffle_epi32::<0b10_11_00_01>(v)))
-        })
-    }
-    #[inline(always)]
-    fn i_narrow(self, a: Self::I) -> [i8; 16] {
-        let mut wide = [0i32; 16];
-        simd!({
-            _mm256_storeu_si256(wide.as_mut_ptr().cast(), a[0]);
-            _mm256_storeu_si256(wide[8..].as_mut_ptr().cast(), a[1]);
-        });
-        wide.map(|v| v as i8)
-    }
-
-    #[inline(always)]
-    fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
-        let mut out = [self.i_splat(0); 4];
-        for h in 0..2 {
-            simd!({
-                // Half q of register r is row 8 h + 4 q + r; see the AVX-512 file.
-                let mut r = [_mm256_setzero_si256(); 4];
-                for i in 0..4 {
-                    let v = _mm256_castsi128_si256(_mm_loadu_si128(rows[8 * h + i].as_ptr().cast()));
-                    let next = _mm_loadu_si128(rows[8 * h + 4 + i].as_ptr().cast());
-                    r[i] = _mm256_inserti128_si256::<1>(v, next);
-                }
-                let (a, b) = (_mm256_unpacklo_epi32(r[0], r[1]), _mm256_unpackhi_epi32(r[0], r[1]));
-                let (c, d) = (_mm256_unpacklo_epi32(r[2], r[3]), _mm256_unpackhi_epi32(r[2], r[3]));
-                out[0][h] = _mm256_unpacklo_epi64(a, c);
-                out[1][h] = _mm256_unpackhi_epi64(a, c);
-                out[2][h] = _mm256_unpacklo_epi64(b, d);
-                out[3][h] = _mm256_unpackhi_epi64(b, d);
-            });
-        }
-        out
-    }
-    #[inline(always)]
-    fn i_store(self, p: &mut [u8; 64], v: Self::I) {
-        simd!({
-            _mm256_storeu_si256(p.as_mut_ptr().cast(), v[0]);
-            _mm256_storeu_si256(p[32..].as_mut_ptr().cast(), v[1]);
-        });
-    }
-    #[inline(always)]
-    fn prefetch(self, p: *const u8) {
-        simd!(_mm_prefetch::<_MM_HINT_T0>(p.cast()));
-    }
 
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
@@ -244,95 +87,5 @@ impl Isa for Avx2 {
                 }
             });
         });
-    }
-
-    #[inline(always)]
-    fn f_splat(self, v: f32) -> Self::F {
-        simd!([_mm256_set1_ps(v); 2])
-    }
-    #[inline(always)]
-    fn f_load(self, p: &[f32; 16]) -> Self::F {
-        simd!([_mm256_loadu_ps(p.as_ptr()), _mm256_loadu_ps(p[8..].as_ptr())])
-    }
-    #[inline(always)]
-    fn f_store(self, p: &mut [f32; 16], v: Self::F) {
-        simd!({
-            _mm256_storeu_ps(p.as_mut_ptr(), v[0]);
-            _mm256_storeu_ps(p[8..].as_mut_ptr(), v[1]);
-        });
-    }
-    #[inline(always)]
-    fn f_load_f16(self, p: &[u16; 16]) -> Self::F {
-        simd!([
-            _mm256_cvtph_ps(_mm_loadu_si128(p.as_ptr().cast())),
-            _mm256_cvtph_ps(_mm_loadu_si128(p[8..].as_ptr().cast()))
-        ])
-    }
-    #[inline(always)]
-    fn f_store_f16(self, p: &mut [u16; 16], v: Self::F) {
-        simd!({
-            let lo = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v[0]);
-            let hi = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v[1]);
-            _mm_storeu_si128(p.as_mut_ptr().cast(), lo);
-            _mm_storeu_si128(p[8..].as_mut_ptr().cast(), hi);
-        });
-    }
-    #[inline(always)]
-    fn f_add(self, a: Self::F, b: Self::F) -> Self::F {
-        both!(a, b, _mm256_add_ps)
-    }
-    #[inline(always)]
-    fn f_sub(self, a: Self::F, b: Self::F) -> Self::F {
-        both!(a, b, _mm256_sub_ps)
-    }
-    #[inline(always)]
-    fn f_mul(self, a: Self::F, b: Self::F) -> Self::F {
-        both!(a, b, _mm256_mul_ps)
-    }
-    #[inline(always)]
-    fn f_div(self, a: Self::F, b: Self::F) -> Self::F {
-        both!(a, b, _mm256_div_ps)
-    }
-    #[inline(always)]
-    fn f_fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        simd!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
-    }
-    #[inline(always)]
-    fn f_max(self, a: Self::F, b: Self::F) -> Self::F {
-        both!(a, b, _mm256_max_ps)
-    }
-    #[inline(always)]
-    fn f_min(self, a: Self::F, b: Self::F) -> Self::F {
-        both!(a, b, _mm256_min_ps)
-    }
-    #[inline(always)]
-    fn f_round(self, a: Self::F) -> Self::I {
-        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-        simd!([
-            _mm256_cvtps_epi32(_mm256_round_ps::<NEAREST>(a[0])),
-            _mm256_cvtps_epi32(_mm256_round_ps::<NEAREST>(a[1]))
-        ])
-    }
-    #[inline(always)]
-    fn f_as_i(self, a: Self::F) -> Self::I {
-        both!(a, _mm256_castps_si256)
-    }
-    #[inline(always)]
-    fn f_sum(self, a: Self::F) -> f32 {
-        simd!({
-            let v = _mm256_add_ps(a[0], a[1]);
-            let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-            let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-            _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
-        })
-    }
-    #[inline(always)]
-    fn f_top(self, a: Self::F) -> f32 {
-        simd!({
-            let v = _mm256_max_ps(a[0], a[1]);
-            let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-            let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
-            _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps::<1>(v, v)))
-        })
     }
 }

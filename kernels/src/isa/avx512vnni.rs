@@ -1,144 +1,22 @@
 //! AVX-512 with VNNI: sixteen lanes are one register, four byte products a lane are one instruction. With `TILES`, the
 //! CPU also has the matrix unit of [`super::amx`], which takes over the integer sums of many columns.
 
+use super::lanes512::lanes512;
+use super::x86::{simd, token};
 use super::{Isa, Kernel, TileSums, amx};
 use crate::op::quantize::ActBlock;
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C), and with `TILES` AMX-INT8 as well.
-#[derive(Clone, Copy, Debug)]
-pub struct Avx512Vnni<const TILES: bool>(());
-
-impl<const TILES: bool> Avx512Vnni<TILES> {
-    /// The token, where the CPU has the features.
-    pub fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        (has && (!TILES || amx::available())).then_some(Self(()))
-    }
-}
-
-macro_rules! simd {
-    ($e:expr) => {{
-        // SAFETY: `self` exists only where `Avx512Vnni::new` saw every feature these intrinsics need; loads and
-        // stores go through references to arrays of exactly the size they touch.
-        unsafe { $e }
-    }};
+token! {
+    /// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C), and with `TILES` AMX-INT8 as well.
+    Avx512Vnni<TILES>: ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" "avx2" "fma" "f16c"]
+        && (!TILES || amx::available())
 }
 
 impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
-    type I = __m512i;
-    type F = __m512;
+    lanes512!();
     const SIGNED_ZERO: i32 = 128;
     const TILES: bool = TILES;
-
-    #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Out {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-        fn frame<K: Kernel, const TILES: bool>(s: Avx512Vnni<TILES>, kernel: K) -> K::Out {
-            kernel.call(s)
-        }
-        simd!(frame(self, kernel))
-    }
-
-    #[inline(always)]
-    fn i_splat(self, v: i32) -> Self::I {
-        simd!(_mm512_set1_epi32(v))
-    }
-    #[inline(always)]
-    fn i_load(self, p: &[u8; 64]) -> Self::I {
-        simd!(_mm512_loadu_si512(p.as_ptr().cast()))
-    }
-    #[inline(always)]
-    fn i_and(self, a: Self::I, b: Self::I) -> Self::I {
-        simd!(_mm512_and_si512(a, b))
-    }
-    #[inline(always)]
-    fn i_or(self, a: Self::I, b: Self::I) -> Self::I {
-        simd!(_mm512_or_si512(a, b))
-    }
-    #[inline(always)]
-    fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
-        simd!(_mm512_add_epi32(a, b))
-    }
-    #[inline(always)]
-    fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
-        simd!(_mm512_mullo_epi32(a, b))
-    }
-    #[inline(always)]
-    fn i_max(self, a: Self::I, b: Self::I) -> Self::I {
-        simd!(_mm512_max_epi32(a, b))
-    }
-    #[inline(always)]
-    fn i_shl(self, a: Self::I, n: u32) -> Self::I {
-        simd!(_mm512_sllv_epi32(a, _mm512_set1_epi32(n as i32)))
-    }
-    #[inline(always)]
-    fn i_shr(self, a: Self::I, n: u32) -> Self::I {
-        simd!(_mm512_srlv_epi32(a, _mm512_set1_epi32(n as i32)))
-    }
-    #[inline(always)]
-    fn i_sar(self, a: Self::I, n: u32) -> Self::I {
-        simd!(_mm512_srav_epi32(a, _mm512_set1_epi32(n as i32)))
-    }
-    #[inline(always)]
-    fn i_to_f(self, a: Self::I) -> Self::F {
-        simd!(_mm512_cvtepi32_ps(a))
-    }
-    #[inline(always)]
-    fn i_as_f(self, a: Self::I) -> Self::F {
-        simd!(_mm512_castsi512_ps(a))
-    }
-    #[inline(always)]
-    fn i_sum(self, a: Self::I) -> i32 {
-        simd!(_mm512_reduce_add_epi32(a))
-    }
-    #[inline(always)]
-    fn i_top(self, a: Self::I) -> i32 {
-        simd!(_mm512_reduce_max_epi32(a))
-    }
-    #[inline(always)]
-    fn i_narrow(self, a: Self::I) -> [i8; 16] {
-        let mut out = [0; 16];
-        simd!(_mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
-        out
-    }
-
-    #[inline(always)]
-    fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
-        simd!({
-            // Quarter q of register r is row 4 q + r; transposing each quarter's 4 x 4 words puts rows in order.
-            let mut r = [_mm512_setzero_si512(); 4];
-            for i in 0..4 {
-                let v = _mm512_castsi128_si512(_mm_loadu_si128(rows[i].as_ptr().cast()));
-                let v = _mm512_inserti32x4::<1>(v, _mm_loadu_si128(rows[4 + i].as_ptr().cast()));
-                let v = _mm512_inserti32x4::<2>(v, _mm_loadu_si128(rows[8 + i].as_ptr().cast()));
-                r[i] = _mm512_inserti32x4::<3>(v, _mm_loadu_si128(rows[12 + i].as_ptr().cast()));
-            }
-            let (a, b) = (_mm512_unpacklo_epi32(r[0], r[1]), _mm512_unpackhi_epi32(r[0], r[1]));
-            let (c, d) = (_mm512_unpacklo_epi32(r[2], r[3]), _mm512_unpackhi_epi32(r[2], r[3]));
-            [
-                _mm512_unpacklo_epi64(a, c),
-                _mm512_unpackhi_epi64(a, c),
-                _mm512_unpacklo_epi64(b, d),
-                _mm512_unpackhi_epi64(b, d),
-            ]
-        })
-    }
-    #[inline(always)]
-    fn i_store(self, p: &mut [u8; 64], v: Self::I) {
-        simd!(_mm512_storeu_si512(p.as_mut_ptr().cast(), v));
-    }
-    #[inline(always)]
-    fn prefetch(self, p: *const u8) {
-        simd!(_mm_prefetch::<_MM_HINT_T0>(p.cast()));
-    }
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
@@ -195,78 +73,5 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     unsafe fn tiles_close(self) {
         // SAFETY: as above.
         unsafe { amx::close() }
-    }
-
-    #[inline(always)]
-    fn f_splat(self, v: f32) -> Self::F {
-        simd!(_mm512_set1_ps(v))
-    }
-    #[inline(always)]
-    fn f_load(self, p: &[f32; 16]) -> Self::F {
-        simd!(_mm512_loadu_ps(p.as_ptr()))
-    }
-    #[inline(always)]
-    fn f_store(self, p: &mut [f32; 16], v: Self::F) {
-        simd!(_mm512_storeu_ps(p.as_mut_ptr(), v));
-    }
-    #[inline(always)]
-    fn f_load_f16(self, p: &[u16; 16]) -> Self::F {
-        simd!(_mm512_cvtph_ps(_mm256_loadu_si256(p.as_ptr().cast())))
-    }
-    #[inline(always)]
-    fn f_store_f16(self, p: &mut [u16; 16], v: Self::F) {
-        simd!(_mm256_storeu_si256(
-            p.as_mut_ptr().cast(),
-            _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
-        ));
-    }
-    #[inline(always)]
-    fn f_add(self, a: Self::F, b: Self::F) -> Self::F {
-        simd!(_mm512_add_ps(a, b))
-    }
-    #[inline(always)]
-    fn f_sub(self, a: Self::F, b: Self::F) -> Self::F {
-        simd!(_mm512_sub_ps(a, b))
-    }
-    #[inline(always)]
-    fn f_mul(self, a: Self::F, b: Self::F) -> Self::F {
-        simd!(_mm512_mul_ps(a, b))
-    }
-    #[inline(always)]
-    fn f_div(self, a: Self::F, b: Self::F) -> Self::F {
-        simd!(_mm512_div_ps(a, b))
-    }
-    #[inline(always)]
-    fn f_fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        simd!(_mm512_fmadd_ps(a, b, c))
-    }
-    #[inline(always)]
-    fn f_max(self, a: Self::F, b: Self::F) -> Self::F {
-        simd!(_mm512_max_ps(a, b))
-    }
-    #[inline(always)]
-    fn f_min(self, a: Self::F, b: Self::F) -> Self::F {
-        simd!(_mm512_min_ps(a, b))
-    }
-    #[inline(always)]
-    fn f_round(self, a: Self::F) -> Self::I {
-        simd!(_mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
-    }
-    #[inline(always)]
-    fn f_as_i(self, a: Self::F) -> Self::I {
-        simd!(_mm512_castps_si512(a))
-    }
-    #[inline(always)]
-    fn f_sum(self, a: Self::F) -> f32 {
-        simd!({
-            let v = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
-            let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-            let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-            _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
-        })
-    }
-    #[inline(always)]
-    fn f_top(self, a: Self::F) -> f32 {
-        simd!(_mm512_reduce_max_ps(a))
     }
 }

@@ -10,7 +10,11 @@ pub enum IsaKind {
     Scalar,
     /// AVX2 with FMA and F16C.
     Avx2,
-    /// AVX-512 F/BW/VL/DQ with VNNI.
+    /// The same with AVX-VNNI.
+    AvxVnni,
+    /// AVX-512 F/BW/VL/DQ.
+    Avx512,
+    /// The same with VNNI.
     Avx512Vnni,
     /// The same with the matrix unit (AMX-INT8).
     Amx,
@@ -18,13 +22,15 @@ pub enum IsaKind {
 
 impl IsaKind {
     /// Every kind Hewn knows, slowest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni, Self::Amx];
+    pub const ALL: [Self; 6] = [Self::Scalar, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni, Self::Amx];
 
     /// The name used by `HEWN_ISA` and `--isa`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
             Self::Amx => "amx",
         }
@@ -64,6 +70,10 @@ enum Token {
     #[cfg(target_arch = "x86_64")]
     Avx2(super::avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
+    AvxVnni(super::avxvnni::AvxVnni),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(super::avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
     Avx512Vnni(super::avx512vnni::Avx512Vnni<false>),
     #[cfg(target_arch = "x86_64")]
     Amx(super::avx512vnni::Avx512Vnni<true>),
@@ -85,11 +95,15 @@ impl CpuIsa {
             #[cfg(target_arch = "x86_64")]
             IsaKind::Avx2 => super::avx2::Avx2::new().map(|t| Self(Token::Avx2(t))),
             #[cfg(target_arch = "x86_64")]
+            IsaKind::AvxVnni => super::avxvnni::AvxVnni::new().map(|t| Self(Token::AvxVnni(t))),
+            #[cfg(target_arch = "x86_64")]
+            IsaKind::Avx512 => super::avx512::Avx512::new().map(|t| Self(Token::Avx512(t))),
+            #[cfg(target_arch = "x86_64")]
             IsaKind::Avx512Vnni => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Avx512Vnni(t))),
             #[cfg(target_arch = "x86_64")]
             IsaKind::Amx => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Amx(t))),
             #[cfg(not(target_arch = "x86_64"))]
-            IsaKind::Avx2 | IsaKind::Avx512Vnni | IsaKind::Amx => None,
+            _ => None,
         }
     }
 
@@ -103,7 +117,7 @@ impl CpuIsa {
         IsaKind::ALL.into_iter().rev().find_map(Self::get).unwrap_or(Self(Token::Scalar(Scalar)))
     }
 
-    /// By name (`scalar`, `avx2`, `avx512vnni`, `amx`); the error lists what the CPU has.
+    /// By name (see [`IsaKind::name`]); the error lists what the CPU has.
     pub fn from_name(name: &str) -> Result<Self, IsaError> {
         match IsaKind::ALL.into_iter().find(|k| k.name() == name) {
             Some(kind) => Self::new(kind),
@@ -130,6 +144,10 @@ impl CpuIsa {
             #[cfg(target_arch = "x86_64")]
             Token::Avx2(_) => IsaKind::Avx2,
             #[cfg(target_arch = "x86_64")]
+            Token::AvxVnni(_) => IsaKind::AvxVnni,
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_) => IsaKind::Avx512,
+            #[cfg(target_arch = "x86_64")]
             Token::Avx512Vnni(_) => IsaKind::Avx512Vnni,
             #[cfg(target_arch = "x86_64")]
             Token::Amx(_) => IsaKind::Amx,
@@ -143,6 +161,10 @@ impl CpuIsa {
             Token::Scalar(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Token::Avx2(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::AvxVnni(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Token::Avx512Vnni(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]

@@ -9,9 +9,10 @@
 //! ```text
 //! op/matmul.rs   fn call<S: Isa>(self, s: S)      written once
 //!       |
-//! isa.run(kernel)                                 one #[target_feature] frame an ISA
+//! isa.run(kernel)                                 one #[target_feature] frame an ISA (x86.rs)
 //!       |
-//! isa/avx2.rs    fn f_fma(self, a, b, c)          #[inline(always)], compiled inside the frame
+//! isa/avx2.rs      fn dot(self, w, x, init)       #[inline(always)], compiled inside the frame
+//! isa/lanes256.rs  fn f_fma(self, a, b, c)        the same, for every ISA with registers of 256 bits
 //! ```
 //!
 //! Safe trait methods cannot carry `#[target_feature]`, so the methods are `inline(always)` and become vector code
@@ -43,7 +44,17 @@ mod amx;
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
+pub mod avx512;
+#[cfg(target_arch = "x86_64")]
 pub mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+pub mod avxvnni;
+#[cfg(target_arch = "x86_64")]
+mod lanes256;
+#[cfg(target_arch = "x86_64")]
+mod lanes512;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use detect::{CpuIsa, IsaError, IsaKind};
 

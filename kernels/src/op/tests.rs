@@ -139,27 +139,49 @@ fn matrices_are_checked() {
     assert!(Matrix::new(Format::Q8_0, Layout::Packed, 1, 32, &[0; 34 * 16]).is_ok());
 }
 
+/// A row of blocks whose bits are all `fill`, with scales of one.
+struct Filled(usize, u8);
+impl FormatVisitor for Filled {
+    type Out = Vec<u8>;
+    fn quant<Q: Quant>(self) -> Vec<u8> {
+        let mut block = vec![self.1; Q::BYTES];
+        for section in Q::PLAN {
+            if let Section::Half(at) = section {
+                block[*at..at + 2].copy_from_slice(&half::f16::from_f32(1.0).to_le_bytes());
+            }
+        }
+        block.repeat(self.0)
+    }
+    fn float<T: Float>(self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
 #[test]
 fn extreme_integers_do_not_overflow() {
-    // -128 weights against +-127 activations, and the largest Q6_K scales.
-    let mut q8 = [0x80u8; 34];
-    q8[..2].copy_from_slice(&half::f16::from_f32(1.0).to_le_bytes());
-    let mut q6 = [0xffu8; 210];
-    q6[192..208].fill(0x80);
-    q6[208..].copy_from_slice(&half::f16::from_f32(1.0).to_le_bytes());
-    for (format, row) in [(Format::Q8_0, &q8[..]), (Format::Q6K, &q6[..])] {
-        let cols = format.block_len();
-        for sign in [1.0, -1.0] {
-            let x: Vec<f32> = (0..cols).map(|k| if k % 3 == 0 { sign } else { -sign }).collect();
+    // The largest weights of every format, -128 of Q8_0 and -128 as a scale of Q6_K, against +-127 activations.
+    for (format, fill) in Format::ALL.iter().filter(|f| f.is_quant()).flat_map(|f| [(*f, 0xff), (*f, 0x80), (*f, 0x7f)])
+    {
+        let cols = 2 * format.block_len();
+        let row = format.visit(Filled(2, fill));
+        for pattern in [|_| 1.0, |_| -1.0, |k| if k % 3 == 0 { 1.0 } else { -1.0 }] as [fn(usize) -> f32; 3] {
+            let x: Vec<f32> = (0..cols).map(pattern).collect();
             let mut blocks = vec![ActBlock::default(); cols / 32];
             quantize_all(CpuIsa::best(), 1, &x, &mut blocks).unwrap();
-            let want = reference::dot(format, row, &x, &blocks);
+            let want = reference::dot(format, &row, &x, &blocks).to_bits();
+            let w = Matrix::new(format, Layout::File, 1, cols, &row).unwrap();
             for team in teams() {
-                let w = Matrix::new(format, Layout::File, 1, cols, row).unwrap();
-                let mut out = [f32::NAN];
-                let x = Input { floats: &x, blocks: &blocks };
-                team.step(|crew| matmul(crew, 1, &mut [Product { w, x, out: &mut out }])).unwrap();
-                assert_eq!(out[0].to_bits(), want.to_bits(), "{format:?} {}", team.isa().kind());
+                // One column goes straight through, sixteen go through a panel.
+                for n in [1, 16] {
+                    let x = x.repeat(n);
+                    let mut blocks = vec![ActBlock::default(); n * cols / 32];
+                    quantize_all(CpuIsa::best(), n, &x, &mut blocks).unwrap();
+                    let mut out = vec![f32::NAN; n];
+                    let x = Input { floats: &x, blocks: &blocks };
+                    team.step(|crew| matmul(crew, n, &mut [Product { w, x, out: &mut out }])).unwrap();
+                    let same = out.iter().all(|v| v.to_bits() == want);
+                    assert!(same, "{format:?} {fill:#x} n={n} {}", team.isa().kind());
+                }
             }
         }
     }

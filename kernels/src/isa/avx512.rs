@@ -1,0 +1,84 @@
+//! AVX-512 without VNNI, as in the first CPUs that had it: byte products go through `maddubs`, as with AVX2.
+
+use super::lanes512::lanes512;
+use super::x86::{room, simd, token};
+use super::{Isa, Kernel};
+use std::arch::x86_64::*;
+
+token! {
+    /// Proof that the CPU has AVX-512 F/BW/VL/DQ (and AVX2, FMA, F16C).
+    Avx512: ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx2" "fma" "f16c"]
+}
+
+/// Sums of adjacent products, as i16.
+///
+/// # Safety
+/// The CPU has AVX-512 F and BW.
+#[inline(always)]
+unsafe fn products<const BITS: u32>(w: __m512i, x: __m512i) -> __m512i {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if BITS == 8 {
+            // |w| as the unsigned factor (128 for -128), the sign moved to x: 128 * 127 * 2 fits an i16.
+            let x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
+            _mm512_maddubs_epi16(_mm512_abs_epi8(w), x)
+        } else {
+            _mm512_maddubs_epi16(w, x)
+        }
+    }
+}
+
+impl Isa for Avx512 {
+    lanes512!();
+    const SIGNED_ZERO: i32 = 0;
+
+    #[inline(always)]
+    fn i_signed(self, w: Self::I) -> Self::I {
+        w
+    }
+    #[inline(always)]
+    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+        let mut acc = init;
+        let mut g = 0;
+        while g < N {
+            let end = if g + room(BITS) < N { g + room(BITS) } else { N };
+            let mut pairs = simd!(_mm512_setzero_si512());
+            for g in g..end {
+                let x = self.i_splat(bytemuck::cast(x[g]));
+                pairs = simd!(_mm512_add_epi16(pairs, products::<BITS>(w[g], x)));
+            }
+            acc = simd!(_mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
+            g = end;
+        }
+        acc
+    }
+    #[inline(always)]
+    fn dot_pair<const BITS: u32, const C: usize>(
+        self,
+        w: &[[[u8; 64]; 8]; 2],
+        x: [&[[i8; 4]; 8]; C],
+        words: [usize; 2],
+        acc: &mut [[Self::I; C]; 2],
+    ) {
+        let mut g = words[0];
+        while g < words[1] {
+            let end = if g + room(BITS) < words[1] { g + room(BITS) } else { words[1] };
+            let mut pairs = [[simd!(_mm512_setzero_si512()); C]; 2];
+            while g < end {
+                let (a, b) = (self.i_load(&w[0][g]), self.i_load(&w[1][g]));
+                each!(C, c => {
+                    let x = self.i_splat(bytemuck::cast(x[c][g]));
+                    pairs[0][c] = simd!(_mm512_add_epi16(pairs[0][c], products::<BITS>(a, x)));
+                    pairs[1][c] = simd!(_mm512_add_epi16(pairs[1][c], products::<BITS>(b, x)));
+                });
+                g += 1;
+            }
+            each!(2, t => {
+                each!(C, c => {
+                    let sum = simd!(_mm512_madd_epi16(pairs[t][c], _mm512_set1_epi16(1)));
+                    acc[t][c] = simd!(_mm512_add_epi32(acc[t][c], sum));
+                });
+            });
+        }
+    }
+}

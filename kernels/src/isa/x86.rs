@@ -1,0 +1,49 @@
+//! What the x86 files share: how a token is made and how its intrinsics are called.
+//!
+//! An instruction set here is a token (made by [`token!`], which takes the list of CPU features, the only one), the
+//! common operations on its registers ([`lanes256!`](super::lanes256) or [`lanes512!`](super::lanes512)), and the byte
+//! products that set it apart, in a file of its own.
+
+/// Declares a token: its type, the constructor that checks the features, and the frame that enables the same ones.
+macro_rules! token {
+    ($(#[$doc:meta])* $name:ident $(<$flag:ident>)?: [$($feature:tt)+] $(&& $also:expr)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name $(<const $flag: bool>)? (());
+
+        impl $(<const $flag: bool>)? $name $(<$flag>)? {
+            /// The token, where the CPU has the features.
+            pub fn new() -> Option<Self> {
+                let has = $(is_x86_feature_detected!($feature))&&+;
+                (has $(&& $also)?).then_some(Self(()))
+            }
+
+            #[target_feature($(enable = $feature),+)]
+            fn frame<K: Kernel>(self, kernel: K) -> K::Out {
+                kernel.call(self)
+            }
+        }
+    };
+}
+
+/// Calls intrinsics in a method of a token.
+macro_rules! simd {
+    ($e:expr) => {{
+        // SAFETY: the token that this method belongs to exists only where its constructor saw every feature of its
+        // list, which these intrinsics need; loads and stores go through references to arrays of exactly the size they
+        // touch.
+        unsafe { $e }
+    }};
+}
+
+/// How many pair sums of `bits`-wide weights times +-127 an i16 can hold: 15 * 254 * 8 = 30,480 and so on.
+pub(super) const fn room(bits: u32) -> usize {
+    match bits {
+        0..=4 => 8,
+        5 => 4,
+        6 => 2,
+        _ => 1,
+    }
+}
+
+pub(super) use {simd, token};
