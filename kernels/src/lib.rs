@@ -14,6 +14,7 @@ pub mod isa;
 pub mod kv;
 pub mod math;
 pub mod op;
+pub mod probe;
 pub mod reference;
 pub mod team;
 #[cfg(test)]
