@@ -31,10 +31,10 @@ mod model;
 mod runner;
 mod scratch;
 mod sequence;
-mod threads;
 mod weights;
 
 pub mod chat;
+pub mod host;
 pub mod packed;
 pub mod sampler;
 pub mod text;
@@ -47,12 +47,12 @@ pub use error::EngineError;
 pub use generate::{Event, FinishReason, GenerateOptions, Generation, Thinking, Timings, generate};
 pub use hewn_kernels::{CpuIsa, IsaError, IsaKind, KvType, Team, TeamError};
 pub use hewn_loader as loader;
+pub use host::{ThreadChoice, default_threads};
 pub use memory::Memory;
 pub use model::{LoadOptions, Model};
 pub use packed::{PackCache, PackMode, PackOptions};
 pub use runner::{Logits, Progress, Runner, RunnerOptions, Work};
 pub use sequence::{Sequence, SequenceOptions};
-pub use threads::default_threads;
 
 /// The architectures that can be run, as the files name them.
 pub fn supported_architectures() -> impl Iterator<Item = &'static str> {
