@@ -2,7 +2,7 @@
 //!
 //! Everything fast is tested to equal these few lines bit for bit.
 
-use crate::format::{Form, Float, Format, FormatVisitor, Quant, SUB};
+use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
 use crate::op::quantize::ActBlock;

@@ -1,8 +1,8 @@
 //! What there is to know about the machine beside its cores.
 
+use super::cores;
 use super::groups::{self, MemoryLimit};
 use super::root::{Root, field};
-use super::cores;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The machine, as far as the system tells.

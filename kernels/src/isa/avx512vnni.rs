@@ -50,13 +50,8 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     }
 
     #[inline(always)]
-    fn i_panel(self, w: Self::I, bits: u32, zero: i32) -> Self::I {
-        match (TILES, bits) {
-            // The matrix unit multiplies signed bytes.
-            (true, _) => simd!(_mm512_sub_epi8(w, _mm512_set1_epi8(zero as i8))),
-            (false, 8) => self.i_signed(w),
-            (false, _) => w,
-        }
+    fn i_tiles(self, w: Self::I, zero: i32) -> Self::I {
+        simd!(_mm512_sub_epi8(w, _mm512_set1_epi8(zero as i8)))
     }
     #[inline(always)]
     unsafe fn tiles_open(self, columns: [usize; 2], words: usize) {

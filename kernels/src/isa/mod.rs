@@ -142,15 +142,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
         acc: &mut [[Self::I; C]; 2],
     );
 
-    /// A register of weights, stored in `bits` with zero point `zero`, as a panel holds it for
-    /// [`dot_pair`](Isa::dot_pair) or, with [`TILES`](Isa::TILES), for [`tiles_sums`](Isa::tiles_sums).
-    #[inline(always)]
-    fn i_panel(self, w: Self::I, bits: u32, _zero: i32) -> Self::I {
-        if bits == 8 { self.i_signed(w) } else { w }
-    }
-
     /// Whether there is a matrix unit for the sums of many columns; the `tiles` methods are for such ISAs only.
     const TILES: bool = false;
+
+    /// Takes the zero point off every stored weight: bytes as [`tiles_sums`](Isa::tiles_sums) takes them.
+    fn i_tiles(self, _w: Self::I, _zero: i32) -> Self::I {
+        unreachable!("no matrix unit")
+    }
 
     /// Shapes the matrix unit for two groups of `columns` (1 to 16 each) and `words` words of weights (4 or 8).
     ///
@@ -161,7 +159,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
     }
 
     /// Sums over words `words[0]..words[1]` of a sub-block, zero points taken off: `w[t]` is tile `t` as
-    /// [`i_panel`](Isa::i_panel) left it, `x[g]` the columns of group `g`.
+    /// [`i_tiles`](Isa::i_tiles) left it, `x[g]` the columns of group `g`.
     ///
     /// # Safety
     /// Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with exactly as many

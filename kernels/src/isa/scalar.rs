@@ -1,4 +1,7 @@
 //! Portable code: sixteen lanes as arrays. The reference every other ISA must equal bit for bit.
+//!
+//! Its methods are functions of their own: unrolled kernels of sixteen scalars a lane operation would be megabytes of
+//! code and minutes of compiling, for the one instruction set that nobody chooses for speed.
 
 use super::{Isa, Kernel};
 use half::f16;
@@ -21,16 +24,16 @@ impl Isa for Scalar {
     type F = [f32; 16];
     const SIGNED_ZERO: i32 = 0;
 
-    #[inline(always)]
+    #[inline(never)]
     fn run<K: Kernel>(self, kernel: K) -> K::Out {
         kernel.call(self)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn i_splat(self, v: i32) -> Self::I {
         [v; 16]
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_load(self, p: &[u8; 64]) -> Self::I {
         let mut out = [0; 16];
         for (o, b) in out.iter_mut().zip(p.as_chunks::<4>().0) {
@@ -38,55 +41,55 @@ impl Isa for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_and(self, a: Self::I, b: Self::I) -> Self::I {
         map2(a, b, |a, b| a & b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_or(self, a: Self::I, b: Self::I) -> Self::I {
         map2(a, b, |a, b| a | b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
         map2(a, b, i32::wrapping_add)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
         map2(a, b, i32::wrapping_mul)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_max(self, a: Self::I, b: Self::I) -> Self::I {
         map2(a, b, Ord::max)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_shl(self, a: Self::I, n: u32) -> Self::I {
         a.map(|v| v << n)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_shr(self, a: Self::I, n: u32) -> Self::I {
         a.map(|v| ((v as u32) >> n) as i32)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_sar(self, a: Self::I, n: u32) -> Self::I {
         a.map(|v| v >> n)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_to_f(self, a: Self::I) -> Self::F {
         a.map(|v| v as f32)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_as_f(self, a: Self::I) -> Self::F {
         a.map(|v| f32::from_bits(v as u32))
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_sum(self, a: Self::I) -> i32 {
         a.iter().fold(0, |s, &v| s.wrapping_add(v))
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_top(self, a: Self::I) -> i32 {
         a.iter().fold(i32::MIN, |m, &v| m.max(v))
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_narrow(self, a: Self::I) -> [i8; 16] {
         a.map(|v| v as i8)
     }
@@ -101,13 +104,13 @@ impl Isa for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline(never)]
     fn i_store(self, p: &mut [u8; 64], v: Self::I) {
         for (o, v) in p.as_chunks_mut::<4>().0.iter_mut().zip(v) {
             *o = v.to_le_bytes();
         }
     }
-    #[inline(always)]
+    #[inline(never)]
     fn prefetch(self, _: *const u8) {}
 
     #[inline(never)]
@@ -125,7 +128,7 @@ impl Isa for Scalar {
         acc
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn i_signed(self, w: Self::I) -> Self::I {
         w
     }
@@ -147,43 +150,43 @@ impl Isa for Scalar {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn f_splat(self, v: f32) -> Self::F {
         [v; 16]
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_load(self, p: &[f32; 16]) -> Self::F {
         *p
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_store(self, p: &mut [f32; 16], v: Self::F) {
         *p = v;
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_load_f16(self, p: &[u16; 16]) -> Self::F {
         p.map(|b| f16::from_bits(b).to_f32_const())
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_store_f16(self, p: &mut [u16; 16], v: Self::F) {
         *p = v.map(|v| f16::from_f32_const(v).to_bits());
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_add(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| a + b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_sub(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| a - b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_mul(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| a * b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_div(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| a / b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         let mut out = [0.0; 16];
         for j in 0..16 {
@@ -191,23 +194,23 @@ impl Isa for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_max(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| if a > b { a } else { b })
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_min(self, a: Self::F, b: Self::F) -> Self::F {
         map2(a, b, |a, b| if a < b { a } else { b })
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_round(self, a: Self::F) -> Self::I {
         a.map(|v| v.round_ties_even() as i32)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_as_i(self, a: Self::F) -> Self::I {
         a.map(|v| v.to_bits() as i32)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_sum(self, a: Self::F) -> f32 {
         let mut t = a;
         for half in [8, 4, 2, 1] {
@@ -217,7 +220,7 @@ impl Isa for Scalar {
         }
         t[0]
     }
-    #[inline(always)]
+    #[inline(never)]
     fn f_top(self, a: Self::F) -> f32 {
         a.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
     }

@@ -1,7 +1,7 @@
-//! Few columns: a decode step, or a handful of sequences decoding together.
+//! One column: a decode step.
 //!
 //! Bounded by the memory that the weights come from, so each byte is touched once: a sub-block of 32 weights x 16 rows
-//! is decoded in registers and multiplied with every column at once. From the file's layout, a tile is regrouped into
+//! is decoded in registers and multiplied there and then. From the file's layout, a tile is regrouped into
 //! scratch first, which stays in the nearest cache.
 
 use super::Rows;
@@ -15,8 +15,15 @@ use std::marker::PhantomData;
 /// How far ahead of the weights in use the next are asked for, in bytes.
 const AHEAD: usize = 4096;
 
-/// Multiplies tiles `range[0]..range[1]` with all of `x` (one group of `n` rows, at most 4).
-pub(super) fn run<Q: Quant>(crew: &Crew<'_>, worker: usize, w: &Matrix<'_>, x: &[ActBlock], range: [usize; 2], out: Rows) {
+/// Multiplies tiles `range[0]..range[1]` with `x` (`[cols / 32]`).
+pub(super) fn run<Q: Quant>(
+    crew: &Crew<'_>,
+    worker: usize,
+    w: &Matrix<'_>,
+    x: &[ActBlock],
+    range: [usize; 2],
+    out: Rows,
+) {
     let tile_bytes = w.cols() / Q::BLOCK * Q::PACKED;
     match w.layout() {
         Layout::Packed => {
@@ -48,7 +55,7 @@ impl<Q: Quant> Kernel for Regroup<'_, Q> {
     }
 }
 
-/// Packed tiles `range`, side by side in `data`, times all columns.
+/// Packed tiles `range`, side by side in `data`, times the column.
 struct Tiles<'a, Q> {
     data: &'a [u8],
     range: [usize; 2],
@@ -61,42 +68,28 @@ impl<'a, Q: Quant> Tiles<'a, Q> {
     fn new(data: &'a [u8], range: [usize; 2], x: &'a [ActBlock], out: Rows) -> Self {
         Self { data, range, x, out, format: PhantomData }
     }
-
-    #[inline(always)]
-    fn columns<S: Isa, const C: usize>(&self, s: S) {
-        let bytes = self.data.len() / (self.range[1] - self.range[0]).max(1);
-        for tile in self.range[0]..self.range[1] {
-            let data = &self.data[(tile - self.range[0]) * bytes..][..bytes];
-            let acc = tile_columns::<S, Q, C>(s, data, self.x);
-            each!(C, c => {
-                let mut v = [0.0; TILE_ROWS];
-                s.f_store(&mut v, acc[c]);
-                self.out.store_tile(c, tile, &v);
-            });
-        }
-    }
 }
 
 impl<Q: Quant> Kernel for Tiles<'_, Q> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        match self.out.n {
-            0 => {}
-            1 => self.columns::<S, 1>(s),
-            2 => self.columns::<S, 2>(s),
-            3 => self.columns::<S, 3>(s),
-            _ => self.columns::<S, 4>(s),
+        let bytes = self.data.len() / (self.range[1] - self.range[0]).max(1);
+        for tile in self.range[0]..self.range[1] {
+            let data = &self.data[(tile - self.range[0]) * bytes..][..bytes];
+            let mut v = [0.0; TILE_ROWS];
+            s.f_store(&mut v, tile_column::<S, Q>(s, data, self.x));
+            self.out.store_tile(0, tile, &v);
         }
     }
 }
 
-/// One packed tile times the `C` columns of `x` (`[cols / 32, C]`).
+/// One packed tile times `x`.
 #[inline(always)]
-fn tile_columns<S: Isa, Q: Quant, const C: usize>(s: S, tile: &[u8], x: &[ActBlock]) -> [S::F; C] {
+fn tile_column<S: Isa, Q: Quant>(s: S, tile: &[u8], x: &[ActBlock]) -> S::F {
     let subs = Q::BLOCK / SUB;
-    let mut acc = [s.f_splat(0.0); C];
-    for (block, x) in tile.chunks_exact(Q::PACKED).zip(x.chunks_exact(subs * C)) {
+    let mut acc = s.f_splat(0.0);
+    for (block, x) in tile.chunks_exact(Q::PACKED).zip(x.chunks_exact(subs)) {
         for line in (0..Q::PACKED).step_by(64) {
             s.prefetch(block.as_ptr().wrapping_add(AHEAD + line));
         }
@@ -109,14 +102,12 @@ fn tile_columns<S: Isa, Q: Quant, const C: usize>(s: S, tile: &[u8], x: &[ActBlo
             if Q::Form::HALVES {
                 factor = [s.i_to_f(lanes.half[0]), s.i_to_f(lanes.half[1])];
             }
-            each!(C, c => {
-                let x = &x[i * C + c];
-                let sum = isum::<S, Q::Form>(s, &lanes.w, factor, x);
-                acc[c] = s.f_fma(s.f_mul(lanes.scale, s.f_splat(x.d)), sum, acc[c]);
-                if Q::Form::OFFSET {
-                    acc[c] = s.f_fma(s.f_mul(lanes.offset, s.f_splat(x.d)), s.f_splat(x.sum), acc[c]);
-                }
-            });
+            let sum = isum::<S, Q::Form>(s, &lanes.w, factor, &x[i]);
+            let d = s.f_splat(x[i].d);
+            acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
+            if Q::Form::OFFSET {
+                acc = s.f_fma(s.f_mul(lanes.offset, d), s.f_splat(x[i].sum), acc);
+            }
         });
     }
     acc

@@ -129,4 +129,3 @@ pub(super) fn tile_rows<'a, Q: Quant>(m: &Matrix<'a>, tile: usize) -> [&'a [u8];
         if i < m.rows { &m.data[i * bytes..(i + 1) * bytes] } else { &[] }
     })
 }
-

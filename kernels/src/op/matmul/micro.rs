@@ -20,13 +20,22 @@ pub(super) struct Micro<'a, F> {
     k: usize,
     /// Whether the sums start here.
     pub(super) fresh: bool,
+    /// Whether the panel is for the matrix unit.
+    tiles: bool,
     pub(super) sums: &'a mut [PairSums],
     form: PhantomData<F>,
 }
 
 impl<'a, F: Form> Micro<'a, F> {
-    pub fn new(panel: &'a [PanelSub], x: &'a [ActBlock], k: usize, fresh: bool, sums: &'a mut [PairSums]) -> Self {
-        Self { panel, x, k, fresh, sums, form: PhantomData }
+    pub fn new(
+        panel: &'a [PanelSub],
+        x: &'a [ActBlock],
+        k: usize,
+        fresh: bool,
+        tiles: bool,
+        sums: &'a mut [PairSums],
+    ) -> Self {
+        Self { panel, x, k, fresh, tiles, sums, form: PhantomData }
     }
 
     /// The blocks of the group that starts at column `c`, from sub-block `k` on, `[panel.len(), height]`; and its height.
@@ -132,7 +141,7 @@ impl<F: Form> Kernel for Micro<'_, F> {
             self.sums.fill([[0.0; 16]; 2]);
             return;
         }
-        if S::TILES {
+        if S::TILES && self.tiles {
             return self.tiled(s);
         }
         for c in (0..self.sums.len()).step_by(GROUP) {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
-//!   direct      few columns: a tile goes once through the registers, straight from where it lies
-//!   panel       many columns: a pair of tiles is decoded once to 8-bit integers in cache ...
+//!   direct      one column: a tile goes once through the registers, straight from where it lies
+//!   panel       more columns: a pair of tiles is decoded once to 8-bit integers in cache ...
 //!     micro       ... and multiplied with all columns, eight at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
 //! ```
@@ -45,9 +45,6 @@ pub struct Product<'a> {
     pub out: &'a mut [f32],
 }
 
-/// Columns up to which tiles are multiplied straight from where they lie.
-const DIRECT: usize = 4;
-
 /// Computes `n` rows of every product, all in one parallel region.
 ///
 /// # Panics
@@ -63,11 +60,11 @@ pub fn matmul(crew: &Crew<'_>, n: usize, products: &mut [Product<'_>]) {
     if n == 0 {
         return;
     }
-    // About eight chunks a thread, so that an uneven core costs little. With many columns a chunk is whole pairs, and
+    // About eight chunks a thread, so that an uneven core costs little. With several columns a chunk is whole pairs, and
     // as many as share one pass over the columns where there is enough for all threads.
     let tiles: usize = products.iter().map(|p| p.w.rows().div_ceil(TILE_ROWS)).sum();
     let mut per = tiles.div_ceil(crew.threads() * 8).max(1);
-    if n > DIRECT {
+    if n > 1 {
         per = per.next_multiple_of(2).min(2 * panel::PAIRS);
     }
     let jobs: Vec<Job<'_>> = products
@@ -112,7 +109,7 @@ impl FormatVisitor for Chunk<'_> {
     fn quant<Q: Quant>(self) {
         let (w, x) = (&self.job.w, self.job.x.blocks);
         let out = Rows { out: self.job.out, n: self.n, rows: w.rows() };
-        if self.n <= DIRECT {
+        if self.n == 1 {
             direct::run::<Q>(self.crew, self.worker, w, x, self.range, out);
         } else {
             panel::run::<Q>(self.crew, self.worker, w, x, self.range, out);

@@ -29,11 +29,15 @@ const _: () = assert!(COLUMNS.is_multiple_of(GROUP));
 /// next begins, and its weights are read in one stream.
 const SMALL: usize = 512 << 10;
 
+/// Columns from which a matrix unit pays: with fewer, the way of its sums through memory costs more than it saves.
+const TILES_FROM: usize = 64;
+
 /// Thirty-two weights of two tiles, decoded.
 #[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C, align(64))]
 pub(super) struct PanelSub {
-    /// As [`crate::format::Lanes::w`]; as [`Isa::i_panel`] leaves them.
+    /// As [`crate::format::Lanes::w`]; as [`Isa::i_tiles`] leaves them for the matrix unit, else as stored, signed ones
+    /// after [`Isa::i_signed`].
     pub w: [[[u8; 64]; 8]; 2],
     pub scale: [[f32; TILE_ROWS]; 2],
     /// Only for forms that have one.
@@ -46,7 +50,14 @@ pub(super) struct PanelSub {
 pub(super) type PairSums = [[f32; TILE_ROWS]; 2];
 
 /// Multiplies tiles `range[0]..range[1]` with all of `x` (the groups of `n` rows).
-pub(super) fn run<Q: Quant>(crew: &Crew<'_>, worker: usize, w: &Matrix<'_>, x: &[ActBlock], range: [usize; 2], out: Rows) {
+pub(super) fn run<Q: Quant>(
+    crew: &Crew<'_>,
+    worker: usize,
+    w: &Matrix<'_>,
+    x: &[ActBlock],
+    range: [usize; 2],
+    out: Rows,
+) {
     let tile = DEPTH * SUB / Q::BLOCK * Q::PACKED;
     let tile = tile.next_multiple_of(64);
     let panel = DEPTH * size_of::<PanelSub>();
@@ -55,7 +66,8 @@ pub(super) fn run<Q: Quant>(crew: &Crew<'_>, worker: usize, w: &Matrix<'_>, x: &
         let (panel, rest) = scratch.split_at_mut(panel);
         let (sums, tile) = rest.split_at_mut(sums);
         let (panel, sums) = (bytemuck::cast_slice_mut(panel), bytemuck::cast_slice_mut(sums));
-        crew.isa().run(Chunk::<Q> { w, x, range, out, panel, sums, tile, format: PhantomData });
+        let tiles = out.n >= TILES_FROM;
+        crew.isa().run(Chunk::<Q> { w, x, range, out, panel, sums, tile, tiles, format: PhantomData });
     });
 }
 
@@ -67,6 +79,8 @@ struct Chunk<'a, Q> {
     panel: &'a mut [PanelSub],
     sums: &'a mut [PairSums],
     tile: &'a mut [u8],
+    /// Whether the matrix unit does the sums.
+    tiles: bool,
     format: PhantomData<Q>,
 }
 
@@ -90,7 +104,7 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         let pair = (tile - first) / 2;
                         let sums = &mut self.sums[pair * columns..][..columns];
                         let x = &self.x[c * subs..(c + columns) * subs];
-                        s.run(Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, sums));
+                        s.run(Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, self.tiles, sums));
                     }
                 }
                 self.store(c, [first, last], columns);
@@ -112,7 +126,9 @@ impl<Q: Quant> Chunk<'_, Q> {
                 continue;
             }
             let packed = match self.w.layout() {
-                Layout::Packed => &self.w.data()[(tile + t) * tile_bytes..][..tile_bytes][from * Q::PACKED..to * Q::PACKED],
+                Layout::Packed => {
+                    &self.w.data()[(tile + t) * tile_bytes..][..tile_bytes][from * Q::PACKED..to * Q::PACKED]
+                }
                 Layout::File => {
                     let mut rows = tile_rows::<Q>(self.w, tile + t);
                     let mut height = 0;
@@ -127,7 +143,7 @@ impl<Q: Quant> Chunk<'_, Q> {
                     &*out
                 }
             };
-            decode::<S, Q>(s, packed, t, self.panel);
+            decode::<S, Q>(s, packed, t, self.tiles, self.panel);
         }
     }
 
@@ -144,14 +160,20 @@ impl<Q: Quant> Chunk<'_, Q> {
 
 /// Packed blocks of one tile to side `t` of the panel.
 #[inline(always)]
-fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, panel: &mut [PanelSub]) {
+fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, tiles: bool, panel: &mut [PanelSub]) {
     let subs = Q::BLOCK / SUB;
+    let tiles = S::TILES && tiles;
     for (block, panel) in packed.chunks_exact(Q::PACKED).zip(panel.chunks_exact_mut(subs)) {
         each!(subs, i => {
             let lanes = Q::sub(s, block, i);
             let p = &mut panel[i];
             each!(8, g => {
-                s.i_store(&mut p.w[t][g], s.i_panel(lanes.w[g], Q::Form::BITS, Q::Form::ZERO));
+                let w = match (tiles, Q::Form::BITS) {
+                    (true, _) => s.i_tiles(lanes.w[g], Q::Form::ZERO),
+                    (false, 8) => s.i_signed(lanes.w[g]),
+                    (false, _) => lanes.w[g],
+                };
+                s.i_store(&mut p.w[t][g], w);
             });
             s.f_store(&mut p.scale[t], lanes.scale);
             if Q::Form::OFFSET {
