@@ -30,6 +30,8 @@ pub enum Command {
     Pack(PackArgs),
     /// Show or empty the folder of packed files.
     Cache(CacheArgs),
+    /// Measure how fast this machine can read memory and compute: the ceilings of every model on it.
+    Roofline(RooflineArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page.
@@ -307,6 +309,19 @@ pub enum CacheCommand {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
+}
+
+#[derive(Args)]
+pub struct RooflineArgs {
+    /// The most threads to measure with [default: physical cores that this process may use].
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Measure again instead of showing the result kept in the cache folder.
+    #[arg(long)]
+    pub fresh: bool,
 }
 
 #[derive(Args)]

@@ -10,6 +10,7 @@ mod logits;
 mod output;
 mod pack;
 mod prompt;
+mod roofline;
 mod run;
 mod setup;
 mod tokenize;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Inspect(a) => inspect::run(&a),
         Command::Pack(a) => pack::run(&a),
         Command::Cache(a) => cache::run(&a),
+        Command::Roofline(a) => roofline::run(&a),
         Command::Completions(a) => complete::completions(&a),
         Command::Man(a) => complete::man(&a),
     };

@@ -7,6 +7,7 @@ mod golden;
 mod inspect;
 mod logits;
 mod pack;
+mod roofline;
 mod support;
 mod tokenize;
 mod tools;

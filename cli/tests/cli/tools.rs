@@ -2,7 +2,7 @@
 
 use crate::support::{arg, folder, hewn};
 
-const SUBCOMMANDS: [&str; 7] = ["run", "chat", "tokenize", "logits", "inspect", "completions", "man"];
+const SUBCOMMANDS: [&str; 8] = ["run", "chat", "tokenize", "logits", "inspect", "roofline", "completions", "man"];
 
 #[test]
 fn every_subcommand_explains_itself() {

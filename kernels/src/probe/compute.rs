@@ -36,7 +36,7 @@ impl<const BITS: u32, const CHAINS: usize> Kernel for Tile<'_, BITS, CHAINS> {
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> i32 {
         let Operands { w, x, turns } = self.0;
-        let w = registers(s, w);
+        let w = registers(s, w, BITS);
         let mut acc = [s.i_splat(0); CHAINS];
         for _ in 0..turns {
             for columns in x.as_chunks::<CHAINS>().0 {
@@ -58,7 +58,7 @@ impl<const BITS: u32, const CHAINS: usize> Kernel for Registers<'_, BITS, CHAINS
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> i32 {
         let Operands { w, x, turns } = self.0;
-        let w = registers(s, w);
+        let w = registers(s, w, BITS);
         let mut acc = [s.i_splat(0); CHAINS];
         for _ in 0..turns {
             for column in x {
@@ -72,10 +72,13 @@ impl<const BITS: u32, const CHAINS: usize> Kernel for Registers<'_, BITS, CHAINS
 }
 
 #[inline(always)]
-fn registers<S: Isa>(s: S, w: &[[u8; 64]; 8]) -> [S::I; 8] {
+fn registers<S: Isa>(s: S, w: &[[u8; 64]; 8], bits: u32) -> [S::I; 8] {
     let mut all = [s.i_splat(0); 8];
     for g in 0..8 {
         all[g] = s.i_load(&w[g]);
+        if bits == 8 {
+            all[g] = s.i_signed(all[g]);
+        }
     }
     all
 }
@@ -87,6 +90,38 @@ fn total<S: Isa, const N: usize>(s: S, acc: &[S::I; N]) -> i32 {
         sum = s.i_add(sum, acc[a]);
     }
     s.i_sum(sum)
+}
+
+/// The matrix unit, where there is one, on the shapes that the kernels use: 32 columns, a pair of tiles, 32 weights.
+struct Tiles(u64);
+
+/// Multiply-adds of one turn of [`Tiles`].
+const TILE_PRODUCTS: usize = 32 * 32 * 32;
+
+impl Kernel for Tiles {
+    type Out = bool;
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if S::TILES {
+            // SAFETY: there is a matrix unit; it is open while its registers are used, in the shapes that they have.
+            unsafe {
+                s.tiles_open([16, 16], 8);
+                for _ in 0..self.0 {
+                    std::arch::asm!(
+                        "tdpbssd tmm0, tmm4, tmm6",
+                        "tdpbssd tmm1, tmm4, tmm7",
+                        "tdpbssd tmm2, tmm5, tmm6",
+                        "tdpbssd tmm3, tmm5, tmm7",
+                        options(nostack, nomem)
+                    );
+                }
+                s.tiles_close();
+            }
+        }
+        S::TILES
+    }
 }
 
 /// A loop of so many turns, and the operations of a turn.
@@ -117,7 +152,12 @@ pub fn dot_rate(team: &Team, kind: DotKind, time: Duration, passes: usize) -> Re
         DotKind::Narrow => [tile::<4, 8>(), in_registers::<4, 6>(), in_registers::<4, 16>()],
         DotKind::Signed => [tile::<8, 8>(), in_registers::<8, 6>(), in_registers::<8, 16>()],
     };
-    fastest(team, &loops, time, passes)
+    let best = fastest(team, &loops, time, passes)?;
+    if !team.isa().run(Tiles(0)) {
+        return Ok(best);
+    }
+    let unit: Loop = (|isa, turns| _ = isa.run(Tiles(turns)), TILE_PRODUCTS * 2);
+    Ok(best.max(fastest(team, &[unit], time, passes)?))
 }
 
 /// Multiply-adds of f32 in `CHAINS` accumulators.
