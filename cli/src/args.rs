@@ -30,6 +30,8 @@ pub enum Command {
     Pack(PackArgs),
     /// Show or empty the folder of packed files.
     Cache(CacheArgs),
+    /// Show the CPU, and what Hewn makes of it: instruction set, threads, memory.
+    Cpu(CpuArgs),
     /// Measure how fast this machine can read memory and compute: the ceilings of every model on it.
     Roofline(RooflineArgs),
     /// Print a completion script for a shell.
@@ -322,6 +324,15 @@ pub struct RooflineArgs {
     /// Measure again instead of showing the result kept in the cache folder.
     #[arg(long)]
     pub fresh: bool,
+}
+
+#[derive(Args)]
+pub struct CpuArgs {
+    #[arg(long, env = "HEWN_ISA", value_name = "NAME", help = isa_help())]
+    pub isa: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

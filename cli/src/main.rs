@@ -4,6 +4,7 @@ mod args;
 mod cache;
 mod chat;
 mod complete;
+mod cpu;
 mod errors;
 mod inspect;
 mod logits;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Inspect(a) => inspect::run(&a),
         Command::Pack(a) => pack::run(&a),
         Command::Cache(a) => cache::run(&a),
+        Command::Cpu(a) => cpu::run(&a),
         Command::Roofline(a) => roofline::run(&a),
         Command::Completions(a) => complete::completions(&a),
         Command::Man(a) => complete::man(&a),

@@ -16,16 +16,22 @@ use tempfile::NamedTempFile;
 /// A model and a runner for it.
 pub fn runner(a: &ModelArgs) -> Result<Runner, CliError> {
     // An instruction set that the CPU lacks is known before the file is touched.
-    let isa = match a.isa.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => CpuIsa::from_name(name)
-            .map_err(|e| CliError::usage(e, "leave out --isa and HEWN_ISA to use the best one"))?,
-        None => CpuIsa::best(),
-    };
+    let isa = isa(a.isa.as_deref())?;
     let model =
         Arc::new(Model::open(&a.model, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })?);
     let threads = a.threads.map_or_else(default_threads, usize::from);
     let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
     Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)
+}
+
+/// The instruction set of this name, or the best where none is given.
+pub fn isa(name: Option<&str>) -> Result<CpuIsa, CliError> {
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => {
+            CpuIsa::from_name(name).map_err(|e| CliError::usage(e, "leave out --isa and HEWN_ISA to use the best one"))
+        }
+        None => Ok(CpuIsa::best()),
+    }
 }
 
 /// An empty sequence.

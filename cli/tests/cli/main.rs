@@ -1,6 +1,7 @@
 //! The binary `hewn` as a user or a script meets it: what it prints, where, and with which exit code.
 
 mod chat;
+mod cpu;
 mod errors;
 mod generate;
 mod golden;

@@ -35,6 +35,30 @@ impl IsaKind {
             Self::Amx => "amx",
         }
     }
+
+    /// The CPU features that it needs, and whether this CPU has each (and the system lets programs use it); `None` for
+    /// the instruction sets of another architecture.
+    pub fn features(self) -> Option<Vec<(&'static str, bool)>> {
+        match self {
+            Self::Scalar => Some(Vec::new()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Some(super::avx2::Avx2::features()),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Some(super::avxvnni::AvxVnni::features()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Some(super::avx512::Avx512::features()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Some(super::avx512vnni::Avx512Vnni::<false>::features()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => {
+                let mut all = super::avx512vnni::Avx512Vnni::<true>::features();
+                all.push(("amx-int8", super::amx::available()));
+                Some(all)
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for IsaKind {
@@ -184,6 +208,14 @@ mod tests {
         }
         let err = CpuIsa::from_name("mmx").unwrap_err().to_string();
         assert!(err.contains("mmx") && err.contains("scalar"), "{err}");
+    }
+
+    #[test]
+    fn what_is_available_lacks_no_feature() {
+        for kind in IsaKind::ALL {
+            let complete = kind.features().is_some_and(|all| all.iter().all(|(_, has)| *has));
+            assert_eq!(complete, CpuIsa::new(kind).is_ok(), "{kind}");
+        }
     }
 
     #[test]

@@ -18,6 +18,11 @@ macro_rules! token {
                 (has $(&& $also)?).then_some(Self(()))
             }
 
+            /// The features by name, and whether the CPU has each.
+            pub fn features() -> Vec<(&'static str, bool)> {
+                vec![$(($feature, is_x86_feature_detected!($feature))),+]
+            }
+
             #[target_feature($(enable = $feature),+)]
             fn frame<K: Kernel>(self, kernel: K) -> K::Out {
                 kernel.call(self)
