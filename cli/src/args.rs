@@ -30,6 +30,8 @@ pub enum Command {
     Pack(PackArgs),
     /// Show or empty the folder of packed files.
     Cache(CacheArgs),
+    /// Measure how fast models run on this machine, beside how fast they could.
+    Bench(BenchArgs),
     /// Show the CPU, and what Hewn makes of it: instruction set, threads, memory.
     Cpu(CpuArgs),
     /// Measure how fast this machine can read memory and compute: the ceilings of every model on it.
@@ -311,6 +313,70 @@ pub enum CacheCommand {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
+}
+
+/// From where a benchmark reads the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// From the packed file, which is made if need be.
+    Packed,
+    /// From the GGUF file.
+    File,
+}
+
+/// Lists are separated by commas; every combination is a test.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// The GGUF files.
+    #[arg(value_name = "MODEL")]
+    pub models: Vec<PathBuf>,
+    /// Prompts of so many tokens [default: 512, unless -n is given].
+    #[arg(short, long, value_delimiter = ',', value_name = "TOKENS")]
+    pub prompt: Vec<usize>,
+    /// Generations of so many tokens [default: 128, unless -p is given].
+    #[arg(short = 'n', long, value_delimiter = ',', value_name = "TOKENS")]
+    pub generate: Vec<usize>,
+    /// Tokens that are in the context before.
+    #[arg(short, long, value_delimiter = ',', value_name = "TOKENS", default_value = "0")]
+    pub depth: Vec<usize>,
+    /// Sequences that generate at the same time.
+    #[arg(short, long, value_delimiter = ',', value_name = "SEQUENCES", default_value = "1")]
+    pub batch: Vec<usize>,
+    /// Threads [default: physical cores that this process may use].
+    #[arg(short, long, value_delimiter = ',')]
+    pub threads: Vec<usize>,
+    /// Repetitions of every test, after a warm-up.
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repetitions: u32,
+    #[arg(long, env = "HEWN_ISA", value_delimiter = ',', value_name = "NAME", help = isa_help())]
+    pub isa: Vec<String>,
+    /// Layouts of the weights.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "packed")]
+    pub layout: Vec<Layout>,
+    /// Number format of the key/value cache.
+    #[arg(long, value_enum, default_value = "f16")]
+    pub kv: Kv,
+    /// Prompt tokens computed at once.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub chunk: u32,
+    /// Seed of the random tokens.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON, which --compare can read.
+    #[arg(long, conflicts_with_all = ["csv", "markdown"])]
+    pub json: bool,
+    /// Print comma-separated values.
+    #[arg(long, conflicts_with = "markdown")]
+    pub csv: bool,
+    /// Print a Markdown table.
+    #[arg(long)]
+    pub markdown: bool,
+    /// Write the result to this file, and the table to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show what changed between two results in JSON, and whether it is more than noise; runs nothing.
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], exclusive = true)]
+    pub compare: Vec<PathBuf>,
 }
 
 #[derive(Args)]

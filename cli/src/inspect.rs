@@ -3,7 +3,7 @@
 use crate::args::InspectArgs;
 use crate::cache;
 use crate::errors::CliError;
-use crate::output::bytes;
+use crate::output::{bytes, count};
 use comfy_table::{CellAlignment, Table, presets};
 use hewn_engine::chat::template_from_gguf;
 use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
@@ -235,14 +235,4 @@ fn print_tensors(out: &mut impl Write, tensors: &[TensorInfo]) -> std::io::Resul
 /// Names come from the file: they must not drive the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// `1.54 B`, `260.0 K`.
-fn count(n: u64) -> String {
-    match n {
-        0..1_000 => n.to_string(),
-        1_000..1_000_000 => format!("{:.1} K", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
-        _ => format!("{:.2} B", n as f64 / 1e9),
-    }
 }

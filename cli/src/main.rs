@@ -1,6 +1,7 @@
 //! `hewn`: run quantized language models on the CPU.
 
 mod args;
+mod bench;
 mod cache;
 mod chat;
 mod complete;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Inspect(a) => inspect::run(&a),
         Command::Pack(a) => pack::run(&a),
         Command::Cache(a) => cache::run(&a),
+        Command::Bench(a) => bench::run(&a),
         Command::Cpu(a) => cpu::run(&a),
         Command::Roofline(a) => roofline::run(&a),
         Command::Completions(a) => complete::completions(&a),

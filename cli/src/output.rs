@@ -185,6 +185,16 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// `1.54 B`, `260.0 K`.
+pub fn count(n: u64) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => format!("{:.1} K", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
+        _ => format!("{:.2} B", n as f64 / 1e9),
+    }
+}
+
 /// Memory of this process.
 #[derive(Clone, Copy)]
 pub struct ProcessMemory {

@@ -101,7 +101,7 @@ pub fn large_buffer(team: &Team) -> Result<Buffer, CliError> {
 }
 
 /// What may be taken without swapping, as the system and the control group tell.
-fn available_memory() -> Option<u64> {
+pub fn available_memory() -> Option<u64> {
     let info = fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     let free = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;

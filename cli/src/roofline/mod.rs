@@ -3,7 +3,7 @@
 mod measure;
 mod plot;
 
-pub use measure::Roofline;
+pub use measure::{Machine, Roofline, available_memory, large_buffer};
 
 use crate::args::RooflineArgs;
 use crate::errors::CliError;

@@ -2,8 +2,8 @@
 
 use crate::support::{arg, folder, hewn};
 
-const SUBCOMMANDS: [&str; 11] =
-    ["run", "chat", "tokenize", "logits", "inspect", "pack", "cache", "cpu", "roofline", "completions", "man"];
+const SUBCOMMANDS: [&str; 12] =
+    ["run", "chat", "tokenize", "logits", "inspect", "pack", "cache", "bench", "cpu", "roofline", "completions", "man"];
 
 #[test]
 fn every_subcommand_explains_itself() {

@@ -1,0 +1,162 @@
+//! What a test must read and compute at the least, and how long the machine's ceilings make that take.
+
+use super::plan::{Kind, Test};
+use hewn_engine::loader::Gguf;
+use hewn_engine::{KvType, ModelConfig};
+use hewn_kernels::Format;
+
+/// Multiply-adds of the matrices for one token, by the arithmetic that they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Products {
+    /// Block formats with weights of less than eight bits.
+    narrow: f64,
+    /// Q8_0.
+    signed: f64,
+    /// Floating-point formats.
+    float: f64,
+}
+
+impl Products {
+    fn add(&mut self, format: Format, weights: f64) {
+        *match format {
+            f if !f.is_quant() => &mut self.float,
+            Format::Q8_0 => &mut self.signed,
+            _ => &mut self.narrow,
+        } += weights;
+    }
+
+    /// `self + other * n`.
+    fn plus(self, other: Self, n: f64) -> Self {
+        Self {
+            narrow: self.narrow + other.narrow * n,
+            signed: self.signed + other.signed * n,
+            float: self.float + other.float * n,
+        }
+    }
+}
+
+/// Sizes of a model, as the steps see them.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelCost {
+    /// Bytes and products of the layers.
+    layers: (f64, Products),
+    /// Bytes and products of the output projection.
+    output: (f64, Products),
+    /// Bytes of the cache for one position.
+    kv_position: f64,
+    /// Rows computed at once.
+    chunk: usize,
+}
+
+/// What a test reads and computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Bytes of weights and cache.
+    pub bytes: f64,
+    products: Products,
+    /// Tokens that it yields.
+    pub tokens: f64,
+}
+
+/// The ceilings in bytes and operations per second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ceilings {
+    pub read: f64,
+    pub narrow: f64,
+    pub signed: f64,
+    pub float: f64,
+}
+
+impl Ceilings {
+    /// The higher of each.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            read: self.read.max(other.read),
+            narrow: self.narrow.max(other.narrow),
+            signed: self.signed.max(other.signed),
+            float: self.float.max(other.float),
+        }
+    }
+}
+
+impl ModelCost {
+    /// Adds up a file's matrices. The embedding is looked up, not multiplied, unless it is the output projection too.
+    pub fn new(gguf: &Gguf, c: &ModelConfig, kv: KvType, chunk: usize) -> Self {
+        let (mut layers, mut output) = ((0.0, Products::default()), (0.0, Products::default()));
+        let tied = gguf.tensor("output.weight").is_none();
+        for t in gguf.tensors() {
+            let part = match t.name.as_str() {
+                "token_embd.weight" if !tied => continue,
+                "token_embd.weight" | "output.weight" => &mut output,
+                _ => &mut layers,
+            };
+            part.0 += t.bytes as f64;
+            if let Some(format) = Format::from_id(t.dtype.id())
+                && t.rows() > 1
+            {
+                part.1.add(format, t.elements() as f64);
+            }
+        }
+        let kv_position = (c.layers * c.kv_heads * (c.k_dim + c.v_dim) * kv.bytes()) as f64;
+        Self { layers, output, kv_position, chunk }
+    }
+
+    /// Of one test. A prompt's weights are read once a chunk; its logits are computed for the last token only.
+    pub fn of(&self, t: &Test) -> Cost {
+        let (n, b, d) = (t.tokens as f64, t.batch as f64, t.depth as f64);
+        match t.kind {
+            Kind::Prompt => Cost {
+                bytes: t.tokens.div_ceil(self.chunk) as f64 * self.layers.0 + self.output.0,
+                products: self.output.1.plus(self.layers.1, n),
+                tokens: n,
+            },
+            Kind::Generate => Cost {
+                bytes: n * (self.layers.0 + self.output.0 + b * self.kv_position * (d + (n + 1.0) / 2.0)),
+                products: Products::default().plus(self.layers.1, n * b).plus(self.output.1, n * b),
+                tokens: n * b,
+            },
+        }
+    }
+}
+
+impl Cost {
+    /// Operations: two for a multiply-add.
+    pub fn operations(&self) -> f64 {
+        2.0 * (self.products.narrow + self.products.signed + self.products.float)
+    }
+
+    /// Which ceilings matter: reads, products of blocks, products of floats.
+    pub fn has_blocks(&self) -> bool {
+        self.products.narrow + self.products.signed > 0.0
+    }
+
+    /// Whether there are products of floating-point weights.
+    pub fn has_floats(&self) -> bool {
+        self.products.float > 0.0
+    }
+
+    /// Seconds that the reads alone, and the products alone, take at the ceilings.
+    pub fn least(&self, c: &Ceilings) -> (f64, f64) {
+        let part = |products: f64, rate: f64| if products > 0.0 { 2.0 * products / rate } else { 0.0 };
+        let p = &self.products;
+        (self.bytes / c.read, part(p.narrow, c.narrow) + part(p.signed, c.signed) + part(p.float, c.float))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_reads_and_prompts_compute() {
+        let matrix = |weights| Products { narrow: weights, ..Products::default() };
+        let m = ModelCost { layers: (100.0, matrix(200.0)), output: (50.0, matrix(100.0)), kv_position: 2.0, chunk: 4 };
+        let prompt = m.of(&Test { kind: Kind::Prompt, tokens: 6, depth: 0, batch: 1 });
+        assert_eq!((prompt.bytes, prompt.operations(), prompt.tokens), (250.0, 2.0 * 1300.0, 6.0));
+        // Positions 10 and 11 of two sequences read 11 and 12 positions each.
+        let answer = m.of(&Test { kind: Kind::Generate, tokens: 2, depth: 10, batch: 2 });
+        assert_eq!((answer.bytes, answer.operations(), answer.tokens), (300.0 + 92.0, 2.0 * 1200.0, 4.0));
+        let c = Ceilings { read: 10.0, narrow: 100.0, ..Ceilings::default() };
+        assert_eq!(answer.least(&c), (39.2, 24.0));
+    }
+}
