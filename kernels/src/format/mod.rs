@@ -35,6 +35,7 @@ macro_rules! eight {
 
 mod float;
 mod pack;
+mod rows;
 
 mod bf16;
 mod f16;
@@ -52,7 +53,7 @@ pub use self::f16::F16;
 pub use self::f32::F32;
 pub use bf16::Bf16;
 pub use float::Float;
-pub use pack::pack_tile;
+pub use pack::{pack_block, pack_tile};
 pub use q4_0::Q4_0;
 pub use q4_1::Q4_1;
 pub use q4_k::Q4K;
@@ -61,6 +62,7 @@ pub use q5_1::Q5_1;
 pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
+pub use rows::TileRows;
 
 use crate::isa::Isa;
 

@@ -1,70 +1,49 @@
 //! From the file's layout to the packed tile: bytes are moved, nothing is computed.
 
-use super::{Quant, Section, TILE_ROWS};
-use crate::isa::Isa;
+use super::{Quant, Section, TileRows};
+use crate::isa::{Isa, each, each16};
 
-/// Regroups up to 16 rows (`rows[j]` is row `j` in file layout, all of equal length; missing rows become zero bytes)
-/// into `out`: one packed block after the other. `out` is `16 *` the row's length.
-///
-/// The bytes behind the last row are asked for on the way: in a file they are the next tile.
+/// Regroups 16 rows in file layout into `out`, as long as all of them: one packed block after the other.
 #[inline(always)]
-pub fn pack_tile<S: Isa, Q: Quant>(s: S, rows: &[&[u8]], out: &mut [u8]) {
-    // No format has a block above 512 bytes.
-    let zero = [0u8; 512];
-    let next = rows.last().map_or(zero.as_ptr(), |r| r.as_ptr_range().end);
+pub fn pack_tile<S: Isa, Q: Quant>(s: S, rows: &TileRows<'_>, out: &mut [u8]) {
     for (b, out) in out.chunks_exact_mut(Q::PACKED).enumerate() {
-        for line in (0..Q::PACKED).step_by(64) {
-            s.prefetch(next.wrapping_add(b * Q::PACKED + line));
-        }
-        let mut blocks = [&zero[..Q::BYTES]; TILE_ROWS];
-        for (block, row) in blocks.iter_mut().zip(rows) {
-            *block = &row[b * Q::BYTES..(b + 1) * Q::BYTES];
-        }
-        pack_block::<S, Q>(s, &blocks, out);
+        pack_block::<S, Q>(s, rows, b, out);
     }
 }
 
+/// Regroups block `b` of 16 rows into the `PACKED` bytes of `out`.
 #[inline(always)]
-fn pack_block<S: Isa, Q: Quant>(s: S, blocks: &[&[u8]; TILE_ROWS], out: &mut [u8]) {
+pub fn pack_block<S: Isa, Q: Quant>(s: S, rows: &TileRows<'_>, b: usize, out: &mut [u8]) {
+    let block = b * Q::BYTES;
     let mut at = 0;
     for section in Q::PLAN {
         match *section {
             Section::Half(from) => {
-                let dst = &mut out[at..at + 32];
-                for (d, b) in dst.as_chunks_mut::<2>().0.iter_mut().zip(blocks) {
-                    *d = [b[from], b[from + 1]];
-                }
+                let dst = out[at..at + 32].as_chunks_mut::<2>().0;
+                let src = rows.at::<2>(block + from);
+                each16!(j => { dst[j] = *src[j]; });
                 at += 32;
             }
             Section::Words { at: from, n } => {
                 let dst = out[at..at + 64 * n].as_chunks_mut::<64>().0;
-                let mut fours = dst.chunks_exact_mut(4);
-                let mut w = 0;
-                for four in &mut fours {
-                    let mut rows = [&[0u8; 16]; TILE_ROWS];
-                    for (row, b) in rows.iter_mut().zip(blocks) {
-                        *row = b[from + 4 * w..].first_chunk().expect("four words");
-                    }
-                    let words = s.i_transpose(&rows);
-                    for i in 0..4 {
-                        s.i_store(&mut four[i], words[i]);
-                    }
-                    w += 4;
+                let (fours, rest) = dst.as_chunks_mut::<4>();
+                let mut from = block + from;
+                for four in fours {
+                    let words = s.i_transpose(&rows.at::<16>(from));
+                    each!(4, i => { s.i_store(&mut four[i], words[i]); });
+                    from += 16;
                 }
-                for one in fours.into_remainder() {
-                    for (d, b) in one.as_chunks_mut::<4>().0.iter_mut().zip(blocks) {
-                        *d = *b[from + 4 * w..].first_chunk().expect("a word");
-                    }
-                    w += 1;
+                for one in rest {
+                    let (one, src) = (one.as_chunks_mut::<4>().0, rows.at::<4>(from));
+                    each16!(j => { one[j] = *src[j]; });
+                    from += 4;
                 }
                 at += 64 * n;
             }
             Section::Bits(from) => {
-                let dst = &mut out[at..at + 64];
-                for (d, b) in dst.as_chunks_mut::<4>().0.iter_mut().zip(blocks) {
-                    let bits = u32::from_le_bytes([b[from], b[from + 1], b[from + 2], b[from + 3]]);
-                    *d = spread(bits).to_le_bytes();
-                }
+                let dst = out[at..at + 64].as_chunks_mut::<4>().0;
+                let src = rows.at::<4>(block + from);
+                each16!(j => { dst[j] = spread(u32::from_le_bytes(*src[j])).to_le_bytes(); });
                 at += 64;
             }
         }

@@ -56,9 +56,9 @@ impl FormatVisitor for Agree {
         let mut rng = Lcg(11);
         for _ in 0..8 {
             let rows = random_rows::<Q>(&mut rng);
-            let refs: Vec<&[u8]> = rows.iter().map(|r| &r[..]).collect();
+            let refs = std::array::from_fn(|j| &rows[j][..]);
             let mut tile = vec![0xaa; Q::PACKED];
-            pack_tile::<_, Q>(Scalar, &refs, &mut tile);
+            pack_tile::<_, Q>(Scalar, &TileRows::new(refs), &mut tile);
             for i in 0..Q::BLOCK / SUB {
                 let want: Vec<Canon> = rows.iter().map(|r| Q::decode(r, i)).collect();
                 for isa in CpuIsa::available() {

@@ -103,6 +103,10 @@ macro_rules! lanes512 {
         fn prefetch(self, p: *const u8) {
             simd!(_mm_prefetch::<_MM_HINT_T0>(p.cast()));
         }
+        #[inline(always)]
+        fn prefetch_far(self, p: *const u8) {
+            simd!(_mm_prefetch::<_MM_HINT_T1>(p.cast()));
+        }
 
         #[inline(always)]
         fn f_splat(self, v: f32) -> Self::F {

@@ -36,6 +36,20 @@ macro_rules! each {
 }
 pub(crate) use each;
 
+/// [`each`] with sixteen turns: one a row of a tile.
+macro_rules! each16 {
+    ($i:ident => $body:block) => {
+        each16!(@ $i, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    (@ $i:ident, $body:block, $($k:literal)*) => {
+        $({
+            let $i: usize = $k;
+            $body
+        })*
+    };
+}
+pub(crate) use each16;
+
 mod detect;
 pub mod scalar;
 
@@ -120,8 +134,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4];
     /// Stores 64 bytes.
     fn i_store(self, p: &mut [u8; 64], v: Self::I);
-    /// Asks for the cache line at an address; any address will do, nothing is read.
+    /// Asks for the cache line at an address, into the nearest cache; any address will do, nothing is read.
     fn prefetch(self, p: *const u8);
+    /// As [`prefetch`](Isa::prefetch), into the second cache: for what is needed later than the nearest cache can wait.
+    fn prefetch_far(self, p: *const u8);
 
     /// Signed weight bytes as [`dot`](Isa::dot) with `BITS = 8` takes them on this hardware.
     fn i_signed(self, w: Self::I) -> Self::I;

@@ -1,8 +1,8 @@
 //! Regrouping a matrix to [`Layout::Packed`](super::matmul::Layout::Packed) a few tiles at a time, so that packing a
 //! model takes a buffer and not a second copy of it.
 
-use super::matmul::Matrix;
-use crate::format::{Float, FormatVisitor, Quant, TILE_ROWS, pack_tile};
+use super::matmul::{Matrix, padded};
+use crate::format::{Float, FormatVisitor, Quant, TILE_ROWS, TileRows, pack_tile};
 use crate::isa::{CpuIsa, Isa, Kernel};
 use std::marker::PhantomData;
 
@@ -19,20 +19,15 @@ pub fn tile_bytes(m: &Matrix<'_>) -> Option<usize> {
 pub fn pack_tiles(isa: CpuIsa, m: &Matrix<'_>, first: usize, out: &mut [u8]) {
     let bytes = tile_bytes(m).expect("a matrix in a block format");
     assert!(out.len().is_multiple_of(bytes.max(1)), "whole tiles");
+    let zeros = vec![0; bytes / TILE_ROWS];
     for (t, out) in out.chunks_exact_mut(bytes.max(1)).enumerate() {
-        let start = (first + t) * TILE_ROWS;
-        let height = m.rows().saturating_sub(start).min(TILE_ROWS);
-        let mut rows: [&[u8]; TILE_ROWS] = [&[]; TILE_ROWS];
-        for (j, row) in rows[..height].iter_mut().enumerate() {
-            *row = m.file_row(start + j).expect("a row in the file's layout");
-        }
-        m.format().visit(Tile { isa, rows: &rows[..height], out });
+        m.format().visit(Tile { isa, rows: padded(m, first + t, &zeros), out });
     }
 }
 
 struct Tile<'a> {
     isa: CpuIsa,
-    rows: &'a [&'a [u8]],
+    rows: TileRows<'a>,
     out: &'a mut [u8],
 }
 
@@ -47,7 +42,7 @@ impl FormatVisitor for Tile<'_> {
 }
 
 struct PackTile<'a, Q> {
-    rows: &'a [&'a [u8]],
+    rows: TileRows<'a>,
     out: &'a mut [u8],
     format: PhantomData<Q>,
 }
@@ -56,7 +51,7 @@ impl<Q: Quant> Kernel for PackTile<'_, Q> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        pack_tile::<S, Q>(s, self.rows, self.out);
+        pack_tile::<S, Q>(s, &self.rows, self.out);
     }
 }
 

@@ -1,19 +1,21 @@
 //! One column: a decode step.
 //!
 //! Bounded by the memory that the weights come from, so each byte is touched once: a sub-block of 32 weights x 16 rows
-//! is decoded in registers and multiplied there and then. From the file's layout, a tile is regrouped into
+//! is decoded in registers and multiplied there and then. From the file's layout, a block of 16 rows is regrouped into
 //! scratch first, which stays in the nearest cache.
 
 use super::Rows;
-use super::matrix::{Layout, Matrix, tile_height, tile_rows};
-use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_tile};
+use super::matrix::{Layout, Matrix, tile_rows};
+use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_block};
 use crate::isa::{Isa, Kernel, each};
 use crate::op::quantize::ActBlock;
 use crate::team::Crew;
 use std::marker::PhantomData;
 
-/// How far ahead of the weights in use the next are asked for, in bytes.
-const AHEAD: usize = 4096;
+/// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache, which can only wait for
+/// a few lines at once, and into the second.
+const NEAR: usize = 1024;
+const FAR: usize = 8192;
 
 /// Multiplies tiles `range[0]..range[1]` with `x` (`[cols / 32]`).
 pub(super) fn run<Q: Quant>(
@@ -24,92 +26,108 @@ pub(super) fn run<Q: Quant>(
     range: [usize; 2],
     out: Rows,
 ) {
-    let tile_bytes = w.cols() / Q::BLOCK * Q::PACKED;
     match w.layout() {
-        Layout::Packed => {
-            let packed = &w.data()[range[0] * tile_bytes..range[1] * tile_bytes];
-            crew.isa().run(Tiles::<Q>::new(packed, range, x, out));
-        }
-        Layout::File => crew.with_scratch(worker, tile_bytes, |scratch: &mut [u8]| {
-            for tile in range[0]..range[1] {
-                let (rows, height) = (tile_rows::<Q>(w, tile), tile_height(w.rows(), tile));
-                crew.isa().run(Regroup::<Q> { rows: &rows[..height], out: scratch, format: PhantomData });
-                crew.isa().run(Tiles::<Q>::new(scratch, [tile, tile + 1], x, out));
-            }
+        Layout::Packed => crew.isa().run(Packed::<Q> { w, x, range, out, format: PhantomData }),
+        Layout::File => crew.with_scratch(worker, Q::PACKED, |block| {
+            crew.isa().run(InPlace::<Q> { w, x, range, out, block, format: PhantomData });
         }),
     }
 }
 
-/// A tile from the file's layout to scratch.
-struct Regroup<'a, Q> {
-    rows: &'a [&'a [u8]],
-    out: &'a mut [u8],
-    format: PhantomData<Q>,
-}
-
-impl<Q: Quant> Kernel for Regroup<'_, Q> {
-    type Out = ();
-    #[inline(always)]
-    fn call<S: Isa>(self, s: S) {
-        pack_tile::<S, Q>(s, self.rows, self.out);
-    }
-}
-
-/// Packed tiles `range`, side by side in `data`, times the column.
-struct Tiles<'a, Q> {
-    data: &'a [u8],
-    range: [usize; 2],
+/// Packed tiles times the column.
+struct Packed<'a, Q> {
+    w: &'a Matrix<'a>,
     x: &'a [ActBlock],
+    range: [usize; 2],
     out: Rows,
     format: PhantomData<Q>,
 }
 
-impl<'a, Q: Quant> Tiles<'a, Q> {
-    fn new(data: &'a [u8], range: [usize; 2], x: &'a [ActBlock], out: Rows) -> Self {
-        Self { data, range, x, out, format: PhantomData }
-    }
-}
-
-impl<Q: Quant> Kernel for Tiles<'_, Q> {
+impl<Q: Quant> Kernel for Packed<'_, Q> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        let bytes = self.data.len() / (self.range[1] - self.range[0]).max(1);
+        let bytes = self.w.cols() / Q::BLOCK * Q::PACKED;
+        let data = &self.w.data()[self.range[0] * bytes..self.range[1] * bytes];
+        // What lies behind is another thread's.
+        let last = data.len().saturating_sub(Q::PACKED);
         for tile in self.range[0]..self.range[1] {
-            let data = &self.data[(tile - self.range[0]) * bytes..][..bytes];
-            let mut v = [0.0; TILE_ROWS];
-            s.f_store(&mut v, tile_column::<S, Q>(s, data, self.x));
-            self.out.store_tile(0, tile, &v);
+            let from = (tile - self.range[0]) * bytes;
+            let mut acc = s.f_splat(0.0);
+            for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
+                let at = from + b * Q::PACKED;
+                let (near, far) = ((at + NEAR).min(last), (at + FAR).min(last));
+                for line in (0..Q::PACKED).step_by(64) {
+                    s.prefetch(data.as_ptr().wrapping_add(near + line));
+                    s.prefetch_far(data.as_ptr().wrapping_add(far + line));
+                }
+                acc = block_column::<S, Q>(s, &data[at..at + Q::PACKED], x, acc);
+            }
+            store(s, self.out, tile, acc);
         }
     }
 }
 
-/// One packed tile times `x`.
-#[inline(always)]
-fn tile_column<S: Isa, Q: Quant>(s: S, tile: &[u8], x: &[ActBlock]) -> S::F {
-    let subs = Q::BLOCK / SUB;
-    let mut acc = s.f_splat(0.0);
-    for (block, x) in tile.chunks_exact(Q::PACKED).zip(x.chunks_exact(subs)) {
-        for line in (0..Q::PACKED).step_by(64) {
-            s.prefetch(block.as_ptr().wrapping_add(AHEAD + line));
+/// Tiles in the file's layout times the column.
+struct InPlace<'a, Q> {
+    w: &'a Matrix<'a>,
+    x: &'a [ActBlock],
+    range: [usize; 2],
+    out: Rows,
+    block: &'a mut [u8],
+    format: PhantomData<Q>,
+}
+
+impl<Q: Quant> Kernel for InPlace<'_, Q> {
+    type Out = ();
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) {
+        let row = self.w.cols() / Q::BLOCK * Q::BYTES;
+        let last = self.w.data().len().saturating_sub(Q::PACKED);
+        for tile in self.range[0]..self.range[1] {
+            let rows = tile_rows(self.w, tile, 0..row);
+            let mut acc = s.f_splat(0.0);
+            for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
+                // The rows of the next tile lie behind those of this one.
+                let next = ((tile + 1) * TILE_ROWS * row + b * Q::PACKED).min(last);
+                for line in (0..Q::PACKED).step_by(64) {
+                    s.prefetch_far(self.w.data().as_ptr().wrapping_add(next + line));
+                }
+                pack_block::<S, Q>(s, &rows, b, self.block);
+                acc = block_column::<S, Q>(s, self.block, x, acc);
+            }
+            store(s, self.out, tile, acc);
         }
-        each!(subs, i => {
-            let mut lanes = Q::sub(s, block, i);
-            if Q::Form::BITS == 8 {
-                each!(8, g => { lanes.w[g] = s.i_signed(lanes.w[g]); });
-            }
-            let mut factor = [s.f_splat(0.0); 2];
-            if Q::Form::HALVES {
-                factor = [s.i_to_f(lanes.half[0]), s.i_to_f(lanes.half[1])];
-            }
-            let sum = isum::<S, Q::Form>(s, &lanes.w, factor, &x[i]);
-            let d = s.f_splat(x[i].d);
-            acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
-            if Q::Form::OFFSET {
-                acc = s.f_fma(s.f_mul(lanes.offset, d), s.f_splat(x[i].sum), acc);
-            }
-        });
     }
+}
+
+#[inline(always)]
+fn store<S: Isa>(s: S, out: Rows, tile: usize, acc: S::F) {
+    let mut v = [0.0; TILE_ROWS];
+    s.f_store(&mut v, acc);
+    out.store_tile(0, tile, &v);
+}
+
+/// `acc` and one packed block times `x`, its sub-blocks' activations.
+#[inline(always)]
+fn block_column<S: Isa, Q: Quant>(s: S, block: &[u8], x: &[ActBlock], mut acc: S::F) -> S::F {
+    let subs = Q::BLOCK / SUB;
+    each!(subs, i => {
+        let mut lanes = Q::sub(s, block, i);
+        if Q::Form::BITS == 8 {
+            each!(8, g => { lanes.w[g] = s.i_signed(lanes.w[g]); });
+        }
+        let mut factor = [s.f_splat(0.0); 2];
+        if Q::Form::HALVES {
+            factor = [s.i_to_f(lanes.half[0]), s.i_to_f(lanes.half[1])];
+        }
+        let sum = isum::<S, Q::Form>(s, &lanes.w, factor, &x[i]);
+        let d = s.f_splat(x[i].d);
+        acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
+        if Q::Form::OFFSET {
+            acc = s.f_fma(s.f_mul(lanes.offset, d), s.f_splat(x[i].sum), acc);
+        }
+    });
     acc
 }
 

@@ -1,7 +1,8 @@
 //! A weight matrix as the kernels see it: a format, a shape, and bytes that somebody else holds.
 
-use crate::format::{Float, Format, FormatVisitor, Quant, TILE_ROWS, pack_tile};
+use crate::format::{Float, Format, FormatVisitor, Quant, TILE_ROWS, TileRows, pack_tile};
 use crate::isa::scalar::Scalar;
+use std::ops::Range;
 
 /// How a matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +104,10 @@ impl<'a> Matrix<'a> {
             fn quant<Q: Quant>(self) -> Self::Out {
                 let m = self.0;
                 let tile_bytes = m.cols / Q::BLOCK * Q::PACKED;
+                let zeros = vec![0; m.cols / Q::BLOCK * Q::BYTES];
                 let mut out = vec![0; m.rows.div_ceil(TILE_ROWS) * tile_bytes];
                 for (t, out) in out.chunks_exact_mut(tile_bytes.max(1)).enumerate() {
-                    pack_tile::<_, Q>(Scalar, &tile_rows::<Q>(m, t)[..tile_height(m.rows, t)], out);
+                    pack_tile::<_, Q>(Scalar, &padded(m, t, &zeros), out);
                 }
                 Some(out)
             }
@@ -117,15 +119,17 @@ impl<'a> Matrix<'a> {
     }
 }
 
-pub(super) fn tile_height(rows: usize, tile: usize) -> usize {
-    (rows - tile * TILE_ROWS).min(TILE_ROWS)
+/// The rows of a tile, bytes `part` of each. Past the last row of the matrix they are the last one again: whoever
+/// multiplies them drops the result.
+pub(super) fn tile_rows<'a>(m: &Matrix<'a>, tile: usize, part: Range<usize>) -> TileRows<'a> {
+    let bytes = m.format.row_bytes(m.cols).expect("checked when the matrix was made");
+    TileRows::new(std::array::from_fn(|j| {
+        let i = (tile * TILE_ROWS + j).min(m.rows - 1);
+        &m.data[i * bytes..(i + 1) * bytes][part.clone()]
+    }))
 }
 
-/// The rows of a tile in file layout; empty slices past the last.
-pub(super) fn tile_rows<'a, Q: Quant>(m: &Matrix<'a>, tile: usize) -> [&'a [u8]; TILE_ROWS] {
-    let bytes = m.cols / Q::BLOCK * Q::BYTES;
-    std::array::from_fn(|j| {
-        let i = tile * TILE_ROWS + j;
-        if i < m.rows { &m.data[i * bytes..(i + 1) * bytes] } else { &[] }
-    })
+/// The rows of a tile, with `zeros` past the last row of the matrix: what a packed matrix holds.
+pub(crate) fn padded<'a>(m: &Matrix<'a>, tile: usize, zeros: &'a [u8]) -> TileRows<'a> {
+    TileRows::new(std::array::from_fn(|j| m.file_row(tile * TILE_ROWS + j).unwrap_or(zeros)))
 }

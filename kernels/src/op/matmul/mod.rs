@@ -18,6 +18,7 @@ mod micro;
 mod panel;
 mod tiled;
 
+pub(crate) use matrix::padded;
 pub use matrix::{Layout, Matrix, ShapeError};
 
 use super::matmul_float::FloatTask;

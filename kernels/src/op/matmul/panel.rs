@@ -130,16 +130,9 @@ impl<Q: Quant> Chunk<'_, Q> {
                     &self.w.data()[(tile + t) * tile_bytes..][..tile_bytes][from * Q::PACKED..to * Q::PACKED]
                 }
                 Layout::File => {
-                    let mut rows = tile_rows::<Q>(self.w, tile + t);
-                    let mut height = 0;
-                    for row in &mut rows {
-                        if !row.is_empty() {
-                            *row = &row[from * Q::BYTES..to * Q::BYTES];
-                            height += 1;
-                        }
-                    }
+                    let rows = tile_rows(self.w, tile + t, from * Q::BYTES..to * Q::BYTES);
                     let out = &mut self.tile[..(to - from) * Q::PACKED];
-                    pack_tile::<S, Q>(s, &rows[..height], out);
+                    pack_tile::<S, Q>(s, &rows, out);
                     &*out
                 }
             };
