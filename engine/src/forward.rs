@@ -11,7 +11,7 @@ use crate::weights::{LayerWeights, Linear, MatrixRef};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::{add, silu_gate};
 use hewn_kernels::op::attention::{Query, attention};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::quantize::{ActBlock, GROUP, quantize};
 use hewn_kernels::op::rope::{angles, rope};
@@ -78,6 +78,7 @@ impl Forward<'_> {
             let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
             let (q, k, v) = (&mut s.q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
             let gguf = self.model.gguf();
+            expect(crew, n, &[l.o.w.view(gguf)]);
             matmul(
                 crew,
                 n,
@@ -113,7 +114,9 @@ impl Forward<'_> {
             .collect();
         let scale = 1.0 / (c.k_dim as f32).sqrt();
         attention(crew, &queries, c.heads, scale, &s.q[..n * qw], &mut s.att[..n * c.att_width()]);
-        self.project(Source::Attention, &l.o, || format!("after the attention of layer {i}"))
+        let gguf = self.model.gguf();
+        let then = [l.gate.w.view(gguf), l.up.w.view(gguf)];
+        self.project(Source::Attention, &l.o, &then, || format!("after the attention of layer {i}"))
     }
 
     /// `x += Down(silu(Gate h) * Up h)` with `h = norm(x)`.
@@ -125,6 +128,7 @@ impl Forward<'_> {
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (gate, up) = (&mut s.gate[..n * c.ff], &mut s.up[..n * c.ff]);
         let gguf = self.model.gguf();
+        expect(crew, n, &[l.down.w.view(gguf)]);
         matmul(
             crew,
             n,
@@ -137,7 +141,12 @@ impl Forward<'_> {
             bias(&l.gate, gate);
             silu_gate(crew.isa(), gate, &up[r * c.ff..][..c.ff]);
         });
-        self.project(Source::FeedForward, &l.down, || format!("in the feed-forward part of layer {i}"))
+        let (gguf, weights) = (self.model.gguf(), self.model.weights());
+        let then = match weights.layers.get(i + 1) {
+            Some(l) => vec![l.q.w.view(gguf), l.k.w.view(gguf), l.v.w.view(gguf)],
+            None => vec![weights.output.view(gguf)],
+        };
+        self.project(Source::FeedForward, &l.down, &then, || format!("in the feed-forward part of layer {i}"))
     }
 
     fn logits(&mut self, wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
@@ -174,8 +183,14 @@ impl Forward<'_> {
         quantize_rows(self.crew, &self.s.h[..n * dim], dim, readers, &mut self.s.blocks, at)
     }
 
-    /// `x += linear(source)`.
-    fn project(&mut self, source: Source, linear: &Linear, at: impl Fn() -> String) -> Result<(), EngineError> {
+    /// `x += linear(source)`; the product after it is with the weights `then`.
+    fn project(
+        &mut self,
+        source: Source,
+        linear: &Linear,
+        then: &[Matrix<'_>],
+        at: impl Fn() -> String,
+    ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let s = &mut *self.s;
         let (from, width) = match source {
@@ -186,6 +201,7 @@ impl Forward<'_> {
         quantize_rows(crew, floats, width, &[&linear.w], &mut s.blocks, at)?;
         let x = Input { floats, blocks: blocks_of(&s.blocks, n, width) };
         let t = &mut s.t[..n * c.dim];
+        expect(crew, n, then);
         matmul(crew, n, &mut [Product { w: linear.w.view(self.model.gguf()), x, out: &mut *t }]);
         crew.rows(&mut s.x[..n * c.dim], c.dim, n >= SPLIT, |_, r, x| {
             add(x, &t[r * c.dim..][..c.dim]);

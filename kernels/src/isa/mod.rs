@@ -50,6 +50,18 @@ macro_rules! each16 {
 }
 pub(crate) use each16;
 
+/// Asks for the cache line at an address, on any CPU and outside of any frame; any address will do, nothing is read.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: part of the baseline of this architecture; a hint, which faults at no address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 mod detect;
 pub mod scalar;
 

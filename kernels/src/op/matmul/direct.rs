@@ -14,8 +14,8 @@ use std::marker::PhantomData;
 
 /// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache, which can only wait for
 /// a few lines at once, and into the second.
-const NEAR: usize = 1024;
-const FAR: usize = 8192;
+const NEAR: usize = 2048;
+const FAR: usize = 4096;
 
 /// Multiplies tiles `range[0]..range[1]` with `x` (`[cols / 32]`).
 pub(super) fn run<Q: Quant>(
@@ -48,20 +48,16 @@ impl<Q: Quant> Kernel for Packed<'_, Q> {
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
         let bytes = self.w.cols() / Q::BLOCK * Q::PACKED;
-        let data = &self.w.data()[self.range[0] * bytes..self.range[1] * bytes];
-        // What lies behind is another thread's.
+        let data = self.w.data();
+        // What lies behind the last tile is most often this thread's next chunk.
         let last = data.len().saturating_sub(Q::PACKED);
         for tile in self.range[0]..self.range[1] {
-            let from = (tile - self.range[0]) * bytes;
+            let from = tile * bytes;
             let mut acc = s.f_splat(0.0);
             for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
                 let at = from + b * Q::PACKED;
-                let (near, far) = ((at + NEAR).min(last), (at + FAR).min(last));
-                for line in (0..Q::PACKED).step_by(64) {
-                    s.prefetch(data.as_ptr().wrapping_add(near + line));
-                    s.prefetch_far(data.as_ptr().wrapping_add(far + line));
-                }
-                acc = block_column::<S, Q>(s, &data[at..at + Q::PACKED], x, acc);
+                let [near, far] = [NEAR, FAR].map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
+                acc = block_column::<S, Q, true>(s, &data[at..at + Q::PACKED], x, acc, [near, far]);
             }
             store(s, self.out, tile, acc);
         }
@@ -90,11 +86,9 @@ impl<Q: Quant> Kernel for InPlace<'_, Q> {
             for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
                 // The rows of the next tile lie behind those of this one.
                 let next = ((tile + 1) * TILE_ROWS * row + b * Q::PACKED).min(last);
-                for line in (0..Q::PACKED).step_by(64) {
-                    s.prefetch_far(self.w.data().as_ptr().wrapping_add(next + line));
-                }
+                let next = self.w.data().as_ptr().wrapping_add(next);
                 pack_block::<S, Q>(s, &rows, b, self.block);
-                acc = block_column::<S, Q>(s, self.block, x, acc);
+                acc = block_column::<S, Q, false>(s, self.block, x, acc, [next; 2]);
             }
             store(s, self.out, tile, acc);
         }
@@ -108,11 +102,26 @@ fn store<S: Isa>(s: S, out: Rows, tile: usize, acc: S::F) {
     out.store_tile(0, tile, &v);
 }
 
-/// `acc` and one packed block times `x`, its sub-blocks' activations.
+/// `acc` and one packed block times `x`, its sub-blocks' activations. On the way, as many bytes as a block has are asked
+/// for from `next` on: into the nearest cache with `NEAR`, and into the second. Spread over the block, because a burst
+/// of requests finds no room and waits.
 #[inline(always)]
-fn block_column<S: Isa, Q: Quant>(s: S, block: &[u8], x: &[ActBlock], mut acc: S::F) -> S::F {
+fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
+    s: S,
+    block: &[u8],
+    x: &[ActBlock],
+    mut acc: S::F,
+    next: [*const u8; 2],
+) -> S::F {
     let subs = Q::BLOCK / SUB;
     each!(subs, i => {
+        let (line, end) = ((Q::PACKED * i / subs).div_ceil(64), (Q::PACKED * (i + 1) / subs).div_ceil(64));
+        for k in 0..end - line {
+            if NEAR {
+                s.prefetch(next[0].wrapping_add((line + k) * 64));
+            }
+            s.prefetch_far(next[1].wrapping_add((line + k) * 64));
+        }
         let mut lanes = Q::sub(s, block, i);
         if Q::Form::BITS == 8 {
             each!(8, g => { lanes.w[g] = s.i_signed(lanes.w[g]); });

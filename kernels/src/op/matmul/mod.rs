@@ -36,6 +36,12 @@ pub struct Input<'a> {
     pub blocks: &'a [ActBlock],
 }
 
+/// Bytes of weights that a thread takes at a time where there is one column: a few microseconds' worth.
+const CHUNK: usize = 48 << 10;
+
+/// Bytes of weights that a waiting thread fetches for later: a part of the second cache that most CPUs have.
+const AHEAD: usize = 128 << 10;
+
 /// One product of a region.
 pub struct Product<'a> {
     /// The weights.
@@ -61,13 +67,7 @@ pub fn matmul(crew: &Crew<'_>, n: usize, products: &mut [Product<'_>]) {
     if n == 0 {
         return;
     }
-    // About eight chunks a thread, so that an uneven core costs little. With several columns a chunk is whole pairs, and
-    // as many as share one pass over the columns where there is enough for all threads.
-    let tiles: usize = products.iter().map(|p| p.w.rows().div_ceil(TILE_ROWS)).sum();
-    let mut per = tiles.div_ceil(crew.threads() * 8).max(1);
-    if n > 1 {
-        per = per.next_multiple_of(2).min(2 * panel::PAIRS);
-    }
+    let per = tiles_per_chunk(crew.threads(), n, products.iter().map(|p| p.w));
     let jobs: Vec<Job<'_>> = products
         .iter_mut()
         .map(|p| Job { w: p.w, x: p.x, out: SendPtr(p.out.as_mut_ptr()), chunks: p.w.rows().div_ceil(TILE_ROWS * per) })
@@ -84,6 +84,40 @@ pub fn matmul(crew: &Crew<'_>, n: usize, products: &mut [Product<'_>]) {
         let tiles = job.w.rows().div_ceil(TILE_ROWS);
         let range = [chunk * per, ((chunk + 1) * per).min(tiles)];
         job.w.format().visit(Chunk { crew, worker, job, n, range });
+    });
+}
+
+/// Tiles that a thread takes at a time: few enough that an uneven core costs little, and enough that taking them does.
+fn tiles_per_chunk<'a>(threads: usize, n: usize, weights: impl Iterator<Item = Matrix<'a>>) -> usize {
+    let (mut tiles, mut bytes) = (0, 0);
+    for w in weights {
+        tiles += w.rows().div_ceil(TILE_ROWS);
+        bytes += w.data().len();
+    }
+    if n > 1 {
+        // Whole pairs, and as many as share one pass over the columns where there is enough for all threads.
+        return tiles.div_ceil(threads * 8).max(1).next_multiple_of(2).min(2 * panel::PAIRS);
+    }
+    (tiles * CHUNK / bytes.max(1)).min(tiles.div_ceil(threads * 4)).max(1)
+}
+
+/// Says that the next [`matmul`] but one is with these weights, so that threads which wait for it fetch the first of
+/// them meanwhile. A hint: no result depends on it.
+pub fn expect(crew: &Crew<'_>, n: usize, weights: &[Matrix<'_>]) {
+    let per = tiles_per_chunk(crew.threads(), n, weights.iter().copied());
+    let chunks = |w: &Matrix<'_>| w.rows().div_ceil(TILE_ROWS * per);
+    let all: usize = weights.iter().map(chunks).sum();
+    crew.expect(|worker| {
+        let mut first = crew.share_start(worker, all);
+        for w in weights {
+            if first < chunks(w) {
+                let data = w.data();
+                let at = data.len() / w.rows().div_ceil(TILE_ROWS) * per * first;
+                return &data[at..(at + AHEAD).min(data.len())];
+            }
+            first -= chunks(w);
+        }
+        &[]
     });
 }
 
