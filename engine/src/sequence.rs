@@ -15,7 +15,7 @@ pub struct SequenceOptions {
 }
 
 /// One conversation's state. Its cache grows as tokens arrive, in tiles of 64 positions.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sequence {
     pub(crate) layers: Vec<KvLayer>,
     pub(crate) tokens: Vec<u32>,
@@ -38,8 +38,19 @@ impl Sequence {
             let reason = format!("{ctx} is not within 1..={}, the context that the model was trained for", c.ctx);
             return Err(EngineError::Option { name: "ctx", reason });
         }
-        let layer = KvLayer::new(kv_shape(c, options.kv));
-        Ok(Self { layers: vec![layer; c.layers], tokens: Vec::new(), ctx })
+        let shape = kv_shape(c, options.kv);
+        let first = KvLayer::new(shape);
+        let layers = (0..c.layers).map(|_| first.sibling(shape)).collect();
+        Ok(Self { layers, tokens: Vec::new(), ctx })
+    }
+
+    /// The same tokens, keys and values once more: a conversation that goes on in two ways.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn try_clone(&self) -> Result<Self, EngineError> {
+        let layers = self.layers.iter().map(KvLayer::try_clone).collect::<Result<_, _>>()?;
+        Ok(Self { layers, tokens: self.tokens.clone(), ctx: self.ctx })
     }
 
     /// Tokens held.

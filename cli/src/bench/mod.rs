@@ -189,7 +189,11 @@ impl Bench {
                 let mut first = Sequence::new(&subject.model, &options)?;
                 let mut rng = ChaCha8Rng::seed_from_u64(a.seed);
                 measure::fill(&mut lane.runner, &mut first, depth, &mut rng, cancel)?;
-                subject.pools.push((depth, vec![first; batch]));
+                let mut pool = vec![first];
+                while pool.len() < batch {
+                    pool.push(pool[0].try_clone()?);
+                }
+                subject.pools.push((depth, pool));
             }
         }
         Ok(())

@@ -301,4 +301,9 @@ fn a_truncated_cache_is_as_if_never_filled() {
         out
     };
     assert_eq!(run(&kv), run(&fresh));
+    let twin = kv.try_clone().unwrap();
+    kv.truncate(3);
+    kv.append(&k[..120 * 32], &v[..120 * 32]).unwrap();
+    assert_eq!(run(&twin), run(&fresh));
+    assert_ne!(run(&kv), run(&fresh));
 }

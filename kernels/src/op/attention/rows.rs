@@ -1,7 +1,7 @@
 //! Up to six rows against one tile, in registers: each key and value is read and widened once for all of them.
 //!
-//! Prefetches go on the side: while keys are read, the values of the same tile are fetched; while values are read, the
-//! keys of the next tile.
+//! On the side the next tile is fetched into the second cache, line for line: the nearest one waits for so few lines at a
+//! time that it would halve the speed at which a long context is read.
 
 use super::{Block, Call};
 use crate::isa::{Isa, each};
@@ -32,7 +32,7 @@ pub(super) struct Rows<'a, E> {
     keys: &'a [E],
     /// `[64][v_pad]`
     values: &'a [E],
-    /// The keys of the next tile: an address to prefetch, nothing else.
+    /// The next tile: an address to prefetch, nothing else.
     next: *const u8,
     /// Whether the prefetches are still to be made: by the first rows.
     fetch: bool,
@@ -130,14 +130,13 @@ impl<'a, E: Elem> Rows<'a, E> {
             let (query, head) = (self.block.first + (row + g) / group, self.head * group + (row + g) % group);
             q[g] = &call.q[(query * call.heads + head) * k_dim..][..k_dim];
         }
-        let values: *const u8 = self.values.as_ptr().cast();
-        let fetch = self.values.len() * size_of::<E>() / k_dim.max(1);
+        let lines = TILE * size_of::<E>() / 64;
         for i in (0..TILE).step_by(16 * L) {
             let mut acc = [[s.f_splat(0.0); L]; G];
             for (d, k) in self.keys.as_chunks::<TILE>().0.iter().enumerate() {
                 if self.fetch && i == 0 {
-                    for line in (d * fetch).div_ceil(64)..((d + 1) * fetch).div_ceil(64) {
-                        s.prefetch(values.wrapping_add(line * 64));
+                    for line in 0..lines {
+                        s.prefetch_far(self.next.wrapping_add((d * lines + line) * 64));
                     }
                 }
                 let mut lanes = [s.f_splat(0.0); L];
@@ -170,12 +169,13 @@ impl<'a, E: Elem> Rows<'a, E> {
         state: &mut State<'_>,
     ) {
         let v_pad = self.call.shape.v_pad();
-        let fetch = self.keys.len() * size_of::<E>() / n;
+        let next = self.next.wrapping_add(size_of_val(self.keys));
+        let fetch = v_pad * size_of::<E>();
         let mut acc = [[s.f_splat(0.0); L]; G];
         for (p, v) in self.values.chunks_exact(v_pad).take(n).enumerate() {
             if self.fetch && c == 0 {
                 for line in (p * fetch).div_ceil(64)..((p + 1) * fetch).div_ceil(64) {
-                    s.prefetch(self.next.wrapping_add(line * 64));
+                    s.prefetch_far(next.wrapping_add(line * 64));
                 }
             }
             let v = &v[c..].as_chunks::<16>().0[..L];

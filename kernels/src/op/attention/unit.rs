@@ -3,13 +3,13 @@
 use super::rows::{Rows, State};
 use super::{Block, Call};
 use crate::isa::{Isa, Kernel};
-use crate::kv::{Elem, TILE};
+use crate::kv::{Elem, TILE, Tile};
 use crate::team::SendPtr;
 
 /// Tiles `span` of a unit; see [`Call::unit`].
 pub(super) struct Unit<'a, E> {
     pub call: &'a Call<'a>,
-    pub tiles: &'a [Box<[E]>],
+    pub tiles: &'a [Tile<E>],
     pub block: Block,
     pub head: usize,
     pub span: [usize; 2],

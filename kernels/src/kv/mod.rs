@@ -6,9 +6,13 @@
 //!   V  [64][v_pad]     position by position: channels side by side, the lanes of the value loop
 //! ```
 //!
-//! `v_pad` is `v_dim` rounded up to 16 lanes. Memory is taken a tile at a time, as positions arrive.
+//! `v_pad` is `v_dim` rounded up to 16 lanes. Memory is taken a tile at a time, as positions arrive (see `slab`).
+
+mod slab;
 
 use crate::isa::Isa;
+use slab::Pool;
+pub(crate) use slab::Tile;
 
 /// Positions in a tile. Part of the numeric contract: softmax partials are merged tile by tile.
 pub const TILE: usize = 64;
@@ -71,7 +75,7 @@ pub struct KvFull {
 }
 
 /// An element type of the cache.
-pub(crate) trait Elem: Copy + Default + Send + Sync + 'static {
+pub(crate) trait Elem: bytemuck::Zeroable + Copy + Send + Sync + 'static {
     fn from_f32(v: f32) -> Self;
     fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F;
 }
@@ -98,28 +102,46 @@ impl Elem for u16 {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Tiles {
-    F16(Vec<Box<[u16]>>),
-    F32(Vec<Box<[f32]>>),
+    F16(Vec<Tile<u16>>),
+    F32(Vec<Tile<f32>>),
 }
 
 /// Keys and values of one layer of one sequence.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KvLayer {
     shape: KvShape,
     len: usize,
     pub(crate) tiles: Tiles,
+    pool: Pool,
+}
+
+impl Tiles {
+    fn new(kind: KvType) -> Self {
+        match kind {
+            KvType::F16 => Self::F16(Vec::new()),
+            KvType::F32 => Self::F32(Vec::new()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::F16(t) => t.len(),
+            Self::F32(t) => t.len(),
+        }
+    }
 }
 
 impl KvLayer {
     /// An empty cache.
     pub fn new(shape: KvShape) -> Self {
-        let tiles = match shape.kind {
-            KvType::F16 => Tiles::F16(Vec::new()),
-            KvType::F32 => Tiles::F32(Vec::new()),
-        };
-        Self { shape, len: 0, tiles }
+        Self { shape, len: 0, tiles: Tiles::new(shape.kind), pool: Pool::default() }
+    }
+
+    /// An empty cache that takes its memory from the same place: another layer of the sequence.
+    pub fn sibling(&self, shape: KvShape) -> Self {
+        Self { shape, len: 0, tiles: Tiles::new(shape.kind), pool: self.pool.clone() }
     }
 
     /// The shape given at the start.
@@ -141,8 +163,8 @@ impl KvLayer {
     pub fn reserve(&mut self, len: usize) -> Result<(), KvFull> {
         let (tiles, n) = (len.div_ceil(TILE), self.shape.heads * self.shape.head_len());
         match &mut self.tiles {
-            Tiles::F16(t) => grow(t, tiles, n),
-            Tiles::F32(t) => grow(t, tiles, n),
+            Tiles::F16(t) => grow(&self.pool, t, tiles, n),
+            Tiles::F32(t) => grow(&self.pool, t, tiles, n),
         }
     }
 
@@ -172,24 +194,37 @@ impl KvLayer {
         }
     }
 
+    /// The same keys and values once more, in memory of their own.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn try_clone(&self) -> Result<Self, KvFull> {
+        let mut other = self.sibling(self.shape);
+        other.reserve(self.len)?;
+        match (&mut other.tiles, &self.tiles) {
+            (Tiles::F16(to), Tiles::F16(from)) => {
+                to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from_slice(from))
+            }
+            (Tiles::F32(to), Tiles::F32(from)) => {
+                to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from_slice(from))
+            }
+            _ => unreachable!("both were made for one number format"),
+        }
+        other.len = self.len;
+        Ok(other)
+    }
+
     /// Bytes held now.
     pub fn bytes(&self) -> usize {
-        let n = match &self.tiles {
-            Tiles::F16(t) => t.len(),
-            Tiles::F32(t) => t.len(),
-        };
-        n * self.shape.tile_bytes()
+        self.tiles.len() * self.shape.tile_bytes()
     }
 }
 
-fn grow<E: Elem>(tiles: &mut Vec<Box<[E]>>, want: usize, n: usize) -> Result<(), KvFull> {
+fn grow<E: Elem>(pool: &Pool, tiles: &mut Vec<Tile<E>>, want: usize, n: usize) -> Result<(), KvFull> {
     while tiles.len() < want {
-        let full = |_| KvFull { bytes: n * size_of::<E>() };
-        let mut tile = Vec::new();
-        tile.try_reserve_exact(n).map_err(full)?;
-        tile.resize(n, E::default());
-        tiles.try_reserve(1).map_err(full)?;
-        tiles.push(tile.into_boxed_slice());
+        let tile = pool.take(n)?;
+        tiles.try_reserve(1).map_err(|_| KvFull { bytes: n * size_of::<E>() })?;
+        tiles.push(tile);
     }
     Ok(())
 }
