@@ -5,8 +5,18 @@ use hewn_engine::tokenizer::{EncodeOptions, Tokenizer};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const NAMES: [&str; 9] =
-    ["gpt-2", "llama-bpe", "qwen2", "qwen35", "deepseek-llm", "deepseek-coder", "starcoder", "llama-spm", "phi-3"];
+const NAMES: [&str; 10] = [
+    "gemma-4",
+    "gpt-2",
+    "llama-bpe",
+    "qwen2",
+    "qwen35",
+    "deepseek-llm",
+    "deepseek-coder",
+    "starcoder",
+    "llama-spm",
+    "phi-3",
+];
 
 fn shared() -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
