@@ -1,6 +1,8 @@
 //! Conversations: the file's chat template, and reasoning told apart from the answer.
 
 mod bounds;
+mod builtins;
+mod guard;
 mod json;
 mod prepare;
 mod python;
