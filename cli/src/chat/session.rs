@@ -3,7 +3,7 @@
 use crate::args::{ChatArgs, Think};
 use crate::errors::CliError;
 use crate::output::{Interrupt, Printer, closing_line, note};
-use crate::{prompt, setup};
+use crate::{bounded, prompt, setup};
 use hewn_engine::chat::{ChatTemplate, Message};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{FinishReason, GenerateOptions, Runner, Sequence, Thinking, Timings, generate};
@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
 
     /// Reads a conversation back; the present one stays when the file is not one.
     pub fn load(&mut self, path: &Path) -> Result<(), CliError> {
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::file("read", path, &e))?;
+        let text = bounded::text_file(path)?;
         let talk: Talk = serde_json::from_str(&text).map_err(|e| {
             CliError::failure(format!("{} is no saved conversation: {e}", path.display()), "files are made with /save")
         })?;
