@@ -36,9 +36,9 @@ impl<'a> Session<'a> {
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
         let runner = setup::runner(&args.model)?;
         let tokenizer = setup::tokenizer(&runner)?;
-        let Some(template) = setup::template(&runner)? else {
+        let Some(template) = setup::template(&runner, &tokenizer)? else {
             let hint = "`hewn run --raw` continues a text with any model";
-            return Err(CliError::failure("the file has no chat template", hint));
+            return Err(CliError::failure("the file has no chat template, nor marks of a known one", hint));
         };
         let seq = setup::sequence(&runner, &args.model, &args.generate)?;
         let talk = Talk { system: args.generate.system.clone(), messages: Vec::new() };
