@@ -57,6 +57,14 @@ fn expected_ids() {
             let want: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
             let have = tokenizer.encode(text, &EncodeOptions::default());
             let back = tokenizer.decode(&have, false);
+            let framed = tokenizer.encode(text, &EncodeOptions { add_special: true, parse_special: false });
+            let begin = tokenizer.bos().filter(|_| tokenizer.add_bos());
+            let end = tokenizer.eos().filter(|_| tokenizer.add_eos());
+            assert_eq!(
+                framed,
+                begin.into_iter().chain(have.clone()).chain(end).collect::<Vec<_>>(),
+                "{name}: {text:?}"
+            );
             if have != want {
                 failures.push(format!("{name}: {text:?}\n  want {want:?}\n  have {have:?}"));
             } else if back != text.as_bytes() {
@@ -66,6 +74,8 @@ fn expected_ids() {
             }
         }
         println!("{name}: {good} of {} texts, loaded in {ms:.1} ms", lines.len());
+        let begins = ["gemma-4", "llama-bpe", "deepseek-llm", "deepseek-coder", "llama-spm", "phi-3"].contains(&name);
+        assert_eq!(tokenizer.add_bos(), begins, "{name}: whether texts begin with a token of their own");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
