@@ -19,6 +19,7 @@ mod special;
 mod split;
 mod table;
 mod vocab;
+mod whole;
 
 pub use error::TokenizerError;
 pub use source::{Strings, VocabSource};

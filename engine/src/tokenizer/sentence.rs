@@ -9,6 +9,7 @@ use super::error::TokenizerError;
 use super::merges::Merges;
 use super::source::Strings;
 use super::vocab::{Kind, Vocab, plain_spaces};
+use super::whole::Whole;
 
 #[derive(Clone)]
 pub(super) struct Sentence {
@@ -17,6 +18,7 @@ pub(super) struct Sentence {
     pub space_prefix: bool,
     unknown: Option<u32>,
     seams: Seams,
+    whole: Whole,
 }
 
 /// In which order pairs merge.
@@ -53,7 +55,7 @@ impl Sentence {
     }
 
     fn new(vocab: &Vocab, order: Order) -> Self {
-        Self { order, space_prefix: false, unknown: None, seams: Seams::new(vocab) }
+        Self { order, space_prefix: false, unknown: None, seams: Seams::new(vocab), whole: Whole::new(vocab.len()) }
     }
 
     /// With a space before texts, or not.
@@ -77,10 +79,19 @@ impl Sentence {
         let Ok(mut rest) = std::str::from_utf8(&plain) else { return };
         while !rest.is_empty() {
             let (word, after) = rest.split_at(self.seams.first(rest));
+            rest = after;
+            let token = vocab.find(word.as_bytes());
+            if let Some(id) = token.filter(|id| self.whole.known(*id)) {
+                out.push(id);
+                continue;
+            }
+            let before = out.len();
             for part in bounded(word) {
                 self.merge(vocab, part, work, out);
             }
-            rest = after;
+            if let Some(id) = token {
+                self.whole.learn(id, &out[before..]);
+            }
         }
     }
 
