@@ -200,7 +200,7 @@ pub struct RunArgs {
     /// The prompt; `-` reads it from standard input, as does leaving it out in a pipe.
     #[arg(conflicts_with = "file")]
     pub prompt: Option<String>,
-    /// Read the prompt from a file.
+    /// Read the prompt from a file (at most 64 MiB, as from standard input).
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Continue the prompt as plain text, without the chat template. Prints the prompt first.
@@ -231,7 +231,7 @@ pub struct TokenizeArgs {
     /// The text; `-` or nothing reads standard input.
     #[arg(conflicts_with = "file")]
     pub text: Option<String>,
-    /// Read the text from a file.
+    /// Read the text from a file (at most 64 MiB, as from standard input).
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Print the ids on one line.

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bounded;
 mod cache;
 mod chat;
 mod complete;

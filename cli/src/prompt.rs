@@ -1,29 +1,21 @@
 //! Where prompts come from and how they become tokens.
 
+use crate::bounded;
 use crate::errors::CliError;
 use hewn_engine::chat::{ChatTemplate, Message, RenderInput, ThinkParser};
 use hewn_engine::tokenizer::{EncodeOptions, Tokenizer};
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
-/// The text given as an argument, a file, or standard input.
+/// The text given as an argument, a file, or standard input; the latter up to `bounded::LIMIT`.
 pub fn read(text: Option<&str>, file: Option<&Path>) -> Result<String, CliError> {
     match (text, file) {
-        (_, Some(path)) if path.as_os_str() != "-" => {
-            std::fs::read_to_string(path).map_err(|e| CliError::file("read", path, &e))
-        }
+        (_, Some(path)) if path.as_os_str() != "-" => bounded::text_file(path),
         (Some(text), None) if text != "-" => Ok(text.to_owned()),
         (None, None) if io::stdin().is_terminal() => {
             Err(CliError::usage("there is no text", "give it as an argument, with -f FILE, or pipe it in"))
         }
-        _ => {
-            let mut text = String::new();
-            let hint = "standard input must be UTF-8 text";
-            io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|e| CliError::failure(format!("standard input: {e}"), hint))?;
-            Ok(text)
-        }
+        _ => bounded::standard_input(),
     }
 }
 

@@ -14,7 +14,7 @@ pub fn run(a: &RunArgs) -> Result<(), CliError> {
     let text = prompt::read(a.prompt.as_deref(), a.file.as_deref())?;
     let mut runner = setup::runner(&a.model)?;
     let tokenizer = setup::tokenizer(&runner)?;
-    let template = if a.raw { None } else { setup::template(&runner)? };
+    let template = if a.raw { None } else { setup::template(&runner, &tokenizer)? };
     let prompt = match &template {
         Some(template) => {
             let system = g.system.iter().map(|s| Message::new("system", s));
@@ -25,7 +25,7 @@ pub fn run(a: &RunArgs) -> Result<(), CliError> {
             if !a.raw {
                 if g.system.is_some() || g.think_budget.is_some() {
                     let hint = "leave out --system and --think-budget, or use a chat model";
-                    return Err(CliError::usage("the file has no chat template", hint));
+                    return Err(CliError::usage("the file has no chat template, nor marks of a known one", hint));
                 }
                 note("the file has no chat template: continuing the prompt as plain text");
             }

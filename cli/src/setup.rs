@@ -2,8 +2,9 @@
 
 use crate::args::{GenerateArgs, ModelArgs};
 use crate::errors::CliError;
+use crate::output::note;
 use crate::pack;
-use hewn_engine::chat::{ChatTemplate, template_from_gguf};
+use hewn_engine::chat::{ChatTemplate, family, template_from_gguf};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
     CpuIsa, LoadOptions, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, default_threads,
@@ -50,10 +51,18 @@ pub fn tokenizer(runner: &Runner) -> Result<Tokenizer, CliError> {
     Ok(tokenizer)
 }
 
-/// The file's chat template, if it has one.
-pub fn template(runner: &Runner) -> Result<Option<ChatTemplate>, CliError> {
-    let source = template_from_gguf(runner.model().gguf())?;
-    Ok(source.as_deref().map(ChatTemplate::new).transpose()?)
+/// The file's chat template; where it has none, that of the family which its vocabulary tells, and it is said.
+pub fn template(runner: &Runner, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, CliError> {
+    let gguf = runner.model().gguf();
+    if let Some(source) = template_from_gguf(gguf)? {
+        return Ok(Some(ChatTemplate::new(&source)?));
+    }
+    let Some(family) = family(tokenizer, gguf.metadata().str("general.name")?) else { return Ok(None) };
+    note(&format!(
+        "the file has no chat template: using that of {} models, by the vocabulary (`run --raw` goes without)",
+        family.name
+    ));
+    Ok(Some(ChatTemplate::new(family.source)?))
 }
 
 /// A file in `dir` that disappears unless it is renamed into place, readable by whom the process's umask allows.

@@ -16,6 +16,21 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const BAILING: &str =
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
+const SEED_CODER: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
+const O200K: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
+const TEKKEN: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|",
+    r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
+const BLOOM: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
 /// The letters are written as code points: some of them would not survive a tool that normalises text.
 const DEEPSEEK_LLM: [&str; 6] = [
     "[\r\n]",
@@ -52,7 +67,11 @@ impl Random {
     }
 }
 
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 28] = [
+    "HTTPServer",
+    "XML",
+    "ǅunđa",
+    "中A",
     "the",
     "Hello",
     "don't",
@@ -270,8 +289,32 @@ fn other_pre_tokenizers() {
     );
     byte_level("qwen2", Some("deepseek-v3"), &[r"\p{N}{1,3}", "[一-龥\u{3040}-ゟ゠-ヿ]+", v3], false);
     byte_level("qwen2", Some("glm4"), &[LLAMA3], false);
+    byte_level("qwen2", Some("bailingmoe"), &[BAILING], false);
+    byte_level("qwen2", Some("seed-coder"), &[SEED_CODER], false);
+    byte_level("llama-bpe", Some("gpt-4o"), &[O200K], false);
+    byte_level("llama-bpe", Some("tekken"), &[TEKKEN], true);
+    byte_level("gpt-2", Some("bloom"), &[BLOOM], false);
+    byte_level("gpt-2", Some("viking"), &[BLOOM, r"\p{N}"], false);
     byte_level("gpt-2", Some("falcon"), &[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"], false);
     byte_level("gpt-2", Some("default"), &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"], false);
+}
+
+/// Merges over characters, with marks for spaces; runs of line ends are merged like any other text.
+#[test]
+fn gemma_4() {
+    with("gemma-4", |source, ours| {
+        let vocab = source.tokens.iter().zip(0..).map(|(t, i)| (utf8(t), i)).collect::<ahash::AHashMap<_, _>>();
+        let merges = source.merges.as_ref().unwrap().iter().map(|m| {
+            let m = utf8(m);
+            let (a, b) = m.split_once(' ').unwrap();
+            (a.to_owned(), b.to_owned())
+        });
+        let builder = BPE::builder().vocab_and_merges(vocab, merges.collect()).byte_fallback(true);
+        let mut theirs = Theirs::new(builder.unk_token("<unk>".into()).fuse_unk(true).build().unwrap());
+        theirs.with_normalizer(Some(Replace::new(" ", "▁").unwrap()));
+        let special = add_tokens(&mut theirs, &source);
+        compare("gemma-4", &ours, &theirs, &special);
+    });
 }
 
 /// The published conversion of a SentencePiece vocabulary: a merge for every cut of a token, the best score first.

@@ -5,8 +5,18 @@ use hewn_engine::tokenizer::{EncodeOptions, Tokenizer};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const NAMES: [&str; 9] =
-    ["gpt-2", "llama-bpe", "qwen2", "qwen35", "deepseek-llm", "deepseek-coder", "starcoder", "llama-spm", "phi-3"];
+const NAMES: [&str; 10] = [
+    "gemma-4",
+    "gpt-2",
+    "llama-bpe",
+    "qwen2",
+    "qwen35",
+    "deepseek-llm",
+    "deepseek-coder",
+    "starcoder",
+    "llama-spm",
+    "phi-3",
+];
 
 fn shared() -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
@@ -47,6 +57,14 @@ fn expected_ids() {
             let want: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
             let have = tokenizer.encode(text, &EncodeOptions::default());
             let back = tokenizer.decode(&have, false);
+            let framed = tokenizer.encode(text, &EncodeOptions { add_special: true, parse_special: false });
+            let begin = tokenizer.bos().filter(|_| tokenizer.add_bos());
+            let end = tokenizer.eos().filter(|_| tokenizer.add_eos());
+            assert_eq!(
+                framed,
+                begin.into_iter().chain(have.clone()).chain(end).collect::<Vec<_>>(),
+                "{name}: {text:?}"
+            );
             if have != want {
                 failures.push(format!("{name}: {text:?}\n  want {want:?}\n  have {have:?}"));
             } else if back != text.as_bytes() {
@@ -56,8 +74,96 @@ fn expected_ids() {
             }
         }
         println!("{name}: {good} of {} texts, loaded in {ms:.1} ms", lines.len());
+        let begins = ["gemma-4", "llama-bpe", "deepseek-llm", "deepseek-coder", "llama-spm", "phi-3"].contains(&name);
+        assert_eq!(tokenizer.add_bos(), begins, "{name}: whether texts begin with a token of their own");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// xorshift64*: the same texts in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u32) -> u32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as u32 % n
+    }
+
+    /// Any character, the common ones more often.
+    fn char(&mut self) -> char {
+        let (from, to) =
+            [(0, 0x7f), (0x20, 0x7e), (0x80, 0x7ff), (0x800, 0xffff), (0x1_0000, 0x10_ffff), (0x1f300, 0x1faff)]
+                [self.below(6) as usize];
+        char::from_u32(from + self.below(to - from + 1)).unwrap_or(' ')
+    }
+}
+
+/// Every text comes back exactly, byte for byte. By design, two things do not: `▁` is how the SentencePiece style writes
+/// a space, and some byte-level vocabularies lack tokens for bytes that they never met (control characters, or lead
+/// bytes of scripts), which are then left out.
+#[test]
+fn any_text_comes_back() {
+    let Some(dir) = shared() else { return };
+    for name in NAMES {
+        let (tokenizer, _) = open(&dir.join("vocab").join(name).with_extension("gguf"));
+        let options = EncodeOptions { add_special: false, parse_special: false };
+        let mut random = Random(42);
+        let byte_level = tokenizer.model_name() == "gpt2";
+        let lacks = |b: &u8| byte_level && tokenizer.token_id(&glyph(*b).to_string()).is_none();
+        let lacking: Vec<u8> = (0..=255).filter(lacks).collect();
+        println!("{name}: bytes without a token: {lacking:02x?}");
+        assert!(lacking.len() < 40, "{name}");
+        for round in 0..3000 {
+            let mut text = String::new();
+            for _ in 0..random.below(30) {
+                match random.below(4) {
+                    0 => {
+                        let id = random.below(tokenizer.vocab_size() as u32);
+                        text.push_str(&String::from_utf8_lossy(tokenizer.token_bytes(id, true)));
+                    }
+                    1 => (0..random.below(9)).for_each(|_| text.push_str([" ", "\n", "a", "0"][round % 4])),
+                    _ => text.push(random.char()),
+                }
+            }
+            if !byte_level {
+                text = text.replace('▁', "");
+            }
+            let ids = tokenizer.encode(&text, &options);
+            let back = tokenizer.decode(&ids, true);
+            let kept: Vec<u8> = text.bytes().filter(|b| !lacking.contains(b)).collect();
+            assert_eq!(back, kept, "{name}: {text:?} as {ids:?}");
+        }
+    }
+}
+
+/// The character by which byte-level vocabularies write a byte.
+fn glyph(byte: u8) -> char {
+    let prints = |b: &u8| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let shifted = (0..byte).filter(|b| !prints(b)).count() as u32;
+    if prints(&byte) { byte.into() } else { char::from_u32(0x100 + shifted).unwrap() }
+}
+
+/// A text of one thing, over and over, takes time and memory in proportion. Were it the square, this would never end.
+/// `HEWN_TEST_TEXT`: another length in bytes.
+#[test]
+fn long_texts_of_one_thing() {
+    let Some(dir) = shared() else { return };
+    let size = std::env::var("HEWN_TEST_TEXT").map_or(1 << 18, |n| n.parse().unwrap());
+    for name in NAMES {
+        let (tokenizer, _) = open(&dir.join("vocab").join(name).with_extension("gguf"));
+        let options = EncodeOptions { add_special: false, parse_special: true };
+        for unit in ["a", "A", " ", "\n", "\t", "7", "!", "'", "<", "=", "🦙", "中", "é", "ab ", "a\n", "\r\n ", "<|"]
+        {
+            let text = unit.repeat(size / unit.len());
+            let start = Instant::now();
+            let ids = tokenizer.encode(&text, &options);
+            let seconds = start.elapsed().as_secs_f64();
+            println!("{name:16} {unit:8?} {:8} tokens {:6.1} MB/s", ids.len(), text.len() as f64 / 1e6 / seconds);
+            assert_eq!(tokenizer.decode(&ids, true), text.as_bytes(), "{name}: {unit:?}");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::print::{printable, speed};
 use super::results::{Report, Row};
+use crate::bounded;
 use crate::errors::CliError;
 use crate::output::note;
 use comfy_table::{CellAlignment, Table, presets};
@@ -67,7 +68,7 @@ fn difference(a: &Row, b: &Row) -> (f64, f64) {
 }
 
 fn read(path: &Path) -> Result<Report, CliError> {
-    let bytes = std::fs::read(path).map_err(|e| CliError::file("read", path, &e))?;
+    let bytes = bounded::file(path)?;
     serde_json::from_slice(&bytes).map_err(|e| {
         let cause = format!("{} is not a report: {e}", path.display());
         CliError::failure(cause, "write one with `hewn bench ... --json -o FILE`")

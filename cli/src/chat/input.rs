@@ -1,5 +1,6 @@
 //! Lines from a terminal, with editing and history, or from a pipe; several make one message on request.
 
+use crate::bounded;
 use crate::errors::CliError;
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
@@ -8,7 +9,7 @@ use std::io::{self, IsTerminal};
 /// Where messages come from.
 pub enum Input {
     Terminal(Box<DefaultEditor>),
-    Pipe(io::Lines<io::StdinLock<'static>>),
+    Pipe(io::StdinLock<'static>),
 }
 
 /// What came.
@@ -27,7 +28,7 @@ impl Input {
     /// The terminal when standard input is one.
     pub fn open() -> Result<Self, CliError> {
         if !io::stdin().is_terminal() {
-            return Ok(Self::Pipe(io::stdin().lines()));
+            return Ok(Self::Pipe(io::stdin().lock()));
         }
         let config = Config::builder().auto_add_history(true).build();
         let editor = DefaultEditor::with_config(config).map_err(failed)?;
@@ -51,8 +52,7 @@ impl Input {
                     text.push_str(last);
                     break;
                 }
-                text.push_str(&line);
-                text.push('\n');
+                join(&mut text, &line)?;
                 match self.line("\"  ")? {
                     Some(Some(next)) => line = next,
                     Some(None) => return Ok(Line::GivenUp),
@@ -62,8 +62,7 @@ impl Input {
         } else {
             let mut line = first;
             while let Some(part) = line.strip_suffix('\\') {
-                text.push_str(part);
-                text.push('\n');
+                join(&mut text, part)?;
                 match self.line(".. ")? {
                     Some(Some(next)) => line = next,
                     Some(None) => return Ok(Line::GivenUp),
@@ -85,12 +84,19 @@ impl Input {
                 Err(ReadlineError::Eof) => Ok(None),
                 Err(e) => Err(failed(e)),
             },
-            Self::Pipe(lines) => match lines.next().transpose() {
-                Ok(line) => Ok(line.map(Some)),
-                Err(e) => Err(CliError::failure(format!("standard input: {e}"), "it must be UTF-8 text")),
-            },
+            Self::Pipe(input) => Ok(bounded::line(input)?.map(Some)),
         }
     }
+}
+
+/// Appends a line of a message.
+fn join(text: &mut String, line: &str) -> Result<(), CliError> {
+    if text.len() + line.len() >= bounded::LIMIT {
+        return Err(bounded::too_long("a message"));
+    }
+    text.push_str(line);
+    text.push('\n');
+    Ok(())
 }
 
 fn failed(e: ReadlineError) -> CliError {

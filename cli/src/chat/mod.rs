@@ -21,7 +21,7 @@ const HELP: &str = "\
 /system TEXT   set the system message (nothing: remove it)
 /regen         answer the last message anew, with another seed
 /save FILE     write the conversation to a file
-/load FILE     read it back
+/load FILE     read it back (at most 64 MiB)
 /stats         speed and memory of the last answer
 /help          this list
 /quit          leave (also Ctrl-D, or Ctrl-C twice)

@@ -3,7 +3,7 @@
 use crate::args::{ChatArgs, Think};
 use crate::errors::CliError;
 use crate::output::{Interrupt, Printer, closing_line, note};
-use crate::{prompt, setup};
+use crate::{bounded, prompt, setup};
 use hewn_engine::chat::{ChatTemplate, Message};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{FinishReason, GenerateOptions, Runner, Sequence, Thinking, Timings, generate};
@@ -36,9 +36,9 @@ impl<'a> Session<'a> {
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
         let runner = setup::runner(&args.model)?;
         let tokenizer = setup::tokenizer(&runner)?;
-        let Some(template) = setup::template(&runner)? else {
+        let Some(template) = setup::template(&runner, &tokenizer)? else {
             let hint = "`hewn run --raw` continues a text with any model";
-            return Err(CliError::failure("the file has no chat template", hint));
+            return Err(CliError::failure("the file has no chat template, nor marks of a known one", hint));
         };
         let seq = setup::sequence(&runner, &args.model, &args.generate)?;
         let talk = Talk { system: args.generate.system.clone(), messages: Vec::new() };
@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
 
     /// Reads a conversation back; the present one stays when the file is not one.
     pub fn load(&mut self, path: &Path) -> Result<(), CliError> {
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::file("read", path, &e))?;
+        let text = bounded::text_file(path)?;
         let talk: Talk = serde_json::from_str(&text).map_err(|e| {
             CliError::failure(format!("{} is no saved conversation: {e}", path.display()), "files are made with /save")
         })?;

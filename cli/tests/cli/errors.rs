@@ -1,6 +1,6 @@
 //! Failures: two lines on standard error, nothing on standard output, 1 for what went wrong and 2 for wrong usage.
 
-use crate::support::{Done, TINY, arg, command, finish, folder, hewn, plain};
+use crate::support::{Done, TINY, arg, command, finish, folder, hewn, hewn_with, plain};
 
 #[track_caller]
 fn two_lines(done: &Done, code: i32, cause: &str) {
@@ -97,6 +97,24 @@ fn prompts_that_do_not_fit() {
     two_lines(&hewn(&["run", TINY, &long, "--raw"]), 1, "512");
     two_lines(&hewn(&["run", TINY, "", "--raw"]), 2, "prompt");
     two_lines(&hewn(&["run", TINY, "-f", "no/such/prompt.txt"]), 1, "no/such/prompt.txt");
+}
+
+#[test]
+fn texts_without_end_are_refused() {
+    let dir = folder();
+    let long = dir.path().join("long");
+    // Sparse: the length alone is enough.
+    std::fs::File::create(&long).unwrap().set_len((64 << 20) + 1).unwrap();
+    for subcommand in ["run", "tokenize"] {
+        two_lines(&hewn(&[subcommand, TINY, "-f", arg(&long)]), 1, "longer than 64 MiB");
+    }
+    let chat = hewn_with(&["chat", TINY, "-q"], &format!("/load {}\n", long.display()));
+    two_lines(&chat, 1, "longer than 64 MiB");
+    if cfg!(unix) {
+        two_lines(&hewn(&["tokenize", TINY, "-f", "/dev/zero"]), 1, "longer than 64 MiB");
+    }
+    std::fs::write(&long, b"\xff").unwrap();
+    two_lines(&hewn(&["tokenize", TINY, "-f", arg(&long)]), 1, "not text");
 }
 
 #[test]

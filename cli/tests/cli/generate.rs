@@ -1,6 +1,8 @@
 //! `hewn run`.
 
-use crate::support::{TINY, arg, command, finish, folder, hewn, hewn_with, plain, thinking, tiny_with};
+use crate::support::{
+    TINY, arg, command, finish, folder, hewn, hewn_with, plain, thinking, tiny_with, without_template,
+};
 use hewn_loader::MetaValue;
 use std::io::Read;
 use std::process::Stdio;
@@ -50,6 +52,17 @@ fn plain_completion_prints_the_prompt_unless_told_not_to() {
     assert!(done.err.contains("no chat template"), "{}", done.err);
     // The answer to a chat-templated prompt is another one.
     assert_ne!(String::from_utf8(run(&["the cat"])).unwrap(), rest);
+}
+
+#[test]
+fn a_missing_template_is_told_by_the_vocabulary() {
+    let dir = folder();
+    let model = without_template(dir.path());
+    let done = hewn(&[&["run", arg(&model), "the cat", "--system", "be brief"], &SHORT[..]].concat()).ok();
+    assert!(done.err.contains("no chat template: using that of chatml"), "{}", done.err);
+    assert_eq!(done.out, run(&["the cat", "--system", "be brief"]));
+    let talk = hewn_with(&[&["chat", arg(&model)], &SHORT[..]].concat(), "the cat\n").ok();
+    assert!(talk.err.contains("using that of chatml") && !talk.out.is_empty(), "{}", talk.err);
 }
 
 #[test]

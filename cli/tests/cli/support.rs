@@ -117,9 +117,19 @@ pub fn thinking(dir: &Path) -> PathBuf {
     tiny_with(dir, &[("tokenizer.chat_template", Some(MetaValue::Str(template.into())))])
 }
 
-/// The tiny model without a template.
-pub fn plain(dir: &Path) -> PathBuf {
+/// The tiny model without a template, though with the marks of one in its vocabulary.
+pub fn without_template(dir: &Path) -> PathBuf {
     tiny_with(dir, &[("tokenizer.chat_template", None)])
+}
+
+/// The tiny model with neither.
+pub fn plain(dir: &Path) -> PathBuf {
+    let gguf = Gguf::open(Path::new(TINY), &OpenOptions::default()).expect("the tiny model");
+    let tokens = gguf.metadata().array("tokenizer.ggml.tokens").expect("strings").expect("a vocabulary");
+    let rename = |t: &[u8]| if t == b"<|im_start|>" { b"<|mark|>".to_vec() } else { t.to_vec() };
+    let tokens = tokens.strings().expect("strings").map(|t| MetaValue::Bytes(rename(t))).collect();
+    let tokens = Some(MetaValue::Array(tokens));
+    tiny_with(dir, &[("tokenizer.chat_template", None), ("tokenizer.ggml.tokens", tokens)])
 }
 
 fn copy(value: &Value<'_>) -> MetaValue {

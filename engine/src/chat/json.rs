@@ -3,14 +3,14 @@
 
 use super::bounds;
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::fmt::Write as _;
 use std::io;
 
 /// The filter: `x | tojson`, `x | tojson(indent=4)`.
-pub(super) fn filter(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
+pub(super) fn filter(state: &State, value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     let wrong = |what: String| Error::new(ErrorKind::InvalidOperation, format!("tojson: {what}"));
     let indent = kwargs.get::<Option<usize>>("indent")?;
     let ensure_ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
@@ -24,7 +24,7 @@ pub(super) fn filter(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
         None => [if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()],
         Some(s) => <[String; 2]>::try_from(s).map_err(|s| wrong(format!("{} separators; it must be two", s.len())))?,
     };
-    bounds::check(value)?;
+    bounds::check(state, value)?;
 
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, format!("tojson: {e}"));
     let layout = Layout { item, key, indent, depth: 0, filled: false };

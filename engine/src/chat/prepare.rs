@@ -5,9 +5,11 @@
 //! own as the original has.
 //!
 //! `{% set x = EXPR %}` becomes `{% set x = (EXPR)|bound %}`. Assignment is how a loop carries a value to its next
-//! round, so a filter at this place is what keeps a template from building values nested without end (see `bounds`).
-//! The scanner follows the engine's lexer exactly, lest a tag hide from it.
+//! round, so a filter at this place is what keeps a template from building values nested without end (see `bounds`);
+//! `guard` puts more of them inside of expressions. The scanner follows the engine's lexer exactly, lest a tag hide from
+//! it.
 
+use super::guard::guard;
 use super::template::TemplateError;
 
 /// Name of the filter around what is assigned to a variable.
@@ -16,6 +18,8 @@ pub(super) const BOUND: &str = "hewn_bound";
 pub(super) const BOUND_ATTR: &str = "hewn_bound_attr";
 /// Bytes of one tag outside its strings. The parser recurses over chains of operators, and folds them in square time.
 const MAX_TAG: usize = 4 << 10;
+/// Tags that need other templates. A file carries one.
+const OTHER_TEMPLATES: [&str; 4] = ["include", "import", "from", "extends"];
 
 /// Rewrites the tags outside strings, comments, expressions and raw blocks.
 pub(super) fn prepare(source: &str) -> Result<String, TemplateError> {
@@ -37,24 +41,52 @@ pub(super) fn prepare(source: &str) -> Result<String, TemplateError> {
         if is_code && code(tag).nth(MAX_TAG).is_some() {
             return Err(TemplateError::Limit("one of its tags has more than 4 KiB of code"));
         }
-        if !is_code || tag.starts_with("{{") {
+        if !is_code {
             out.push_str(tag);
+        } else if tag.starts_with("{{") {
+            guarded(tag, &mut out);
         } else if basic_tag(tag, "generation") == Some(tag.len()) {
             out.push_str(&tag.replacen("generation", "with", 1));
         } else if basic_tag(tag, "endgeneration") == Some(tag.len()) {
             out.push_str(&tag.replacen("endgeneration", "endwith", 1));
         } else {
-            match assignment(tag) {
+            if let Some(name) = OTHER_TEMPLATES.into_iter().find(|n| word(tag) == *n) {
+                return Err(TemplateError::OtherTemplates(name));
+            }
+            let mut tag_out = String::with_capacity(tag.len() * 2);
+            guarded(tag, &mut tag_out);
+            match assignment(&tag_out) {
                 Some((target, expr, close)) => {
                     let filter = if target.contains('.') { BOUND_ATTR } else { BOUND };
                     out.extend([target, "=(", expr, ")|", filter, " ", close]);
                 }
-                None => out.push_str(tag),
+                None => out.push_str(&tag_out),
             }
         }
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Appends a tag, guarded if it is closed.
+fn guarded(tag: &str, out: &mut String) {
+    let close = if tag.starts_with("{{") { "}}" } else { "%}" };
+    let control = |b: Option<&u8>| usize::from(matches!(b, Some(b'-' | b'+')));
+    let start = 2 + control(tag.as_bytes().get(2));
+    let end = tag.strip_suffix(close).map_or(0, |t| t.len() - control(t.as_bytes().last()));
+    if start > end {
+        return out.push_str(tag);
+    }
+    out.push_str(&tag[..start]);
+    guard(&tag[start..end], close == "%}", out);
+    out.push_str(&tag[end..]);
+}
+
+/// The first word of a block tag.
+fn word(tag: &str) -> &str {
+    let inner = tag.get(2..).unwrap_or_default();
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner).trim_start();
+    &inner[..inner.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inner.len())]
 }
 
 /// Length of the tag `{% name %}` that `text` starts with.
@@ -139,14 +171,15 @@ mod tests {
             ("{% raw %}{% generation %}{% don't %}{% endraw %}", "{% raw %}{% generation %}{% don't %}{% endraw %}"),
             ("{% raw %}{{{% endraw %}{%generation%}", "{% raw %}{{{% endraw %}{%with%}"),
             ("{% if generation %}{ {% unclosed", "{% if generation %}{ {% unclosed"),
-            ("{% if x == '%}' %}é{%generation%}", "{% if x == '%}' %}é{%with%}"),
+            ("{% if x == '%}' %}é{%generation%}", "{% if (x)|hewn_bound == '%}' %}é{%with%}"),
             ("{{ {'a': {'b': '{#'}} }}{% generation %}", "{{ {'a': {'b': '{#'}} }}{% with %}"),
             ("{% set generation = 1 -%}", "{% set generation =( 1 )|hewn_bound -%}"),
             ("{%- set ns.a='=' ~ \"%}\" %}x", "{%- set ns.a=('=' ~ \"%}\" )|hewn_bound_attr %}x"),
             ("{% set (a, b) = 1, 2 %}", "{% set (a, b) =( 1, 2 )|hewn_bound %}"),
             ("{% set x %}y{% endset %}", "{% set x %}y{% endset %}"),
-            ("{% set x | replace(a='b') %}", "{% set x | replace(a='b') %}"),
-            ("{% set x = %}{% set x == 1 %}", "{% set x = %}{% set x == 1 %}"),
+            ("{% set x | replace(a='b') %}", "{% set x |hewn_bound | replace(a='b') %}"),
+            ("{% set x = %}{% set x == 1 %}", "{% set x = %}{% set (x)|hewn_bound == 1 %}"),
+            ("{{- a ~ b -}}{{", "{{- (a)|hewn_text ~ (b)|hewn_text -}}{{"),
             ("{% settle = 1 %}{", "{% settle = 1 %}{"),
         ];
         for (source, want) in cases {
@@ -154,6 +187,8 @@ mod tests {
         }
         let long = format!("{{{{ 1{} }}}}", "+1".repeat(MAX_TAG));
         assert!(matches!(prepare(&long), Err(TemplateError::Limit(_))));
+        assert_eq!(prepare("{%- include 'x' %}"), Err(TemplateError::OtherTemplates("include")));
+        assert!(prepare("{% includes %}").is_ok());
         assert!(prepare(&format!("{{# {} #}}", " ".repeat(MAX_TAG))).is_ok());
         assert!(prepare(&format!("{{{{ '{}' }}}}", " ".repeat(MAX_TAG))).is_ok());
     }

@@ -3,25 +3,41 @@
 use super::bounds;
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Error, Output, State};
+use std::fmt::Write;
 
 /// The formatter of everything that a template prints.
 pub(super) fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Map => {
-            bounds::check(value)?;
+            bounds::check(state, value)?;
             repr(out, value)
         }
         ValueKind::Iterable => {
-            bounds::check(value)?;
+            bounds::check(state, value)?;
             minijinja::escape_formatter(out, state, value)
         }
         _ => minijinja::escape_formatter(out, state, value),
     }
 }
 
+/// `str(value)`, measured: what containers are in text.
+pub(super) fn text(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    bounds::check(state, value)?;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map => {
+            let mut text = String::new();
+            repr(&mut text, value)?;
+            Ok(text.into())
+        }
+        // Strings keep their marks, and what is undefined stays so.
+        _ if value.as_object().is_none() => Ok(value.clone()),
+        _ => Ok(value.to_string().into()),
+    }
+}
+
 /// Writes a value that is known to be bounded.
-fn repr(out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
-    let put = |out: &mut Output<'_>, s: &str| out.write_str(s).map_err(Error::from);
+fn repr(out: &mut dyn Write, value: &Value) -> Result<(), Error> {
+    let put = |out: &mut dyn Write, s: &str| out.write_str(s).map_err(Error::from);
     match value.kind() {
         ValueKind::String => put(out, &quoted(value.as_str().unwrap_or_default())),
         ValueKind::Undefined => put(out, "Undefined"),

@@ -5,18 +5,19 @@
 //! steps, in output and in recursion.
 
 use super::bounds::{self, Bounded, Reached};
+use super::guard::TEXT;
 use super::prepare::{BOUND, BOUND_ATTR, prepare};
-use super::{json, python};
+use super::{builtins, python};
 use chrono::NaiveDateTime;
 use hewn_loader::{Gguf, LoadError};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Steps of a rendering whatever the conversation, a step being an instruction or 64 bytes of data. Published templates
-/// take 30 to 190, up to 100 a message more, up to 16 for each 64 bytes of text.
+/// take 30 to 190, up to 100 a message more, up to 24 for each 64 bytes of text.
 const FUEL: u64 = 1_000_000;
 /// Steps more for each message.
 const FUEL_MESSAGE: u64 = 1_000;
@@ -24,6 +25,8 @@ const FUEL_MESSAGE: u64 = 1_000;
 const FUEL_TEXT: u64 = 100;
 /// Nested calls, includes and macros.
 const RECURSION: usize = 100;
+/// Bytes of a format for dates.
+const MAX_DATE_FORMAT: usize = 1 << 10;
 /// Bytes of a template: several times the longest published.
 const MAX_SOURCE: usize = 128 << 10;
 /// Stack for parsing and rendering. The engine recurses over chains of tags and over values; what the limits above and
@@ -77,6 +80,9 @@ pub enum TemplateError {
         /// The parser's word, with the line.
         reason: String,
     },
+    /// It asks for another template; a file carries one.
+    #[error("the chat template uses `{0}`, but there is no other template")]
+    OtherTemplates(&'static str),
     /// The template refuses the conversation (`raise_exception`).
     #[error("the chat template refuses this conversation: {0}")]
     Raised(String),
@@ -178,22 +184,21 @@ fn variables(input: &RenderInput<'_>) -> Value {
 fn environment<'s>(now: Option<NaiveDateTime>, fuel: u64) -> Result<Environment<'s>, Error> {
     let mut env = Environment::new();
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    env.set_unknown_method_callback(|state, value, method, args| {
-        // `join` prints what it is given.
-        args.iter().try_for_each(bounds::check)?;
-        minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
-    });
+    builtins::add(&mut env);
     env.set_fuel(Some(fuel));
     env.set_recursion_limit(RECURSION);
     env.set_formatter(python::format);
-    env.add_filter("tojson", json::filter);
-    env.add_filter(BOUND, |value: Value| bounds::check(&value).map(|()| value));
-    env.add_filter(BOUND_ATTR, |value: Value| bounds::check_attr(&value).map(|()| value));
+    env.add_filter(BOUND, |state: &State, value: Value| bounds::check(state, &value).map(|()| value));
+    env.add_filter(BOUND_ATTR, |state: &State, value: Value| bounds::check_attr(state, &value).map(|()| value));
+    env.add_filter(TEXT, python::text);
     env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
     });
     env.add_function("strftime_now", move |format: String| -> Result<String, Error> {
         use std::fmt::Write as _;
+        if format.len() > MAX_DATE_FORMAT {
+            return Err(bounds::reached("the format of a date is longer than 1 KiB"));
+        }
         let now = now.unwrap_or_else(|| chrono::Local::now().naive_local());
         let mut text = String::new();
         // An unknown directive is an error of the formatter, not of the process.

@@ -44,6 +44,7 @@ fn renders_like_the_reference() {
 fn prints_like_python() {
     gives("{{ none }} {{ true }} {{ 1.0 }}", "None True 1.0");
     gives("{{ [1, 'a', none, true, {'k': 'it\\'s'}] }}", "[1, 'a', None, True, {'k': \"it's\"}]");
+    gives("{{ 'a' ~ [1, 'b'] ~ 1.0 ~ none ~ (2,) ~ unknown }}{{ {'k': 1}|string }}", "a[1, 'b']1.0None(2,){'k': 1}");
     gives("{{ (1,) }}{{ (1, 'b\\n') }}{{ messages[0] }}", "(1,)(1, 'b\\n'){'role': 'user', 'content': 'hi <b>'}");
 }
 
@@ -135,6 +136,10 @@ fn errors_say_what_and_where() {
     assert!(matches!(&syntax, Err(TemplateError::Syntax { reason }) if reason.contains("line 2")), "{syntax:?}");
     let missing = render("\n\n{{ nothing.at.all }}");
     assert!(matches!(&missing, Err(TemplateError::Render { reason }) if reason.contains("line 3")), "{missing:?}");
-    assert!(render("{% include '/etc/passwd' %}").is_err());
+    let other = render("{% include '/etc/passwd' %}");
+    assert_eq!(other, Err(TemplateError::OtherTemplates("include")));
+    // It would print everything there is.
+    assert!(render("{{ debug() }}").is_err());
+    assert!(render("{{ ['a', 'b'] | sum(start='') }}").is_err());
     assert!(render("{{ messages[0].role.nonsense() }}").is_err());
 }

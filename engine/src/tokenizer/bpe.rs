@@ -6,6 +6,7 @@ use super::merges::Merges;
 use super::source::Strings;
 use super::split::PreTokenizer;
 use super::vocab::Vocab;
+use super::whole::Whole;
 
 #[derive(Clone)]
 pub(super) struct Bpe {
@@ -13,6 +14,7 @@ pub(super) struct Bpe {
     merges: Merges,
     /// Tokens of the single bytes, [`NONE`] for bytes that the vocabulary lacks.
     bytes: Box<[u32; 256]>,
+    whole: Whole,
 }
 
 impl Bpe {
@@ -22,17 +24,17 @@ impl Bpe {
         for (b, id) in bytes.iter_mut().enumerate() {
             *id = vocab.find(&[b as u8]).unwrap_or(NONE);
         }
-        Ok(Self { pre, merges, bytes })
+        Ok(Self { pre, merges, bytes, whole: Whole::new(vocab.len()) })
     }
 
     /// Appends the tokens of `text`.
     pub fn encode(&self, vocab: &Vocab, text: &str, work: &mut Agglomerator, out: &mut Vec<u32>) {
         self.pre.split(text, &mut |piece| {
-            if self.pre.whole_pieces
-                && let Some(id) = vocab.find(piece.as_bytes())
-            {
+            let token = vocab.find(piece.as_bytes());
+            if let Some(id) = token.filter(|id| self.pre.whole_pieces || self.whole.known(*id)) {
                 return out.push(id);
             }
+            let before = out.len();
             for part in bounded(piece) {
                 let b = part.as_bytes();
                 let pair = |start: usize, cut: usize, end: usize| {
@@ -44,6 +46,9 @@ impl Bpe {
                         out.push(id);
                     }
                 });
+            }
+            if let Some(id) = token {
+                self.whole.learn(id, &out[before..]);
             }
         });
     }

@@ -2,10 +2,9 @@
 //!
 //! A pair is known by the token that it makes and by where the token is cut: texts are unique, so the two say the pair.
 //! So no table of pairs is needed, and no left or right id. In most files merge i makes token base + i, each token has
-//! one cut, and the rank of a merge follows from the id; Llama 3 lists every cut of a token, and then the cuts of a
-//! token stand together.
+//! one cut, and the rank of a merge follows from the id; Llama 3 and Gemma 4 list every cut of a token, and then the
+//! cuts of a token stand together.
 
-use super::bytes::{spell, spelt_len};
 use super::error::TokenizerError;
 use super::source::Strings;
 use super::vocab::{Kind, Vocab, lossy};
@@ -31,7 +30,7 @@ struct Spelt {
 const NEVER: u32 = u32::MAX;
 
 impl Merges {
-    /// The merges of a byte-level vocabulary.
+    /// The merges of a vocabulary, spelt as its tokens are.
     pub fn new(vocab: &Vocab, merges: &Strings<'_>) -> Result<Self, TokenizerError> {
         let max = i32::MAX as usize;
         if merges.len() > max {
@@ -52,9 +51,9 @@ impl Merges {
             let near = near(vocab, guess + 1, left, right).or_else(|| near(vocab, guess, left, right));
             let found = near.or_else(|| {
                 scratch.clear();
-                spell(left, &mut scratch);
+                vocab.spelling.spell(left, &mut scratch);
                 let cut = scratch.len();
-                spell(right, &mut scratch);
+                vocab.spelling.spell(right, &mut scratch);
                 vocab.find(&scratch).map(|id| (id, cut))
             });
             let (id, cut) = match found {
@@ -115,9 +114,9 @@ fn near(vocab: &Vocab, id: u32, left: &[u8], right: &[u8]) -> Option<(u32, usize
     if text.len() != left.len() + right.len() || !text.starts_with(left) || !text.ends_with(right) || vocab.repeats() {
         return None;
     }
-    let cut = spelt_len(left);
+    let cut = vocab.spelling.spelt_len(left);
     // Text outside of the alphabet stands for itself, which the lengths tell.
-    (vocab.bytes(id).len() == cut + spelt_len(right)).then_some((id, cut))
+    (vocab.bytes(id).len() == cut + vocab.spelling.spelt_len(right)).then_some((id, cut))
 }
 
 fn special_texts(vocab: &Vocab) -> HashSet<&[u8]> {

@@ -1,8 +1,8 @@
 //! Tokenizers: text to token ids and back, made from the vocabulary that a GGUF file carries.
 //!
-//! Two families: byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`). Both first cut the text
-//! at special tokens, then merge neighbouring symbols best pair first. They differ in what a symbol is at first, in
-//! what makes a pair good, and in whether the text is cut into words before.
+//! Two families: byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`, `gemma4`). Both first cut
+//! the text at special tokens, then merge neighbouring symbols best pair first. They differ in what a symbol is at
+//! first, in what makes a pair good, and in whether the text is cut into words before.
 //!
 //! Made for opening files fast: a vocabulary is two arenas, a hash table and one array of merges; no allocation is made
 //! per token.
@@ -19,6 +19,7 @@ mod special;
 mod split;
 mod table;
 mod vocab;
+mod whole;
 
 pub use error::TokenizerError;
 pub use source::{Strings, VocabSource};
@@ -34,7 +35,7 @@ use std::borrow::Cow;
 use vocab::{Kind, Spelling, Vocab};
 
 /// Values of `tokenizer.ggml.model` that are supported.
-const MODELS: [&str; 2] = ["gpt2", "llama"];
+const MODELS: [&str; 3] = ["gpt2", "llama", "gemma4"];
 
 /// How to read a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,8 +102,15 @@ impl Tokenizer {
             "llama" => {
                 let scores = source.scores.take().ok_or_else(|| missing("tokenizer.ggml.scores"))?;
                 let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
-                let prefix = source.add_space_prefix.unwrap_or(true);
-                let sentence = Sentence::new(&vocab, &scores, prefix, source.unknown)?;
+                let sentence = Sentence::by_scores(&vocab, &scores)?.unknown(source.unknown);
+                let sentence = sentence.space_prefix(source.add_space_prefix.unwrap_or(true));
+                (vocab, Family::Sentence(sentence), true)
+            }
+            "gemma4" => {
+                let merges = source.merges.take().ok_or_else(|| missing("tokenizer.ggml.merges"))?;
+                let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
+                let sentence = Sentence::by_merges(&vocab, &merges)?.unknown(source.unknown);
+                let sentence = sentence.space_prefix(source.add_space_prefix.unwrap_or(false));
                 (vocab, Family::Sentence(sentence), true)
             }
             other => {
@@ -182,10 +190,7 @@ impl Tokenizer {
     pub fn token_id(&self, text: &str) -> Option<u32> {
         let text = text.as_bytes();
         let mut spelt = Vec::new();
-        match self.family {
-            Family::Bpe(_) => bytes::spell(text, &mut spelt),
-            Family::Sentence(_) => vocab::plain_spaces(text, &mut spelt),
-        }
+        self.vocab.spelling.spell(text, &mut spelt);
         let byte = || bytes::byte_token(text).and_then(|b| self.vocab.byte_id(b));
         let same = |id: &u32| self.vocab.text(*id) == text;
         self.specials

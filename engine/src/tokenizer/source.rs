@@ -60,7 +60,7 @@ impl<'a> Strings<'a> {
 /// The parts of a vocabulary, as the `tokenizer.ggml.*` keys of a file give them. [`Default`] leaves all out.
 #[derive(Clone, Debug, Default)]
 pub struct VocabSource<'a> {
-    /// `tokenizer.ggml.model`: the family, `gpt2` or `llama`.
+    /// `tokenizer.ggml.model`: the family, `gpt2`, `llama` or `gemma4`.
     pub model: &'a str,
     /// `tokenizer.ggml.pre`: how text falls into pieces.
     pub pre: Option<&'a str>,

@@ -103,6 +103,28 @@ fn byte_level_merges_by_rank() {
     assert!(t.encode("", &PLAIN).is_empty());
 }
 
+/// A token that merges never make stays unmade, however often its text comes by.
+#[test]
+fn what_is_learned_changes_nothing() {
+    let mut p = byte_level();
+    let unmade = p.add(&glyphs("xyz"), 1);
+    let t = make(&p, "gpt2");
+    for _ in 0..3 {
+        let ids = t.encode("xyz hello", &PLAIN);
+        assert_eq!(texts(&t, &ids), ["x", "y", "z", "Ġhello"]);
+        assert!(!ids.contains(&unmade));
+        let fresh = make(&p, "gpt2").encode("hello xyz", &PLAIN);
+        assert_eq!(t.encode("hello xyz", &PLAIN), fresh);
+    }
+    let mut p = sentence();
+    p.add("▁bab", 1);
+    let t = make(&p, "llama");
+    for _ in 0..3 {
+        assert_eq!(texts(&t, &t.encode("bab", &PLAIN)), ["▁", "ba", "b"]);
+        assert_eq!(texts(&t, &t.encode("ab", &PLAIN)), ["▁ab"]);
+    }
+}
+
 #[test]
 fn special_tokens() {
     let t = make(&byte_level(), "gpt2");

@@ -1,6 +1,6 @@
 //! The tokens of a vocabulary: their texts in the file, the bytes they stand for, their kinds, and the way back.
 
-use super::bytes::{byte_token, spell};
+use super::bytes::{byte_token, spell, spelt_len};
 use super::error::TokenizerError;
 use super::source::Strings;
 use super::table::TokenTable;
@@ -53,6 +53,25 @@ pub(super) enum Spelling {
     Sentence,
 }
 
+impl Spelling {
+    /// Appends the bytes that `text` stands for.
+    pub fn spell(self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::ByteLevel => spell(text, out),
+            Self::Sentence => plain_spaces(text, out),
+        }
+    }
+
+    /// Number of bytes that `text` stands for, if it keeps to the alphabet.
+    pub fn spelt_len(self, text: &[u8]) -> usize {
+        match self {
+            Self::ByteLevel => spelt_len(text),
+            // The mark has three bytes, a space one.
+            Self::Sentence => text.len() - 2 * text.windows(MARK.len()).filter(|w| *w == MARK).count(),
+        }
+    }
+}
+
 /// Byte strings one after another, by index.
 #[derive(Clone, Default)]
 struct Arena {
@@ -81,6 +100,7 @@ impl Arena {
 /// The vocabulary.
 #[derive(Clone)]
 pub(super) struct Vocab {
+    pub spelling: Spelling,
     texts: Arena,
     bytes: Arena,
     kinds: Vec<Kind>,
@@ -125,16 +145,15 @@ impl Vocab {
             texts.data.extend_from_slice(text);
             texts.close();
             let start = bytes.data.len();
-            match (kind, spelling) {
-                (Kind::Byte, _) => {
+            match kind {
+                Kind::Byte => {
                     let Some(b) = byte_token(text) else {
                         return Err(TokenizerError::ByteToken { id, text: lossy(text) });
                     };
                     byte_ids[b as usize].get_or_insert(id as u32);
                     bytes.data.push(b);
                 }
-                (Kind::Normal, Spelling::ByteLevel) => spell(text, &mut bytes.data),
-                (Kind::Normal, Spelling::Sentence) => plain_spaces(text, &mut bytes.data),
+                Kind::Normal => spelling.spell(text, &mut bytes.data),
                 _ => bytes.data.extend_from_slice(text),
             }
             bytes.close();
@@ -151,7 +170,7 @@ impl Vocab {
                 repeats |= !table.insert(b, id, |i| bytes.get(i));
             }
         }
-        Ok(Self { texts, bytes, kinds, table, byte_ids, max_bytes, repeats })
+        Ok(Self { spelling, texts, bytes, kinds, table, byte_ids, max_bytes, repeats })
     }
 
     pub fn len(&self) -> usize {
@@ -196,9 +215,11 @@ impl Vocab {
     }
 }
 
+/// Stands for a space in a token's text.
+const MARK: &[u8] = "▁".as_bytes();
+
 /// Appends `text` with `▁` replaced by a space.
 pub(super) fn plain_spaces(text: &[u8], out: &mut Vec<u8>) {
-    const MARK: &[u8] = "▁".as_bytes();
     let mut rest = text;
     while let Some((b, after)) = rest.split_first() {
         rest = match rest.strip_prefix(MARK) {

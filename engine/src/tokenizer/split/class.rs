@@ -1,4 +1,4 @@
-//! Character classes of the published patterns: `\p{L}`, `\p{N}`, `\p{P}`, `\p{S}`, `\p{M}`, `\s`.
+//! Character classes of the published patterns: `\p{L}`, `\p{N}`, `\p{P}`, `\p{S}`, `\p{M}`, `\s`, and the case of letters.
 
 use unicode_general_category::{GeneralCategory as G, get_general_category};
 
@@ -14,13 +14,18 @@ pub const S: u8 = 8;
 pub const M: u8 = 16;
 /// `\s`
 pub const WS: u8 = 32;
+/// `\p{Lu}\p{Lt}`, together with [`L`].
+pub const UPPER: u8 = 64;
+/// `\p{Ll}`, together with [`L`].
+pub const LOWER: u8 = 128;
 
 const ASCII: [u8; 128] = {
     let mut t = [0; 128];
     let mut i = 0;
     while i < 128 {
         t[i] = match i as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' => L,
+            b'a'..=b'z' => L | LOWER,
+            b'A'..=b'Z' => L | UPPER,
             b'0'..=b'9' => N,
             9..=13 | b' ' => WS,
             b'$' | b'+' | b'<' | b'=' | b'>' | b'^' | b'`' | b'|' | b'~' => S,
@@ -42,7 +47,9 @@ pub fn class(c: char) -> u8 {
 
 fn wide(c: char) -> u8 {
     let k = match get_general_category(c) {
-        G::UppercaseLetter | G::LowercaseLetter | G::TitlecaseLetter | G::ModifierLetter | G::OtherLetter => L,
+        G::UppercaseLetter | G::TitlecaseLetter => L | UPPER,
+        G::LowercaseLetter => L | LOWER,
+        G::ModifierLetter | G::OtherLetter => L,
         G::DecimalNumber | G::LetterNumber | G::OtherNumber => N,
         G::ConnectorPunctuation
         | G::DashPunctuation
@@ -93,9 +100,18 @@ mod tests {
 
     #[test]
     fn some_wide_characters() {
-        for (c, k) in
-            [('ä', L), ('½', N), ('。', P), ('€', S), ('\u{301}', M), ('\u{a0}', WS), ('\u{3000}', WS), ('\u{200d}', 0)]
-        {
+        for (c, k) in [
+            ('ä', L | LOWER),
+            ('ǅ', L | UPPER),
+            ('中', L),
+            ('½', N),
+            ('。', P),
+            ('€', S),
+            ('\u{301}', M),
+            ('\u{a0}', WS),
+            ('\u{3000}', WS),
+            ('\u{200d}', 0),
+        ] {
             assert_eq!(class(c), k, "{c:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! The stages of the DeepSeek tokenizers, each a pattern of its own, applied to the pieces that the one before left.
 
 use super::class::{L, M, N, P, S, WS, is, run, run_max};
-use super::{Match, each, newline, spaces};
+use super::{Match, each, lines_or_spaces, newline};
 
 /// `[\r\n]`
 pub fn line_end(text: &str) -> Match {
@@ -87,12 +87,7 @@ pub fn v3_words(text: &str) -> Match {
             let end = skip + body;
             return end + run(&t[end..], newline);
         }
-        let white = &t[..run(t, |c| is(c, WS))];
-        match white.rfind(newline) {
-            Some(i) => i + 1,
-            None if white.is_empty() => 0,
-            None => spaces(t),
-        }
+        lines_or_spaces(t)
     })
 }
 

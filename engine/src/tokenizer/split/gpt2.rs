@@ -74,3 +74,15 @@ pub fn punctuation(text: &str) -> Match {
 pub fn punctuation_backtick(text: &str) -> Match {
     each(text, |t| run(t, |c| is(c, P) || "$+<=>^~|`".contains(c)))
 }
+
+/// ` ?[^(\s|.,!?…。，、।۔،)]+`, the pattern of Bloom
+pub fn bloom(text: &str) -> Match {
+    let other = |c| !is(c, WS) && !"(|.,!?…。，、।۔،)".contains(c);
+    each(text, |t| {
+        let skip = usize::from(t.starts_with(' '));
+        match run(&t[skip..], other) {
+            0 => 0,
+            n => skip + n,
+        }
+    })
+}

@@ -4,6 +4,7 @@
 //! and the gaps between them are the pieces that the next stage splits further. The patterns are written as small state
 //! machines, linear in the text. A new pre-tokenizer is one entry of [`PRE_TOKENIZERS`].
 
+mod cased;
 pub(super) mod class;
 mod deepseek;
 mod gpt2;
@@ -57,6 +58,8 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "jais",
             "trillion",
             "granite-docling",
+            "exaone4",
+            "modern-bert",
         ],
         stages: &[gpt2::words],
         ..PLAIN
@@ -69,11 +72,26 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer { names: &["dbrx", "smaug-bpe", "chatglm-bpe", "glm4"], stages: &[llama3::llama3], ..PLAIN },
     PreTokenizer {
-        names: &["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "grok-2"],
+        names: &[
+            "qwen2",
+            "deepseek-r1-qwen",
+            "kormo",
+            "f2llmv2",
+            "megrez",
+            "stablelm2",
+            "hunyuan",
+            "grok-2",
+            "bailingmoe",
+            "bailingmoe2",
+            "llada-moe",
+        ],
         stages: &[llama3::qwen2],
         ..PLAIN
     },
     PreTokenizer { names: &["qwen35"], stages: &[llama3::qwen35], ..PLAIN },
+    PreTokenizer { names: &["seed-coder"], stages: &[llama3::seed_coder], ..PLAIN },
+    PreTokenizer { names: &["gpt-4o", "llama4", "kanana2", "minimax-m2"], stages: &[cased::o200k], ..PLAIN },
+    PreTokenizer { names: &["tekken"], stages: &[cased::tekken], whole_pieces: true, add_bos: true },
     PreTokenizer {
         names: &["deepseek-llm"],
         stages: &[
@@ -106,6 +124,8 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         stages: &[gpt2::punctuation_backtick, gpt2::words, gpt2::three_digits],
         ..PLAIN
     },
+    PreTokenizer { names: &["bloom", "poro-chat", "gpt3-finnish"], stages: &[gpt2::bloom], ..PLAIN },
+    PreTokenizer { names: &["viking"], stages: &[gpt2::bloom, gpt2::digit], ..PLAIN },
 ];
 
 impl PreTokenizer {
@@ -167,6 +187,15 @@ fn spaces(text: &str) -> usize {
     match text[..n].char_indices().next_back() {
         Some((last, _)) if n < text.len() && last > 0 => last,
         _ => n,
+    }
+}
+
+/// `\s*[\r\n]+|\s+(?!\S)|\s+`: white space up to its last line end, or [`spaces`].
+fn lines_or_spaces(text: &str) -> usize {
+    let white = &text[..run(text, |c| is(c, WS))];
+    match white.rfind(newline) {
+        Some(i) => i + 1,
+        None => spaces(text),
     }
 }
 

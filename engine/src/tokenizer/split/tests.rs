@@ -31,6 +31,26 @@ fn llama3_pieces() {
 }
 
 #[test]
+fn cased_pieces() {
+    assert_eq!(split("gpt-4o", "HTTPServer's aBC'LLx 12345"), ["HTTPServer's", " a", "BC'LL", "x", " ", "123", "45"]);
+    assert_eq!(split("tekken", "HTTPServer's 123"), ["HTTPServer", "'s", " ", "1", "2", "3"]);
+    assert_eq!(split("gpt-4o", "a//\n/b?!/ x"), ["a", "//\n/", "b", "?!/", " x"]);
+    // Letters without case, and marks, belong to either part of a word.
+    assert_eq!(split("gpt-4o", "中文AB中文ab"), ["中文AB中文ab"]);
+    assert_eq!(split("gpt-4o", "中文AB"), ["中文", "AB"]);
+    assert_eq!(split("tekken", "E\u{301}AB \u{301}AB"), ["E\u{301}", "AB", " \u{301}", "AB"]);
+    assert_eq!(split("tekken", "\u{301}AB\u{301}ab!!\u{301}"), ["\u{301}AB\u{301}ab", "!!\u{301}"]);
+    assert_eq!(split("tekken", "!\u{301}A \n\n  x"), ["!\u{301}", "A", " \n\n", " ", " x"]);
+}
+
+#[test]
+fn seed_coder_and_bloom_pieces() {
+    assert_eq!(split("seed-coder", "a?!\n\nb"), ["a", "?!", "\n\n", "b"]);
+    assert_eq!(split("bloom", "a, b12 (x)…c"), ["a", ",", " b12", " (", "x", ")…", "c"]);
+    assert_eq!(split("viking", " b12"), [" b", "1", "2"]);
+}
+
+#[test]
 fn deepseek_pieces() {
     assert_eq!(
         split("deepseek-coder", "a b\n\n12 中文!"),
@@ -62,7 +82,9 @@ fn names_are_unique_and_unknown_ones_are_refused() {
 #[test]
 fn long_runs_take_linear_time() {
     for p in PRE_TOKENIZERS {
-        for unit in [" ", "\n", "\t1", "a", "A\u{301}", "中", "!", "' ", "0", "\r\n "] {
+        for unit in
+            [" ", "\n", "\t1", "a", "A", "中A", "aA", "A\u{301}", "中", "!", "' ", "0", "\r\n ", "🦙", ".\u{301}"]
+        {
             for tail in ["", "1", "x"] {
                 let text = unit.repeat(300_000) + tail;
                 let mut n = 0;
