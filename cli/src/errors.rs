@@ -2,7 +2,7 @@
 
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
-use hewn_engine::loader::LoadError;
+use hewn_engine::loader::{LoadError, SplitFault};
 use hewn_engine::packed::PackError;
 use hewn_engine::tokenizer::TokenizerError;
 use std::fmt::Display;
@@ -73,6 +73,11 @@ impl From<LoadError> for CliError {
                 "the download may be incomplete; compare the file's size with its source"
             }
             LoadError::BigEndian(_) => "get the little-endian file",
+            LoadError::Part { source, .. } if matches!(**source, LoadError::BigEndian(_)) => {
+                "get the little-endian file"
+            }
+            LoadError::Split { fault: SplitFault::Missing { .. }, .. } => "all parts must be in the same folder",
+            LoadError::Split { .. } => "get all parts again from the same source, and keep their names",
             _ => "the file is damaged or was written by a faulty tool; get it again from its source",
         };
         Self::failure(e, hint)
