@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use hewn_engine::quantize::QuantType;
 use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::{IsaKind, KvType, PackMode};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub enum Command {
     Logits(LogitsArgs),
     /// Show what a GGUF file holds and how much memory it needs.
     Inspect(InspectArgs),
+    /// Make a smaller file of a model, with its weights in another number format.
+    Quantize(QuantizeArgs),
     /// Make the packed file of a model, with which it runs faster.
     Pack(PackArgs),
     /// Show or empty the folder of packed files.
@@ -255,6 +258,35 @@ pub struct LogitsArgs {
     /// Where to write little-endian f32, row-major [positions, vocab].
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct QuantizeArgs {
+    /// The GGUF file, in F32, F16 or BF16; of a split file any part.
+    pub input: PathBuf,
+    /// The file to be made.
+    pub output: PathBuf,
+    #[arg(long = "type", value_name = "TYPE", value_parser = quant_type, help = quant_help())]
+    pub to: QuantType,
+    /// Threads [default: physical cores that this process may use].
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Every matrix in the one format, without the mix's exceptions.
+    #[arg(long)]
+    pub pure: bool,
+    /// Accept a file that is quantized already; the result is worse than from the original.
+    #[arg(long)]
+    pub allow_requantize: bool,
+}
+
+fn quant_help() -> String {
+    let names = QuantType::all().map(QuantType::name).collect::<Vec<_>>().join(", ");
+    format!("Number format or mix: {names}; Q4_K_M is the usual choice")
+}
+
+fn quant_type(text: &str) -> Result<QuantType, String> {
+    let names = || QuantType::all().map(QuantType::name).collect::<Vec<_>>().join(", ");
+    QuantType::from_name(text).ok_or_else(|| format!("it must be one of {}", names()))
 }
 
 #[derive(Args)]

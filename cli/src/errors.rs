@@ -4,6 +4,7 @@ use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
 use hewn_engine::loader::{LoadError, SplitFault};
 use hewn_engine::packed::PackError;
+use hewn_engine::quantize::QuantizeError;
 use hewn_engine::tokenizer::TokenizerError;
 use std::fmt::Display;
 use std::io;
@@ -120,6 +121,22 @@ impl From<PackError> for CliError {
             PackError::Io { .. } => "check the path and its permissions, or run with --pack off",
             PackError::NoPlace => "set HEWN_CACHE_DIR to a folder, or pack beside the model with `hewn pack`",
             _ => "make it again with `hewn pack --force`, or run with --pack off",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<QuantizeError> for CliError {
+    fn from(e: QuantizeError) -> Self {
+        let hint = match e {
+            QuantizeError::Load(e) => return e.into(),
+            QuantizeError::Cancelled => return Self::interrupted(),
+            QuantizeError::Quantized { .. } => "quantize the F16 or BF16 file, or allow it with --allow-requantize",
+            QuantizeError::NonFinite { .. } => "get the file again from its source",
+            QuantizeError::Range { .. } => "choose --type BF16 or F32",
+            QuantizeError::Write(_) => "check that there is room on the disk",
+            QuantizeError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
+            _ => "`hewn inspect` shows what the file holds",
         };
         Self::failure(e, hint)
     }

@@ -12,6 +12,7 @@ mod logits;
 mod output;
 mod pack;
 mod prompt;
+mod quantize;
 mod roofline;
 mod run;
 mod setup;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Tokenize(a) => tokenize::run(&a),
         Command::Logits(a) => logits::run(&a),
         Command::Inspect(a) => inspect::run(&a),
+        Command::Quantize(a) => quantize::run(&a),
         Command::Pack(a) => pack::run(&a),
         Command::Cache(a) => cache::run(&a),
         Command::Bench(a) => bench::run(&a),
