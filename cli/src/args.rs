@@ -25,6 +25,8 @@ pub enum Command {
     Tokenize(TokenizeArgs),
     /// Write the logits of every position of a token sequence to a file.
     Logits(LogitsArgs),
+    /// Measure how well a model predicts a text, and how far it is from another model.
+    Perplexity(PerplexityArgs),
     /// Show what a GGUF file holds and how much memory it needs.
     Inspect(InspectArgs),
     /// Make a smaller file of a model, with its weights in another number format.
@@ -258,6 +260,27 @@ pub struct LogitsArgs {
     /// Where to write little-endian f32, row-major [positions, vocab].
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text; `-` reads standard input. With --kl-base the saved tokens will do.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "kl_base")]
+    pub file: Option<PathBuf>,
+    /// Tokens in a window, of which the second half counts [default: 512, or that of --kl-base].
+    #[arg(long, value_name = "TOKENS")]
+    pub ctx: Option<usize>,
+    /// Save the logits, for --kl-base: 4 bytes x vocabulary for each token that counts.
+    #[arg(long, value_name = "FILE")]
+    pub save_logits: Option<PathBuf>,
+    /// Compare with the logits that another model (in F16, say) has saved for this text.
+    #[arg(long, value_name = "FILE")]
+    pub kl_base: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@ use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
 use hewn_engine::loader::{LoadError, SplitFault};
 use hewn_engine::packed::PackError;
+use hewn_engine::perplexity::PerplexityError;
 use hewn_engine::quantize::QuantizeError;
 use hewn_engine::tokenizer::TokenizerError;
 use std::fmt::Display;
@@ -137,6 +138,20 @@ impl From<QuantizeError> for CliError {
             QuantizeError::Write(_) => "check that there is room on the disk",
             QuantizeError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
             _ => "`hewn inspect` shows what the file holds",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<PerplexityError> for CliError {
+    fn from(e: PerplexityError) -> Self {
+        let hint = match e {
+            PerplexityError::Engine(e) => return e.into(),
+            PerplexityError::Window { .. } => return Self::usage(e, "raise --ctx"),
+            PerplexityError::TooShort { .. } => "use a longer text or a smaller --ctx",
+            PerplexityError::Mismatch(_) => "save them again with --save-logits, for this text and --ctx",
+            PerplexityError::Damaged(_) => "save them again with --save-logits",
+            _ => "check the path, its permissions, and the room on the disk",
         };
         Self::failure(e, hint)
     }

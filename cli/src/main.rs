@@ -11,6 +11,7 @@ mod inspect;
 mod logits;
 mod output;
 mod pack;
+mod perplexity;
 mod prompt;
 mod quantize;
 mod roofline;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Chat(a) => chat::run(&a),
         Command::Tokenize(a) => tokenize::run(&a),
         Command::Logits(a) => logits::run(&a),
+        Command::Perplexity(a) => perplexity::run(&a),
         Command::Inspect(a) => inspect::run(&a),
         Command::Quantize(a) => quantize::run(&a),
         Command::Pack(a) => pack::run(&a),

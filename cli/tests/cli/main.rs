@@ -9,6 +9,7 @@ mod golden;
 mod inspect;
 mod logits;
 mod pack;
+mod perplexity;
 mod quantize;
 mod roofline;
 mod support;

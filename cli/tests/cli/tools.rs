@@ -2,11 +2,12 @@
 
 use crate::support::{arg, folder, hewn};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
     "run",
     "chat",
     "tokenize",
     "logits",
+    "perplexity",
     "inspect",
     "quantize",
     "pack",
