@@ -1,6 +1,7 @@
 //! BF16: rounded to nearest, ties to even.
 
 use super::Encode;
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Bf16;
 
@@ -14,7 +15,7 @@ impl Encode for Bf16 {
         f32::from_bits(0x7f7f_7fff)
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
+    fn block(&self, _isa: CpuIsa, x: &[f32], out: &mut [u8]) {
         out.copy_from_slice(&half::bf16::from_f32(x[0]).to_le_bytes());
     }
 }

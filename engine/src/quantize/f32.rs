@@ -1,6 +1,7 @@
 //! F32: as they are.
 
 use super::Encode;
+use hewn_kernels::CpuIsa;
 
 pub(super) struct F32;
 
@@ -13,7 +14,7 @@ impl Encode for F32 {
         f32::MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
+    fn block(&self, _isa: CpuIsa, x: &[f32], out: &mut [u8]) {
         out.copy_from_slice(&x[0].to_le_bytes());
     }
 }

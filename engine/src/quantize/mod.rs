@@ -5,15 +5,20 @@
 //! implementation (PyPI's `gguf`), those with 256 weights a block search for scales themselves: `affine` and
 //! `symmetric`, on the least-squares steps of `search`.
 //!
-//! All of it is scalar IEEE arithmetic without fused operations, so a file is the same on every machine and with any
-//! number of threads.
+//! A file is the same on every machine and with any number of threads: the searches fix the order of their sums as the
+//! kernels do.
 
-mod affine;
 mod error;
 mod rules;
-mod search;
-mod symmetric;
 mod write;
+
+// Loops over groups and registers index several arrays alike, as in kernels.
+#[allow(clippy::needless_range_loop)]
+mod affine;
+#[allow(clippy::needless_range_loop)]
+mod search;
+#[allow(clippy::needless_range_loop)]
+mod symmetric;
 
 mod bf16;
 mod f16;
@@ -32,6 +37,8 @@ mod q8_0;
 #[cfg(test)]
 mod tests;
 
+use hewn_kernels::CpuIsa;
+
 pub use error::QuantizeError;
 pub use rules::{Choice, QuantType};
 pub use write::{QuantizeOptions, QuantizeProgress, QuantizeReport, quantize};
@@ -44,8 +51,9 @@ pub trait Encode: Sync {
     /// The largest magnitude that the format can hold: beyond it, a scale would become infinite.
     fn limit(&self) -> f32;
 
-    /// Encodes one block of finite weights within the limit. `x` and `out` have the format's block length and bytes.
-    fn block(&self, x: &[f32], out: &mut [u8]);
+    /// Encodes one block of finite weights within the limit. `x` and `out` have the format's block length and bytes. The
+    /// instruction set changes nothing but the time it takes.
+    fn block(&self, isa: CpuIsa, x: &[f32], out: &mut [u8]);
 }
 
 /// The largest f32 that rounds to a finite f16.

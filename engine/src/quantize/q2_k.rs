@@ -3,6 +3,7 @@
 //! at bits `2 j`.
 
 use super::{Encode, HALF_MAX, affine, half_bytes};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q2K;
 
@@ -15,12 +16,12 @@ impl Encode for Q2K {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
-        let b = affine::encode::<16>(x, 3, 15);
+    fn block(&self, isa: CpuIsa, x: &[f32], out: &mut [u8]) {
+        let b = affine::encode::<1>(isa, x, 3, 15);
         for (byte, (scale, offset)) in out[..16].iter_mut().zip(b.scale.iter().zip(b.offset)) {
             *byte = scale | offset << 4;
         }
-        two_bits(|i| b.q[i], &mut out[16..80]);
+        two_bits(|i| b.q[i] as u8, &mut out[16..80]);
         out[80..82].copy_from_slice(&half_bytes(b.d));
         out[82..].copy_from_slice(&half_bytes(b.dmin));
     }

@@ -4,6 +4,7 @@
 
 use super::q2_k::two_bits;
 use super::{Encode, HALF_MAX, half_bytes, symmetric};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q3K;
 
@@ -16,8 +17,8 @@ impl Encode for Q3K {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
-        let b = symmetric::encode(x, 4, 32);
+    fn block(&self, isa: CpuIsa, x: &[f32], out: &mut [u8]) {
+        let b = symmetric::encode(isa, x, 4, 32);
         let q = |i: usize| (b.q[i] + 4) as u8;
         for (l, byte) in out[..32].iter_mut().enumerate() {
             *byte = (0..8).fold(0, |all, bit| all | (q(32 * bit + l) >> 2) << bit);

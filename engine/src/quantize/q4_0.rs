@@ -1,6 +1,7 @@
 //! Q4_0: `d` as f16, then 32 four-bit integers; weight = d (q - 8). The weight of largest magnitude becomes q = 0.
 
 use super::{Encode, HALF_MAX, half_bytes, inverse, peak, truncated};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q4_0;
 
@@ -13,7 +14,7 @@ impl Encode for Q4_0 {
         8.0 * HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
+    fn block(&self, _isa: CpuIsa, x: &[f32], out: &mut [u8]) {
         let d = peak(x) / -8.0;
         let inv = inverse(d);
         let q = |v: f32| truncated(v * inv + 8.5).clamp(0, 15) as u8;

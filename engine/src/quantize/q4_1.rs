@@ -1,6 +1,7 @@
 //! Q4_1: `d` and `m` as f16, then 32 four-bit integers; weight = d q + m.
 
 use super::{Encode, HALF_MAX, half_bytes, inverse, truncated};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q4_1;
 
@@ -18,7 +19,7 @@ impl Encode for Q4_1 {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
+    fn block(&self, _isa: CpuIsa, x: &[f32], out: &mut [u8]) {
         let [lo, hi] = range(x);
         let d = (hi - lo) / 15.0;
         let inv = inverse(d);

@@ -4,6 +4,7 @@
 
 use super::affine::{self, Affine};
 use super::{Encode, HALF_MAX, half_bytes};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q4K;
 
@@ -16,12 +17,12 @@ impl Encode for Q4K {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
-        let b = affine::encode::<32>(x, 15, 63);
+    fn block(&self, isa: CpuIsa, x: &[f32], out: &mut [u8]) {
+        let b = affine::encode::<2>(isa, x, 15, 63);
         head(&b, out);
         for (i, byte) in out[16..].iter_mut().enumerate() {
             let first = i / 32 * 64 + i % 32;
-            *byte = b.q[first] | b.q[first + 32] << 4;
+            *byte = (b.q[first] | b.q[first + 32] << 4) as u8;
         }
     }
 }

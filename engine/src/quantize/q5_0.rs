@@ -2,6 +2,7 @@
 //! largest magnitude becomes q = 0.
 
 use super::{Encode, HALF_MAX, half_bytes, inverse, peak, truncated};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q5_0;
 
@@ -23,7 +24,7 @@ impl Encode for Q5_0 {
         16.0 * HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
+    fn block(&self, _isa: CpuIsa, x: &[f32], out: &mut [u8]) {
         let d = peak(x) / -16.0;
         let inv = inverse(d);
         let mut q = [0; 32];

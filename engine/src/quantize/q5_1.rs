@@ -3,6 +3,7 @@
 use super::q4_1::range;
 use super::q5_0::five_bits;
 use super::{Encode, HALF_MAX, half_bytes, inverse, truncated};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q5_1;
 
@@ -15,7 +16,7 @@ impl Encode for Q5_1 {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
+    fn block(&self, _isa: CpuIsa, x: &[f32], out: &mut [u8]) {
         let [lo, hi] = range(x);
         let d = (hi - lo) / 31.0;
         let inv = inverse(d);

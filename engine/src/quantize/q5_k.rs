@@ -2,6 +2,7 @@
 //! `32 b + l`).
 
 use super::{Encode, HALF_MAX, affine, q4_k};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q5K;
 
@@ -14,15 +15,15 @@ impl Encode for Q5K {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
-        let b = affine::encode::<32>(x, 31, 63);
+    fn block(&self, isa: CpuIsa, x: &[f32], out: &mut [u8]) {
+        let b = affine::encode::<2>(isa, x, 31, 63);
         q4_k::head(&b, out);
         for (l, byte) in out[16..48].iter_mut().enumerate() {
-            *byte = (0..8).fold(0, |all, bit| all | (b.q[32 * bit + l] >> 4) << bit);
+            *byte = (0..8).fold(0, |all, bit| all | (b.q[32 * bit + l] as u8 >> 4) << bit);
         }
         for (i, byte) in out[48..].iter_mut().enumerate() {
             let first = i / 32 * 64 + i % 32;
-            *byte = b.q[first] & 15 | b.q[first + 32] << 4;
+            *byte = (b.q[first] & 15 | b.q[first + 32] << 4) as u8;
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::q2_k::two_bits;
 use super::{Encode, HALF_MAX, half_bytes, symmetric};
+use hewn_kernels::CpuIsa;
 
 pub(super) struct Q6K;
 
@@ -16,8 +17,8 @@ impl Encode for Q6K {
         HALF_MAX
     }
 
-    fn block(&self, x: &[f32], out: &mut [u8]) {
-        let b = symmetric::encode(x, 32, 128);
+    fn block(&self, isa: CpuIsa, x: &[f32], out: &mut [u8]) {
+        let b = symmetric::encode(isa, x, 32, 128);
         let q = |i: usize| (b.q[i] + 32) as u8;
         for (i, byte) in out[..128].iter_mut().enumerate() {
             let first = i / 64 * 128 + i % 64;

@@ -33,9 +33,13 @@ fn geometry(id: u32) -> (usize, usize) {
 }
 
 fn encode(id: u32, x: &[f32]) -> Vec<u8> {
+    encode_on(CpuIsa::best(), id, x)
+}
+
+fn encode_on(isa: CpuIsa, id: u32, x: &[f32]) -> Vec<u8> {
     let ((len, bytes), e) = (geometry(id), encoder(id).unwrap());
     let mut out = vec![0xaa; x.len() / len * bytes];
-    x.chunks(len).zip(out.chunks_mut(bytes)).for_each(|(x, out)| e.block(x, out));
+    x.chunks(len).zip(out.chunks_mut(bytes)).for_each(|(x, out)| e.block(isa, x, out));
     out
 }
 
@@ -172,6 +176,22 @@ fn awkward_blocks() {
         // An exact multiple of powers of two changes nothing but the scale, as long as that is exact in f16.
         let (a, b) = (back(&noise), back(&scaled(&noise, 16.0)));
         assert!(a.iter().zip(&b).all(|(a, b)| (a * 16.0 - b).abs() <= 1e-3 * b.abs()), "{id}");
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bytes() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let mut x: Vec<f32> = (0..256 * 64).map(|i| gauss(&mut rng) * [1.0, 1e-3, 300.0, 1e-9][i / 256 % 4]).collect();
+    // Long tails, equal weights, zeros.
+    x[..256].iter_mut().for_each(|v| *v = *v * *v * *v);
+    x[256..512].fill(0.125);
+    x[512..640].fill(0.0);
+    for id in (0..32).filter(|id| encoder(*id).is_some()) {
+        let want = encode_on(CpuIsa::from_name("scalar").unwrap(), id, &x);
+        for isa in CpuIsa::available() {
+            assert!(encode_on(isa, id, &x) == want, "{id} {}", isa.kind());
+        }
     }
 }
 

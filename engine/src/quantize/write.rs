@@ -205,7 +205,7 @@ impl Batch<'_> {
                 crew.with_scratch(worker, out.len() / bytes * block * 4, |x| {
                     let x = self.decode(format, i, encoder.limit(), &fault, x);
                     for (x, out) in x.iter().flat_map(|x| x.chunks_exact(block)).zip(out.chunks_exact_mut(bytes)) {
-                        encoder.block(x, out);
+                        encoder.block(crew.isa(), x, out);
                     }
                 });
             });
