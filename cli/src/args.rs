@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use hewn_engine::quantize::QuantType;
 use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::{IsaKind, KvType, PackMode};
 use std::path::PathBuf;
@@ -24,8 +25,12 @@ pub enum Command {
     Tokenize(TokenizeArgs),
     /// Write the logits of every position of a token sequence to a file.
     Logits(LogitsArgs),
+    /// Measure how well a model predicts a text, and how far it is from another model.
+    Perplexity(PerplexityArgs),
     /// Show what a GGUF file holds and how much memory it needs.
     Inspect(InspectArgs),
+    /// Make a smaller file of a model, with its weights in another number format.
+    Quantize(QuantizeArgs),
     /// Make the packed file of a model, with which it runs faster.
     Pack(PackArgs),
     /// Show or empty the folder of packed files.
@@ -255,6 +260,56 @@ pub struct LogitsArgs {
     /// Where to write little-endian f32, row-major [positions, vocab].
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text; `-` reads standard input. With --kl-base the saved tokens will do.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "kl_base")]
+    pub file: Option<PathBuf>,
+    /// Tokens in a window, of which the second half counts [default: 512, or that of --kl-base].
+    #[arg(long, value_name = "TOKENS")]
+    pub ctx: Option<usize>,
+    /// Save the logits, for --kl-base: 4 bytes x vocabulary for each token that counts.
+    #[arg(long, value_name = "FILE")]
+    pub save_logits: Option<PathBuf>,
+    /// Compare with the logits that another model (in F16, say) has saved for this text.
+    #[arg(long, value_name = "FILE")]
+    pub kl_base: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct QuantizeArgs {
+    /// The GGUF file, in F32, F16 or BF16; of a split file any part.
+    pub input: PathBuf,
+    /// The file to be made.
+    pub output: PathBuf,
+    #[arg(long = "type", value_name = "TYPE", value_parser = quant_type, help = quant_help())]
+    pub to: QuantType,
+    /// Threads [default: physical cores that this process may use].
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Every matrix in the one format, without the mix's exceptions.
+    #[arg(long)]
+    pub pure: bool,
+    /// Accept a file that is quantized already; the result is worse than from the original.
+    #[arg(long)]
+    pub allow_requantize: bool,
+}
+
+fn quant_help() -> String {
+    let names = QuantType::all().map(QuantType::name).collect::<Vec<_>>().join(", ");
+    format!("Number format or mix: {names}; Q4_K_M is the usual choice")
+}
+
+fn quant_type(text: &str) -> Result<QuantType, String> {
+    let names = || QuantType::all().map(QuantType::name).collect::<Vec<_>>().join(", ");
+    QuantType::from_name(text).ok_or_else(|| format!("it must be one of {}", names()))
 }
 
 #[derive(Args)]

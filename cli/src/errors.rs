@@ -2,8 +2,10 @@
 
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
-use hewn_engine::loader::LoadError;
+use hewn_engine::loader::{LoadError, SplitFault};
 use hewn_engine::packed::PackError;
+use hewn_engine::perplexity::PerplexityError;
+use hewn_engine::quantize::QuantizeError;
 use hewn_engine::tokenizer::TokenizerError;
 use std::fmt::Display;
 use std::io;
@@ -73,6 +75,11 @@ impl From<LoadError> for CliError {
                 "the download may be incomplete; compare the file's size with its source"
             }
             LoadError::BigEndian(_) => "get the little-endian file",
+            LoadError::Part { source, .. } if matches!(**source, LoadError::BigEndian(_)) => {
+                "get the little-endian file"
+            }
+            LoadError::Split { fault: SplitFault::Missing { .. }, .. } => "all parts must be in the same folder",
+            LoadError::Split { .. } => "get all parts again from the same source, and keep their names",
             _ => "the file is damaged or was written by a faulty tool; get it again from its source",
         };
         Self::failure(e, hint)
@@ -115,6 +122,36 @@ impl From<PackError> for CliError {
             PackError::Io { .. } => "check the path and its permissions, or run with --pack off",
             PackError::NoPlace => "set HEWN_CACHE_DIR to a folder, or pack beside the model with `hewn pack`",
             _ => "make it again with `hewn pack --force`, or run with --pack off",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<QuantizeError> for CliError {
+    fn from(e: QuantizeError) -> Self {
+        let hint = match e {
+            QuantizeError::Load(e) => return e.into(),
+            QuantizeError::Cancelled => return Self::interrupted(),
+            QuantizeError::Quantized { .. } => "quantize the F16 or BF16 file, or allow it with --allow-requantize",
+            QuantizeError::NonFinite { .. } => "get the file again from its source",
+            QuantizeError::Range { .. } => "choose --type BF16 or F32",
+            QuantizeError::Write(_) => "check that there is room on the disk",
+            QuantizeError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
+            _ => "`hewn inspect` shows what the file holds",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<PerplexityError> for CliError {
+    fn from(e: PerplexityError) -> Self {
+        let hint = match e {
+            PerplexityError::Engine(e) => return e.into(),
+            PerplexityError::Window { .. } => return Self::usage(e, "raise --ctx"),
+            PerplexityError::TooShort { .. } => "use a longer text or a smaller --ctx",
+            PerplexityError::Mismatch(_) => "save them again with --save-logits, for this text and --ctx",
+            PerplexityError::Damaged(_) => "save them again with --save-logits",
+            _ => "check the path, its permissions, and the room on the disk",
         };
         Self::failure(e, hint)
     }

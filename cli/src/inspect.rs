@@ -12,6 +12,7 @@ use hewn_engine::{Memory, Model};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write, stdout};
+use std::path::{Path, PathBuf};
 
 /// Runs the subcommand.
 pub fn run(a: &InspectArgs) -> Result<(), CliError> {
@@ -59,6 +60,8 @@ struct Share {
 }
 
 struct Facts {
+    /// The parts of a split file; empty for a whole one.
+    parts: Vec<(PathBuf, u64)>,
     file_bytes: u64,
     version: u32,
     architecture: String,
@@ -86,7 +89,9 @@ impl Facts {
         }
         let kind = text("tokenizer.ggml.model")?;
         let pre = text("tokenizer.ggml.pre")?;
+        let parts = gguf.parts().iter().filter(|_| gguf.parts().len() > 1);
         Ok(Self {
+            parts: parts.map(|p| (p.path().unwrap_or(Path::new("")).to_owned(), p.file_len())).collect(),
             file_bytes: gguf.file_len(),
             version: gguf.version(),
             name: text("general.name")?,
@@ -118,6 +123,7 @@ impl Facts {
             .collect();
         let mut v = json!({
             "file_bytes": self.file_bytes,
+            "parts": self.parts.iter().map(|(path, n)| json!({"path": path, "bytes": n})).collect::<Vec<_>>(),
             "gguf_version": self.version,
             "architecture": self.architecture,
             "name": self.name,
@@ -136,7 +142,10 @@ impl Facts {
         });
         if let Some(tensors) = tensors {
             let list = tensors.iter().map(|t| {
-                json!({"name": t.name, "shape": t.dims, "format": t.dtype.name(), "offset": t.offset, "bytes": t.bytes})
+                json!({
+                    "name": t.name, "shape": t.dims, "format": t.dtype.name(),
+                    "part": t.part, "offset": t.offset, "bytes": t.bytes,
+                })
             });
             v["tensors"] = list.collect();
         }
@@ -152,6 +161,9 @@ impl Facts {
     ) -> std::io::Result<()> {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<16}{value}");
         row("file", format!("{} ({}, GGUF version {})", a.model.display(), bytes(self.file_bytes), self.version))?;
+        for (i, (path, n)) in self.parts.iter().enumerate() {
+            row(if i == 0 { "parts" } else { "" }, format!("{} ({})", path.display(), bytes(*n)))?;
+        }
         row("architecture", self.architecture.clone())?;
         if let Some(name) = &self.name {
             row("name", printable(name))?;

@@ -7,17 +7,12 @@ use crate::setup;
 use hewn_engine::{EngineError, Logits, Sequence, SequenceOptions, Work};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 /// Runs the subcommand.
 pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
     // An output that cannot be written is an error before the run, not after it.
-    let dir = a.output.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |e: &std::io::Error| CliError::file("write", &a.output, e);
-    if a.output.is_dir() {
-        return Err(fail(&std::io::ErrorKind::IsADirectory.into()));
-    }
-    let mut file = BufWriter::new(setup::temporary_in(dir).map_err(|e| fail(&e))?);
+    let mut file = BufWriter::new(setup::output_at(&a.output)?);
     let mut runner = setup::runner(&a.model)?;
     let mut seq = Sequence::new(runner.model(), &SequenceOptions { ctx: None, kv: a.model.kv.into() })?;
     let interrupt = Interrupt::install()?;

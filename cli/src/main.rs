@@ -12,7 +12,9 @@ mod inspect;
 mod logits;
 mod output;
 mod pack;
+mod perplexity;
 mod prompt;
+mod quantize;
 mod roofline;
 mod run;
 mod setup;
@@ -28,7 +30,9 @@ fn main() -> ExitCode {
         Command::Chat(a) => chat::run(&a),
         Command::Tokenize(a) => tokenize::run(&a),
         Command::Logits(a) => logits::run(&a),
+        Command::Perplexity(a) => perplexity::run(&a),
         Command::Inspect(a) => inspect::run(&a),
+        Command::Quantize(a) => quantize::run(&a),
         Command::Pack(a) => pack::run(&a),
         Command::Cache(a) => cache::run(&a),
         Command::Bench(a) => bench::run(&a),

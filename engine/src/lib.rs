@@ -36,6 +36,8 @@ mod weights;
 pub mod chat;
 pub mod host;
 pub mod packed;
+pub mod perplexity;
+pub mod quantize;
 pub mod sampler;
 pub mod text;
 pub mod tokenizer;

@@ -1,7 +1,7 @@
 //! Why a file was refused: what, where, and which key or tensor.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A name out of the file as a message may show it: a name may be as long as the file, and hold what steers a terminal.
 pub(crate) struct Shown<'a>(pub &'a str);
@@ -215,6 +215,96 @@ pub enum LoadError {
         second: String,
         /// Where the other starts.
         at: u64,
+    },
+    /// Another part of a split file than the one that was given is refused for itself.
+    #[error("{}: {source}", .path.display())]
+    Part {
+        /// The part.
+        path: PathBuf,
+        /// Why.
+        source: Box<LoadError>,
+    },
+    /// The parts of a split file do not make a whole.
+    #[error("{}: {fault}", .path.display())]
+    Split {
+        /// The part that is wrong.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: SplitFault,
+    },
+}
+
+impl LoadError {
+    /// The same with the part's path, for an error that does not name a file itself.
+    pub(crate) fn of_part(self, path: &Path) -> Self {
+        match self {
+            Self::Io { .. } | Self::Changed { .. } | Self::Split { .. } => self,
+            e => Self::Part { path: path.to_owned(), source: Box::new(e) },
+        }
+    }
+}
+
+/// How the parts of a split file do not make a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitFault {
+    /// Its name does not say where the other parts are.
+    #[error("part {no} of {count} of a split file, so its name must end in -{no:05}-of-{count:05}.gguf")]
+    Name {
+        /// Its number by its metadata, from 1.
+        no: u64,
+        /// Number of parts by its metadata.
+        count: u64,
+    },
+    /// It was read from memory, where there are no other parts.
+    #[error("one part of a split file; such a file must be opened by its path")]
+    Memory,
+    /// It is not there.
+    #[error("part {no} of {count} is missing")]
+    Missing {
+        /// Its number, from 1.
+        no: u64,
+        /// Number of parts.
+        count: u64,
+    },
+    /// It has a part's name, and no part is in it.
+    #[error("its name is that of a part of a split file, its content is a whole file")]
+    Whole,
+    /// Its name and its metadata are of two minds.
+    #[error("by its name it is part {name_no} of {name_count}, by its metadata part {no} of {count}")]
+    Number {
+        /// Its number by its name, from 1.
+        name_no: u64,
+        /// Number of parts by its name.
+        name_count: u64,
+        /// Its number by its metadata, from 1.
+        no: u64,
+        /// Number of parts by its metadata.
+        count: u64,
+    },
+    /// It has another value of a key than the first part: it was made with another model.
+    #[error("a part of another model: {} is not as in {}", Shown(.key), .first.display())]
+    Foreign {
+        /// The key.
+        key: String,
+        /// The first part.
+        first: PathBuf,
+    },
+    /// One of its tensors is in an earlier part too.
+    #[error("the tensor {} is in {} too", Shown(.name), .first.display())]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// The earlier part.
+        first: PathBuf,
+    },
+    /// All parts together have more or fewer tensors than the metadata say.
+    #[error("all parts together have {have} tensors, its metadata say {want}")]
+    Tensors {
+        /// By its metadata.
+        want: u64,
+        /// In fact.
+        have: u64,
     },
 }
 

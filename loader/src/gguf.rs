@@ -10,52 +10,129 @@
 //!
 //! A count is 8 bytes, in version 1 it is 4. Source: the GGUF specification.
 
-use crate::error::{LoadError, Shown};
-use crate::map::{OpenOptions, Source};
+use crate::error::{LoadError, Shown, SplitFault};
+use crate::map::OpenOptions;
 use crate::metadata::{Entries, Entry, Metadata};
+use crate::part::Part;
 use crate::reader::Reader;
+use crate::split::{self, SplitKeys};
 use crate::tensor::{Directory, TensorInfo};
 use crate::value::{Value, ValueType};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 
-/// An opened GGUF file. Immutable; tensors and metadata are views of the mapped bytes.
+/// An opened GGUF file, or all parts of a split one. Immutable; tensors and metadata are views of the mapped bytes.
 #[derive(Debug)]
 pub struct Gguf {
-    source: Source,
-    path: Option<PathBuf>,
-    modified: Option<SystemTime>,
-    version: u32,
-    alignment: u64,
-    entries: Entries,
-    tensors: Directory,
+    /// One, or the parts of a split file in order.
+    parts: Vec<Part>,
+    /// What the first part says, with the tensors of all.
+    contents: Contents,
+}
+
+/// What is before the data of one file.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub version: u32,
+    pub alignment: u64,
+    pub entries: Entries,
+    pub tensors: Directory,
 }
 
 impl Gguf {
-    /// Opens and checks the file at `path`.
+    /// Opens and checks the file at `path`. Where it is one part of a split file (`NAME-00001-of-00003.gguf`, any of
+    /// them), the others are opened and checked too: see [`parts`](Self::parts).
     ///
     /// # Errors
-    /// Anything about the file that cannot be believed.
+    /// Anything about the file that cannot be believed, or about one of the parts.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, LoadError> {
-        let (source, file) = Source::open(path, options)?;
-        let mut this = Self::parse(source, Some(path.to_owned()))?;
-        this.source.check_len(path, &file)?;
-        this.modified = file.metadata().and_then(|m| m.modified()).ok();
-        Ok(this)
+        let (part, contents) = Part::open(path, options)?;
+        let meta = Metadata { data: part.bytes(), entries: &contents.entries };
+        match SplitKeys::read(&meta)? {
+            None => Ok(Self { parts: vec![part], contents }),
+            Some(keys) => {
+                let (parts, contents) = split::open(path, options, part, contents, keys)?;
+                Ok(Self { parts, contents })
+            }
+        }
     }
 
     /// Checks a file that is in memory.
     ///
     /// # Errors
-    /// As for [`open`](Self::open).
+    /// As for [`open`](Self::open); a part of a split file, as nothing says where the others are.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, LoadError> {
-        Self::parse(Source::Owned(bytes), None)
+        let (part, contents) = Part::from_bytes(bytes)?;
+        let meta = Metadata { data: part.bytes(), entries: &contents.entries };
+        match SplitKeys::read(&meta)? {
+            None => Ok(Self { parts: vec![part], contents }),
+            Some(_) => Err(LoadError::Split { path: "the file in memory".into(), fault: SplitFault::Memory }),
+        }
     }
 
-    fn parse(source: Source, path: Option<PathBuf>) -> Result<Self, LoadError> {
-        let data = source.bytes();
+    /// The format's version: 1, 2 or 3; the first part's.
+    pub fn version(&self) -> u32 {
+        self.contents.version
+    }
+
+    /// What tensor offsets are multiples of; the first part's.
+    pub fn alignment(&self) -> u64 {
+        self.contents.alignment
+    }
+
+    /// The files that it consists of: one, or the parts of a split file in order. There is at least one.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Length of the file in bytes, of all parts together.
+    pub fn file_len(&self) -> u64 {
+        self.parts.iter().map(Part::file_len).fold(0, u64::saturating_add)
+    }
+
+    /// Where it was opened from; the first part's path, whichever was given.
+    pub fn path(&self) -> Option<&Path> {
+        self.parts.first()?.path()
+    }
+
+    /// Tells the system that this process will hardly read the tensor's bytes again. They stay readable.
+    pub fn release(&self, t: &TensorInfo) {
+        if let Some(part) = self.parts.get(t.part) {
+            part.release(t);
+        }
+    }
+
+    /// Whether it is mapped (not read into memory).
+    pub fn is_mapped(&self) -> bool {
+        self.parts.iter().all(Part::is_mapped)
+    }
+
+    /// The key/value pairs; the first part's.
+    pub fn metadata(&self) -> Metadata<'_> {
+        let data = self.parts.first().map_or(&[][..], Part::bytes);
+        Metadata { data, entries: &self.contents.entries }
+    }
+
+    /// The tensors in file order, part by part.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.contents.tensors.list
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.contents.tensors.get(name)
+    }
+
+    /// A tensor's bytes; empty for a tensor that is not of this file's extent.
+    pub fn tensor_data(&self, t: &TensorInfo) -> &[u8] {
+        self.parts.get(t.part).map_or(&[], |part| part.tensor_data(t))
+    }
+}
+
+impl Contents {
+    /// Reads and checks everything before the data of a file.
+    pub fn parse(data: &[u8]) -> Result<Self, LoadError> {
         let mut r = Reader { data, at: 0, wide: true };
         if data.get(..4) != Some(b"GGUF") {
             return Err(LoadError::Magic { found: data[..data.len().min(4)].to_vec() });
@@ -81,70 +158,7 @@ impl Gguf {
         }
         let start = (r.at as u64).next_multiple_of(alignment);
         directory.place(start, data.len() as u64, alignment)?;
-        Ok(Self { source, path, modified: None, version, alignment, entries, tensors: directory })
-    }
-
-    /// The format's version: 1, 2 or 3.
-    pub fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// What tensor offsets are multiples of.
-    pub fn alignment(&self) -> u64 {
-        self.alignment
-    }
-
-    /// Length of the file in bytes.
-    pub fn file_len(&self) -> u64 {
-        self.source.bytes().len() as u64
-    }
-
-    /// Where it was opened from.
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
-    }
-
-    /// When the file was last written, as it was opened; `None` where nobody knows.
-    pub fn modified(&self) -> Option<SystemTime> {
-        self.modified
-    }
-
-    /// Everything before the first tensor's bytes: metadata and directory.
-    pub fn head(&self) -> &[u8] {
-        let data = self.source.bytes();
-        let end = self.tensors.list.iter().map(|t| t.offset).min().and_then(|n| usize::try_from(n).ok());
-        end.and_then(|n| data.get(..n)).unwrap_or(data)
-    }
-
-    /// Tells the system that this process will hardly read the tensor's bytes again. They stay readable.
-    pub fn release(&self, t: &TensorInfo) {
-        self.source.release(t.offset, t.bytes);
-    }
-
-    /// Whether it is mapped (not read into memory).
-    pub fn is_mapped(&self) -> bool {
-        matches!(self.source, Source::Map(_))
-    }
-
-    /// The key/value pairs.
-    pub fn metadata(&self) -> Metadata<'_> {
-        Metadata { data: self.source.bytes(), entries: &self.entries }
-    }
-
-    /// The tensors in file order.
-    pub fn tensors(&self) -> &[TensorInfo] {
-        &self.tensors.list
-    }
-
-    /// The tensor of this name.
-    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.index.get(name).map(|i| &self.tensors.list[*i])
-    }
-
-    /// A tensor's bytes; empty for a tensor that is not of this file's extent.
-    pub fn tensor_data(&self, t: &TensorInfo) -> &[u8] {
-        let range = usize::try_from(t.offset).ok().zip(usize::try_from(t.offset.saturating_add(t.bytes)).ok());
-        range.and_then(|(a, b)| self.source.bytes().get(a..b)).unwrap_or(&[])
+        Ok(Self { version, alignment, entries, tensors: directory })
     }
 }
 

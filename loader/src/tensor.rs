@@ -14,7 +14,9 @@ pub struct TensorInfo {
     pub dims: Vec<u64>,
     /// Its number format.
     pub dtype: TensorType,
-    /// Where its bytes start, from the start of the file.
+    /// Which part of a split file it is in, from 0.
+    pub part: usize,
+    /// Where its bytes start, from the start of that file.
     pub offset: u64,
     /// How many bytes it has.
     pub bytes: u64,
@@ -75,7 +77,7 @@ impl TensorInfo {
         }
         let bytes = dtype.bytes(elements).ok_or_else(|| bad(&dims, "its size in bytes overflows"))?;
         let offset = r.u64(&what)?;
-        Ok((Self { name, dims, dtype, offset, bytes }, at))
+        Ok((Self { name, dims, dtype, part: 0, offset, bytes }, at))
     }
 }
 
@@ -95,6 +97,24 @@ impl Directory {
         }
         self.list.push(t);
         self.entries.push(at);
+        Ok(())
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.index.get(name).map(|i| &self.list[*i])
+    }
+
+    /// Appends the placed tensors of a further part; gives back the name that is in both.
+    pub fn append(&mut self, part: usize, other: Self) -> Result<(), String> {
+        for (t, at) in other.list.into_iter().zip(other.entries) {
+            if self.index.contains_key(&t.name) {
+                return Err(t.name);
+            }
+            self.index.insert(t.name.clone(), self.list.len());
+            self.list.push(TensorInfo { part, ..t });
+            self.entries.push(at);
+        }
         Ok(())
     }
 

@@ -159,6 +159,32 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// Appends the value as version 3 has it; the type of an empty array is kept.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::U8(v) => out.push(*v),
+            Self::I8(v) => out.extend(v.to_le_bytes()),
+            Self::U16(v) => out.extend(v.to_le_bytes()),
+            Self::I16(v) => out.extend(v.to_le_bytes()),
+            Self::U32(v) => out.extend(v.to_le_bytes()),
+            Self::I32(v) => out.extend(v.to_le_bytes()),
+            Self::F32(v) => out.extend(v.to_le_bytes()),
+            Self::Bool(v) => out.push(u8::from(*v)),
+            Self::Str(v) => {
+                out.extend((v.len() as u64).to_le_bytes());
+                out.extend(*v);
+            }
+            Self::Array(a) => {
+                out.extend((a.item as u32).to_le_bytes());
+                out.extend((a.len as u64).to_le_bytes());
+                a.iter().for_each(|v| v.encode(out));
+            }
+            Self::U64(v) => out.extend(v.to_le_bytes()),
+            Self::I64(v) => out.extend(v.to_le_bytes()),
+            Self::F64(v) => out.extend(v.to_le_bytes()),
+        }
+    }
+
     /// The value in bytes that [`read`](Self::read) checked before: arrays are not walked again.
     pub(crate) fn checked(data: &'a [u8], kind: ValueType, wide: bool) -> Option<Self> {
         let mut r = Reader { data, at: 0, wide };

@@ -1,7 +1,7 @@
 //! Writing GGUF version 3: for generators, tests and converters.
 
 use crate::dtype::TensorType;
-use crate::value::{MAX_NESTING, ValueType};
+use crate::value::{MAX_NESTING, Value, ValueType};
 use std::collections::HashSet;
 use std::io::{Error, ErrorKind, Result, Write};
 
@@ -126,22 +126,39 @@ impl GgufWriter {
     /// # Errors
     /// A key that was added before, a mixed array, a bad alignment.
     pub fn meta(&mut self, key: &str, value: MetaValue) -> Result<()> {
+        let mut body = Vec::new();
+        value.write(&mut body, 0)?;
+        let number = if let MetaValue::U32(n) = value { Some(n) } else { None };
+        self.pair(key, value.kind(), &body, number)
+    }
+
+    /// Adds a key/value pair as it is in another file, for a copy of it. `general.alignment` may have any integer type.
+    ///
+    /// # Errors
+    /// As for [`meta`](Self::meta).
+    pub fn value(&mut self, key: &str, value: &Value<'_>) -> Result<()> {
+        let number = value.as_int().and_then(|n| u32::try_from(n).ok());
+        let mut body = Vec::new();
+        value.encode(&mut body);
+        self.pair(key, value.kind(), &body, number)
+    }
+
+    /// `number` is the value where it may be an alignment.
+    fn pair(&mut self, key: &str, kind: ValueType, body: &[u8], number: Option<u32>) -> Result<()> {
         if key.is_empty() || self.keys.contains(key) {
             return Err(misuse(format!("the key `{key}` is empty or was added before")));
         }
-        let mut pair = Vec::new();
-        string(&mut pair, key.as_bytes());
-        pair.extend((value.kind() as u32).to_le_bytes());
-        value.write(&mut pair, 0)?;
         if key == "general.alignment" {
-            let MetaValue::U32(a) = value else { return Err(misuse("`general.alignment` is a u32")) };
+            let Some(a) = number else { return Err(misuse("`general.alignment` is a u32")) };
             if !a.is_power_of_two() || !(8..=65536).contains(&a) || !self.sizes.is_empty() {
                 return Err(misuse("`general.alignment` is a power of two from 8 to 65536, before any tensor"));
             }
             self.alignment = a.into();
         }
         self.keys.insert(key.to_owned());
-        self.pairs.append(&mut pair);
+        string(&mut self.pairs, key.as_bytes());
+        self.pairs.extend((kind as u32).to_le_bytes());
+        self.pairs.extend(body);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! `hewn inspect`.
 
 use crate::support::{TINY, VOCAB, arg, folder, hewn, tiny_with};
-use hewn_loader::{GgufWriter, MetaValue};
+use hewn_loader::{Gguf, GgufWriter, MetaValue, OpenOptions, write_split};
+use std::path::Path;
 
 #[test]
 fn the_facts_as_text() {
@@ -70,4 +71,36 @@ fn files_that_cannot_run_are_shown_all_the_same() {
     let done = hewn(&["inspect", arg(&path)]).ok();
     assert!(done.text().contains("2 tokens") && done.text().contains("vocabulary only"), "{}", done.text());
     assert!(!done.text().contains('\u{1b}'), "a file must not drive the terminal");
+}
+
+#[test]
+fn a_split_file_by_any_part() {
+    let dir = folder();
+    let whole = Gguf::open(Path::new(TINY), &OpenOptions::default()).unwrap();
+    let parts = write_split(&whole, &dir.path().join("tiny.gguf"), 3).unwrap();
+    for part in &parts {
+        let text = hewn(&["inspect", arg(part)]).ok();
+        for p in &parts {
+            assert!(text.text().contains(&format!("{} (", arg(p))), "{}", text.text());
+        }
+        let v = hewn(&["inspect", arg(part), "--json", "--tensors"]).ok().json();
+        let bytes: u64 = parts.iter().map(|p| std::fs::metadata(p).unwrap().len()).sum();
+        assert_eq!((v["parts"].as_array().unwrap().len(), v["file_bytes"].as_u64()), (3, Some(bytes)));
+        assert_eq!(v["tensors"].as_array().unwrap().last().unwrap()["part"], 2);
+        let run = |model: &str, more: &[&str]| {
+            hewn(&[&["run", model, "hello", "-n", "8", "--seed", "1", "-q", "--pack", "off"], more].concat()).ok().out
+        };
+        assert!(run(arg(part), &[]) == run(TINY, &[]) && run(arg(part), &["--no-mmap"]) == run(TINY, &[]));
+    }
+    hewn(&["pack", arg(&parts[2])]).ok();
+    assert!(hewn(&["inspect", arg(&parts[1])]).ok().text().contains("tiny-00001-of-00003.gguf.hewnpack"));
+    std::fs::remove_file(&parts[1]).unwrap();
+    let done = hewn(&["run", arg(&parts[0]), "hello"]);
+    assert!(
+        done.code == Some(1) && done.err.contains("tiny-00002-of-00003.gguf: part 2 of 3 is missing"),
+        "{}",
+        done.err
+    );
+    assert!(done.err.contains("hint: all parts must be in the same folder"), "{}", done.err);
+    assert_eq!(hewn(&["inspect", TINY, "--json"]).ok().json()["parts"], serde_json::json!([]));
 }

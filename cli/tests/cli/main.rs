@@ -9,6 +9,8 @@ mod golden;
 mod inspect;
 mod logits;
 mod pack;
+mod perplexity;
+mod quantize;
 mod roofline;
 mod support;
 mod tokenize;

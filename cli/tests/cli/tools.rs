@@ -2,8 +2,22 @@
 
 use crate::support::{arg, folder, hewn};
 
-const SUBCOMMANDS: [&str; 12] =
-    ["run", "chat", "tokenize", "logits", "inspect", "pack", "cache", "bench", "cpu", "roofline", "completions", "man"];
+const SUBCOMMANDS: [&str; 14] = [
+    "run",
+    "chat",
+    "tokenize",
+    "logits",
+    "perplexity",
+    "inspect",
+    "quantize",
+    "pack",
+    "cache",
+    "bench",
+    "cpu",
+    "roofline",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_subcommand_explains_itself() {

@@ -6,7 +6,7 @@
 
 use super::error::PackError;
 use super::header::{self, Entry, Header};
-use super::identity::{Identity, nanoseconds};
+use super::identity::{self, Identity};
 use super::plan::Plan;
 use super::slot::PackMap;
 use crate::cancel::CancelToken;
@@ -66,7 +66,7 @@ impl Pack {
         }
         // A courtesy to other processes that make room; it is believed without.
         let _ = map._file.try_lock_shared();
-        let modified = nanoseconds(plan.gguf.modified());
+        let modified = identity::stamp(&plan.gguf);
         let fresh = modified != 0 && header.stamp == modified;
         Ok(Self { path: path.to_owned(), map: Arc::new(map), entries: header.entries, fresh })
     }
@@ -117,7 +117,7 @@ impl Pack {
 
     /// Notes that the source was compared. Where the file cannot be written to, it will be compared again.
     fn stamp(&self, plan: &Plan) {
-        let (modified, data) = (nanoseconds(plan.gguf.modified()), &self.map.map);
+        let (modified, data) = (identity::stamp(&plan.gguf), &self.map.map);
         let len = header::len(self.entries.iter().map(|e| e.name.as_str())) as usize;
         let (false, true, Some(sum)) = (self.fresh, modified != 0, data.get(len - 8..len)) else { return };
         let sum = sum.try_into().map_or(0, u64::from_le_bytes);

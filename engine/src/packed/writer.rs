@@ -3,7 +3,7 @@
 
 use super::error::PackError;
 use super::header::Header;
-use super::identity::{Identity, nanoseconds};
+use super::identity::{self, Identity};
 use super::os;
 use super::partial::Partial;
 use super::plan::{Item, Plan};
@@ -145,7 +145,7 @@ impl Job<'_> {
     /// that are really there. The whole of it is checked before it is written again, as it then speaks for the source
     /// as it is now.
     fn begin(&self, file: &File, buffer: &mut [u8]) -> Result<Header, PackError> {
-        let stamp = nanoseconds(self.plan.gguf.modified());
+        let stamp = identity::stamp(&self.plan.gguf);
         let old = Header::read(file, self.target).and_then(|h| h.check(self.plan, &self.identity).map(|()| h));
         let Ok(mut header) = old else {
             file.set_len(0).map_err(PackError::writing(self.target, self.plan.file_len()))?;
