@@ -10,7 +10,7 @@ use hewn_kernels::Format;
 struct Products {
     /// Block formats with weights of less than eight bits.
     narrow: f64,
-    /// Q8_0.
+    /// Block formats with weights of eight bits.
     signed: f64,
     /// Floating-point formats.
     float: f64,

@@ -30,6 +30,7 @@ unsafe fn products<const BITS: u32>(w: __m256i, x: __m256i) -> __m256i {
 impl Isa for Avx2 {
     lanes256!();
     const SIGNED_ZERO: i32 = 0;
+    const WIDE_IS_CHEAP: bool = false;
 
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {

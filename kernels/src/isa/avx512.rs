@@ -31,6 +31,7 @@ unsafe fn products<const BITS: u32>(w: __m512i, x: __m512i) -> __m512i {
 impl Isa for Avx512 {
     lanes512!();
     const SIGNED_ZERO: i32 = 0;
+    const WIDE_IS_CHEAP: bool = false;
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {

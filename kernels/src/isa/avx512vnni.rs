@@ -16,6 +16,7 @@ token! {
 impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     lanes512!();
     const SIGNED_ZERO: i32 = 128;
+    const WIDE_IS_CHEAP: bool = true;
     const TILES: bool = TILES;
 
     #[inline(always)]

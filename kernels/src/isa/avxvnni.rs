@@ -13,6 +13,7 @@ token! {
 impl Isa for AvxVnni {
     lanes256!();
     const SIGNED_ZERO: i32 = 128;
+    const WIDE_IS_CHEAP: bool = true;
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
