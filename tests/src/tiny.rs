@@ -268,6 +268,9 @@ fn random_matrix(format: Format, rows: usize, cols: usize, rng: &mut ChaCha8Rng)
 fn scale_of(format: Format) -> f32 {
     match format {
         Format::Q3K => 0.0012,
+        Format::Iq4Nl => 0.0007,
+        Format::Iq4Xs => 0.00004,
+        Format::Mxfp4 | Format::Nvfp4 => 0.009,
         _ => unreachable!("{} is made elsewhere", format.name()),
     }
 }

@@ -20,7 +20,7 @@ impl Products {
     fn add(&mut self, format: Format, weights: f64) {
         *match format {
             f if !f.is_quant() => &mut self.float,
-            Format::Q8_0 => &mut self.signed,
+            Format::Q8_0 | Format::Iq4Nl | Format::Iq4Xs => &mut self.signed,
             _ => &mut self.narrow,
         } += weights;
     }

@@ -39,6 +39,10 @@ mod rows;
 mod bf16;
 mod f16;
 mod f32;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod nvfp4;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -55,6 +59,10 @@ pub use self::f32::F32;
 pub use bf16::Bf16;
 pub use float::Float;
 pub use fold::{Folded, Small};
+pub use iq4_nl::Iq4Nl;
+pub use iq4_xs::Iq4Xs;
+pub use mxfp4::Mxfp4;
+pub use nvfp4::Nvfp4;
 pub use pack::{pack_block, pack_tile};
 pub use q2_k::Q2K;
 pub use q3_k::Q3K;
@@ -266,7 +274,11 @@ formats! {
     quant Q4K = 12, "Q4_K";
     quant Q5K = 13, "Q5_K";
     quant Q6K = 14, "Q6_K";
+    quant Iq4Nl = 20, "IQ4_NL";
+    quant Iq4Xs = 23, "IQ4_XS";
     float Bf16 = 30, "BF16";
+    quant Mxfp4 = 39, "MXFP4";
+    quant Nvfp4 = 40, "NVFP4";
 }
 
 /// Code that is generic over the format type, chosen at run time by [`Format::visit`].
@@ -374,6 +386,12 @@ fn words<S: Isa>(s: S, block: &[u8], at: usize, n: usize) -> S::I {
 #[inline(always)]
 fn halfs<S: Isa>(s: S, block: &[u8], at: usize) -> S::F {
     s.f_load_f16(&float::sixteen_u16(&block[at..at + 32]))
+}
+
+/// The 16-bit fields at `at` of a packed block.
+#[inline(always)]
+fn shorts<S: Isa>(s: S, block: &[u8], at: usize) -> S::I {
+    s.i_load_u16(&float::sixteen_u16(&block[at..at + 32]))
 }
 
 /// Bits of every lane moved from bit `from` to bit `to`, where `mask` keeps what is wanted.
