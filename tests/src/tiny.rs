@@ -271,6 +271,7 @@ fn scale_of(format: Format) -> f32 {
         Format::Iq4Nl => 0.0007,
         Format::Iq4Xs => 0.00004,
         Format::Mxfp4 | Format::Nvfp4 => 0.009,
+        Format::Tq1_0 | Format::Tq2_0 => 0.06,
         _ => unreachable!("{} is made elsewhere", format.name()),
     }
 }

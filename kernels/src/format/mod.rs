@@ -53,6 +53,8 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod tq1_0;
+mod tq2_0;
 
 pub use self::f16::F16;
 pub use self::f32::F32;
@@ -75,6 +77,8 @@ pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
 pub use rows::TileRows;
+pub use tq1_0::Tq1_0;
+pub use tq2_0::Tq2_0;
 
 use crate::isa::Isa;
 
@@ -277,6 +281,8 @@ formats! {
     quant Iq4Nl = 20, "IQ4_NL";
     quant Iq4Xs = 23, "IQ4_XS";
     float Bf16 = 30, "BF16";
+    quant Tq1_0 = 34, "TQ1_0";
+    quant Tq2_0 = 35, "TQ2_0";
     quant Mxfp4 = 39, "MXFP4";
     quant Nvfp4 = 40, "NVFP4";
 }
