@@ -272,6 +272,9 @@ fn scale_of(format: Format) -> f32 {
         Format::Iq4Xs => 0.00004,
         Format::Mxfp4 | Format::Nvfp4 => 0.009,
         Format::Tq1_0 | Format::Tq2_0 => 0.06,
+        Format::Iq3S | Format::Iq3Xxs => 0.0003,
+        Format::Iq2S | Format::Iq2Xs | Format::Iq2Xxs => 0.0008,
+        Format::Iq1S | Format::Iq1M => 0.007,
         _ => unreachable!("{} is made elsewhere", format.name()),
     }
 }

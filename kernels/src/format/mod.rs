@@ -31,14 +31,23 @@ macro_rules! eight {
     }};
 }
 
+mod codebook;
 mod float;
 mod fold;
+mod grid;
 mod pack;
 mod rows;
 
 mod bf16;
 mod f16;
 mod f32;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
@@ -61,6 +70,13 @@ pub use self::f32::F32;
 pub use bf16::Bf16;
 pub use float::Float;
 pub use fold::{Folded, Small};
+pub use iq1_m::Iq1M;
+pub use iq1_s::Iq1S;
+pub use iq2_s::Iq2S;
+pub use iq2_xs::Iq2Xs;
+pub use iq2_xxs::Iq2Xxs;
+pub use iq3_s::Iq3S;
+pub use iq3_xxs::Iq3Xxs;
 pub use iq4_nl::Iq4Nl;
 pub use iq4_xs::Iq4Xs;
 pub use mxfp4::Mxfp4;
@@ -278,8 +294,15 @@ formats! {
     quant Q4K = 12, "Q4_K";
     quant Q5K = 13, "Q5_K";
     quant Q6K = 14, "Q6_K";
+    quant Iq2Xxs = 16, "IQ2_XXS";
+    quant Iq2Xs = 17, "IQ2_XS";
+    quant Iq3Xxs = 18, "IQ3_XXS";
+    quant Iq1S = 19, "IQ1_S";
     quant Iq4Nl = 20, "IQ4_NL";
+    quant Iq3S = 21, "IQ3_S";
+    quant Iq2S = 22, "IQ2_S";
     quant Iq4Xs = 23, "IQ4_XS";
+    quant Iq1M = 29, "IQ1_M";
     float Bf16 = 30, "BF16";
     quant Tq1_0 = 34, "TQ1_0";
     quant Tq2_0 = 35, "TQ2_0";
