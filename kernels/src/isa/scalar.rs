@@ -32,6 +32,7 @@ impl Isa for Scalar {
     type I = [i32; 16];
     type F = [f32; 16];
     const SIGNED_ZERO: i32 = 0;
+    const UNROLL: bool = false;
     const WIDE_IS_CHEAP: bool = false;
 
     #[inline(never)]

@@ -7,7 +7,7 @@
 use super::Rows;
 use super::matrix::{Layout, Matrix, tile_rows};
 use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_block};
-use crate::isa::{Isa, Kernel, each};
+use crate::isa::{Isa, Kernel, each, each_in};
 use crate::op::quantize::ActBlock;
 use crate::team::Crew;
 use std::marker::PhantomData;
@@ -114,7 +114,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     next: [*const u8; 2],
 ) -> S::F {
     let subs = Q::BLOCK / SUB;
-    each!(subs, i => {
+    each_in!(S, subs, i => {
         let (line, end) = ((Q::PACKED * i / subs).div_ceil(64), (Q::PACKED * (i + 1) / subs).div_ceil(64));
         for k in 0..end - line {
             if NEAR {

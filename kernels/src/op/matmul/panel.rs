@@ -14,7 +14,7 @@ use super::direct::offset_sum;
 use super::matrix::{Layout, Matrix, tile_rows};
 use super::micro::Micro;
 use crate::format::{Form, Lanes, Quant, SUB, TILE_ROWS, pack_tile};
-use crate::isa::{Isa, Kernel, each};
+use crate::isa::{Isa, Kernel, each, each_in};
 use crate::op::quantize::{ActBlock, GROUP};
 use crate::team::Crew;
 use std::marker::PhantomData;
@@ -200,7 +200,7 @@ fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, tiles: bool, panel: &
     let subs = Q::BLOCK / SUB;
     let tiles = S::TILES && tiles;
     for (block, panel) in packed.chunks_exact(Q::PACKED).zip(panel.chunks_exact_mut(subs)) {
-        each!(subs, i => {
+        each_in!(S, subs, i => {
             let lanes = Q::sub(s, block, i);
             if S::WIDE_IS_CHEAP {
                 panel[i].store::<S, <Q::Form as Form>::Folded>(s, &Q::Form::fold(s, lanes), t, tiles);
