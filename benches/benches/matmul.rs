@@ -1,5 +1,5 @@
 //! Matrix products: format x instruction set x layout, one thread. Throughput is weight bytes read for one column
-//! (compare with memory bandwidth) and multiply-adds for 64 columns (compare with the 8-bit peak).
+//! (compare with memory bandwidth) and multiply-adds for 64 and 512 columns (compare with the 8-bit peak).
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hewn_benches::{Lcg, weights};
@@ -16,7 +16,7 @@ fn products(c: &mut Criterion) {
         let data = weights(format, ROWS * COLS, &mut rng);
         let file = Matrix::new(format, Layout::File, ROWS, COLS, &data).expect("shape");
         let packed = file.pack();
-        for n in [1, 64] {
+        for n in [1, 64, 512] {
             let x: Vec<f32> = (0..n * COLS).map(|_| rng.float()).collect();
             let mut blocks = vec![ActBlock::default(); n * COLS / 32];
             quantize_all(CpuIsa::best(), n, &x, &mut blocks).expect("finite");

@@ -1,6 +1,6 @@
 //! Inputs for the benchmarks: random weights with finite scales.
 
-use hewn_kernels::format::{Float, Format, FormatVisitor, Quant, Section};
+use hewn_kernels::format::{Float, Format, FormatVisitor, Quant};
 
 /// A small deterministic generator.
 #[derive(Clone, Debug)]
@@ -26,15 +26,7 @@ impl FormatVisitor for Weights<'_> {
 
     fn quant<Q: Quant>(self) -> Vec<u8> {
         let mut data: Vec<u8> = (0..self.0 / Q::BLOCK * Q::BYTES).map(|_| self.1.bits() as u8).collect();
-        for block in data.chunks_exact_mut(Q::BYTES) {
-            for section in Q::PLAN {
-                if let Section::Half(at) = section {
-                    // 0x2000..0x2400 are halfs near 0.01.
-                    let half = 0x2000 | (self.1.bits() as u16 & 0x3ff);
-                    block[*at..at + 2].copy_from_slice(&half.to_le_bytes());
-                }
-            }
-        }
+        data.chunks_exact_mut(Q::BYTES).for_each(|b| Q::write_scales(b, &mut || 0.01 + 0.002 * self.1.float()));
         data
     }
 

@@ -18,12 +18,14 @@ pub fn dot(format: Format, row: &[u8], floats: &[f32], blocks: &[ActBlock]) -> f
             let mut acc = 0.0f32;
             for (i, x) in self.2.iter().enumerate() {
                 let c = Q::decode(&self.0[i / subs * Q::BYTES..][..Q::BYTES], i % subs);
-                let isum: i32 =
-                    (0..SUB).map(|k| c.half[k / 16] * i32::from(c.q[k]) * i32::from(x.q[k / 4][k % 4])).sum();
-                let asum: i32 = x.q.iter().flatten().map(|&q| i32::from(q)).sum();
-                acc = (c.scale * x.d).mul_add(isum as f32, acc);
+                let x_at = |k: usize| i32::from(x.q[k / 4][k % 4]);
+                let isum = |h: usize| (16 * h..16 * h + 16).map(|k| i32::from(c.q[k]) * x_at(k)).sum::<i32>() as f32;
+                let asum = |h: usize| (16 * h..16 * h + 16).map(x_at).sum::<i32>() as f32;
+                // Halves are put together in f32, exactly where their factors are integers.
+                let both = |sum: [f32; 2], factor: [f32; 2]| sum[1].mul_add(factor[1], sum[0] * factor[0]);
+                acc = (c.scale * x.d).mul_add(both([isum(0), isum(1)], c.half), acc);
                 if Q::Form::OFFSET {
-                    acc = (c.offset * x.d).mul_add(asum as f32, acc);
+                    acc = (c.offset * x.d).mul_add(both([asum(0), asum(1)], c.offset_half), acc);
                 }
             }
             acc

@@ -252,11 +252,30 @@ fn random_matrix(format: Format, rows: usize, cols: usize, rng: &mut ChaCha8Rng)
                         b[2..4].copy_from_slice(&half(0.002 * s));
                     }
                     Format::Q6K => b[208..].copy_from_slice(&half(0.00004 * s)),
-                    _ => unreachable!("a float format was handled above"),
+                    Format::Q2K => {
+                        let mut scales = [0.0036 * s, 0.0054 * s].into_iter().cycle();
+                        format.write_scales(b, || scales.next().unwrap());
+                    }
+                    _ => format.write_scales(b, || scale_of(format) * s),
                 }
             }
             bytes
         }
+    }
+}
+
+/// The scale that makes random integers of a format, times their own scales, weights of about 0.05.
+fn scale_of(format: Format) -> f32 {
+    match format {
+        Format::Q3K => 0.0012,
+        Format::Iq4Nl => 0.0007,
+        Format::Iq4Xs => 0.00004,
+        Format::Mxfp4 | Format::Nvfp4 => 0.009,
+        Format::Tq1_0 | Format::Tq2_0 => 0.06,
+        Format::Iq3S | Format::Iq3Xxs => 0.0003,
+        Format::Iq2S | Format::Iq2Xs | Format::Iq2Xxs => 0.0008,
+        Format::Iq1S | Format::Iq1M => 0.007,
+        _ => unreachable!("{} is made elsewhere", format.name()),
     }
 }
 

@@ -60,10 +60,10 @@ fn shared_architectures() {
 #[test]
 fn shared_formats() {
     let Some(dir) = shared() else { return };
-    for name in ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"] {
+    for name in ["f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl"] {
         check(&dir.join("fixtures/quant"), name, 1.1);
     }
-    for name in ["q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k"] {
+    for name in ["q2_k", "q3_k", "q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k", "iq4_xs", "iq3_s", "tq1_0", "tq2_0"] {
         check(&dir.join("fixtures/quant"), name, 0.7);
     }
 }

@@ -53,9 +53,9 @@ fn own_models() {
 fn shared_fixtures() {
     let Some(dir) = shared() else { return };
     let arch = ["llama", "llama-gqa", "llama3-rope", "mistral", "qwen2"].map(|n| ("arch", n));
-    let quant =
-        ["f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k"];
-    for (group, name) in arch.into_iter().chain(quant.map(|n| ("quant", n))) {
+    let quant = "f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k_s q4_k_m_mix q5_k_s q6_k iq4_nl iq4_xs iq3_s tq1_0 \
+                 tq2_0";
+    for (group, name) in arch.into_iter().chain(quant.split(' ').map(|n| ("quant", n))) {
         let f = Fixture::read(&dir.join("fixtures").join(group), name);
         let mapped = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
         let read = Arc::new(Model::open(&f.model, &LoadOptions { mmap: false, ..LoadOptions::default() }).unwrap());

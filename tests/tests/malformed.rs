@@ -426,7 +426,7 @@ fn hyperparameters_are_checked_before_anything_is_sized() {
 
 #[test]
 fn weights_that_are_not_numbers_end_the_step() {
-    for format in [Format::Q8_0, Format::Q4K, Format::F32, Format::F16] {
+    for format in [Format::Q8_0, Format::Q2K, Format::Q4K, Format::Iq1M, Format::F32, Format::F16] {
         let tiny = Tiny::make(Shape { layers: 1, ..Shape::qwen2(format) }, 1);
         let gguf = Gguf::from_bytes(tiny.bytes.clone()).unwrap();
         let tensors = gguf.tensors().to_vec();
@@ -434,13 +434,12 @@ fn weights_that_are_not_numbers_end_the_step() {
             for bits in [0x7e00u16, 0x7c00] {
                 let mut bytes = tiny.bytes.clone();
                 let at = t.offset as usize;
-                // The first scale of a block, or the first number: a NaN, or an infinity.
+                // The scales of a block, or the first number: a NaN, or an infinity.
+                let v = if bits == 0x7e00 { f32::NAN } else { f32::INFINITY };
                 match t.dtype.name() {
-                    "F32" => {
-                        let v = if bits == 0x7e00 { f32::NAN } else { f32::INFINITY };
-                        bytes[at..at + 4].copy_from_slice(&v.to_le_bytes());
-                    }
-                    _ => bytes[at..at + 2].copy_from_slice(&bits.to_le_bytes()),
+                    "F32" => bytes[at..at + 4].copy_from_slice(&v.to_le_bytes()),
+                    "F16" => bytes[at..at + 2].copy_from_slice(&bits.to_le_bytes()),
+                    _ => format.write_scales(&mut bytes[at..at + format.block_bytes()], || v),
                 }
                 let model = Arc::new(Model::from_gguf(Gguf::from_bytes(bytes).unwrap()).unwrap());
                 for isa in CpuIsa::available() {

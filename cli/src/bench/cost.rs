@@ -10,7 +10,7 @@ use hewn_kernels::Format;
 struct Products {
     /// Block formats with weights of less than eight bits.
     narrow: f64,
-    /// Q8_0.
+    /// Block formats with weights of eight bits.
     signed: f64,
     /// Floating-point formats.
     float: f64,
@@ -20,7 +20,7 @@ impl Products {
     fn add(&mut self, format: Format, weights: f64) {
         *match format {
             f if !f.is_quant() => &mut self.float,
-            Format::Q8_0 => &mut self.signed,
+            Format::Q8_0 | Format::Iq4Nl | Format::Iq4Xs => &mut self.signed,
             _ => &mut self.narrow,
         } += weights;
     }

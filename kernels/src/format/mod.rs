@@ -21,25 +21,39 @@
 //! The file's own layout is read by regrouping a tile into scratch that stays in cache; a packed file holds the
 //! tiles themselves. Both give the same bytes to the same kernel, hence the same bits.
 
-/// An array of eight registers, from the group's index. A plain loop: the closure of `std::array::from_fn` would not be
-/// compiled with the frame's instruction set, and every intrinsic in it would become a call.
+/// An array of eight registers, from the group's index. No `std::array::from_fn`: its closure would not be compiled
+/// with the frame's instruction set, and every intrinsic in it would become a call.
 macro_rules! eight {
     ($s:ident, $g:ident => $e:expr) => {{
         let mut all = [$s.i_splat(0); 8];
-        for $g in 0..8 {
-            all[$g] = $e;
-        }
+        crate::isa::each!(8, $g => { all[$g] = $e; });
         all
     }};
 }
 
+mod codebook;
 mod float;
+mod fold;
+mod grid;
 mod pack;
 mod rows;
 
 mod bf16;
 mod f16;
 mod f32;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod nvfp4;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
@@ -48,12 +62,28 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod tq1_0;
+mod tq2_0;
 
 pub use self::f16::F16;
 pub use self::f32::F32;
 pub use bf16::Bf16;
 pub use float::Float;
+pub use fold::{Folded, Small};
+pub use iq1_m::Iq1M;
+pub use iq1_s::Iq1S;
+pub use iq2_s::Iq2S;
+pub use iq2_xs::Iq2Xs;
+pub use iq2_xxs::Iq2Xxs;
+pub use iq3_s::Iq3S;
+pub use iq3_xxs::Iq3Xxs;
+pub use iq4_nl::Iq4Nl;
+pub use iq4_xs::Iq4Xs;
+pub use mxfp4::Mxfp4;
+pub use nvfp4::Nvfp4;
 pub use pack::{pack_block, pack_tile};
+pub use q2_k::Q2K;
+pub use q3_k::Q3K;
 pub use q4_0::Q4_0;
 pub use q4_1::Q4_1;
 pub use q4_k::Q4K;
@@ -63,6 +93,8 @@ pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
 pub use rows::TileRows;
+pub use tq1_0::Tq1_0;
+pub use tq2_0::Tq2_0;
 
 use crate::isa::Isa;
 
@@ -71,24 +103,32 @@ pub const TILE_ROWS: usize = 16;
 /// Weights that share an activation scale.
 pub const SUB: usize = 32;
 
-/// Thirty-two weights of one row in canonical form: `weight = scale * (half[k / 16] * q[k]) + offset`.
+/// Thirty-two weights of one row in canonical form: with `h = k / 16`,
+/// `weight = scale * (half[h] * q[k]) + offset * offset_half[h]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Canon {
     /// The integers.
     pub q: [i8; SUB],
-    /// Integer factor of each half; 1 where the format has none.
-    pub half: [i32; 2],
+    /// Factor of each half; 1 where the format has none. Integers but for NVFP4.
+    pub half: [f32; 2],
     /// Scale of all 32.
     pub scale: f32,
     /// Offset of all 32; 0 for symmetric formats.
     pub offset: f32,
+    /// Integer factor of the offset of each half; 1 where the format has none.
+    pub offset_half: [f32; 2],
 }
 
 impl Canon {
+    /// Thirty-two weights with one scale and nothing else.
+    fn new(q: [i8; SUB], scale: f32) -> Self {
+        Self { q, half: [1.0; 2], scale, offset: 0.0, offset_half: [1.0; 2] }
+    }
+
     /// Weight `k` as f32.
     pub fn weight(&self, k: usize) -> f32 {
-        let q = self.half[k / 16] * i32::from(self.q[k]);
-        self.scale.mul_add(q as f32, self.offset)
+        let q = self.half[k / 16] * f32::from(self.q[k]);
+        self.scale.mul_add(q, self.offset * self.offset_half[k / 16])
     }
 }
 
@@ -97,19 +137,34 @@ impl Canon {
 pub struct Lanes<S: Isa> {
     /// The integers, as stored.
     pub w: [S::I; 8],
-    /// Integer factor of each half; used when [`Form::HALVES`].
-    pub half: [S::I; 2],
+    /// Factor of each half; used when [`Form::HALVES`].
+    pub half: [S::F; 2],
     /// Scale per row.
     pub scale: S::F,
     /// Offset per row; used when [`Form::OFFSET`].
     pub offset: S::F,
+    /// Integer factor of the offset of each half; used when [`Form::OFFSET_HALVES`].
+    pub offset_half: [S::F; 2],
+}
+
+impl<S: Isa> Lanes<S> {
+    /// Weights with one scale a row and nothing else.
+    #[inline(always)]
+    fn new(s: S, w: [S::I; 8], scale: S::F) -> Self {
+        let one = s.f_splat(1.0);
+        Self { w, half: [one; 2], scale, offset: s.f_splat(0.0), offset_half: [one; 2] }
+    }
 }
 
 /// How the bytes of 16 file blocks are regrouped in a packed block.
 #[derive(Clone, Copy, Debug)]
 pub enum Section {
-    /// The 2-byte value at this offset, row after row (32 bytes).
+    /// The half-precision scale at this offset, row after row (32 bytes).
     Half(usize),
+    /// The 16-bit field at this offset, row after row (32 bytes).
+    Short(usize),
+    /// The exponent of a scale (E8M0, one byte) at this offset, row after row (16 bytes).
+    Exponent(usize),
     /// `n` 4-byte words from `at`: word 0 of every row, word 1 of every row, ... (64 bytes each).
     Words {
         /// Offset in the file block.
@@ -128,11 +183,19 @@ pub trait Form: Send + Sync + 'static {
     const BITS: u32;
     /// What is taken off the stored integer.
     const ZERO: i32;
-    /// Whether halves of 16 weights have integer factors. Their sums are put together in f32, which must be exact:
-    /// `2 * 16 * 127 * 2^(BITS - 1) * 128` is within 2^24 for up to 6 bits.
+    /// Whether halves of 16 weights have factors. The sum of both is `fma(high, half[1], low * half[0])`, which is
+    /// exact for integer factors: of Q6_K the largest sum is `2 * 16 * 127 * 32 * 128`, within 2^24.
     const HALVES: bool;
     /// Whether there is an offset.
     const OFFSET: bool;
+    /// Whether the offset has integer factors for halves. The sum over both, `offset_half` times activations, is exact.
+    const OFFSET_HALVES: bool;
+    /// The form of weights whose factors are multiplied in, by [`fold`](Form::fold), once for many columns.
+    type Folded: Form;
+
+    /// Multiplies the factors of halves into the weights, where the products fit 8 bits. The integer sums stay the
+    /// same.
+    fn fold<S: Isa>(s: S, lanes: Lanes<S>) -> Lanes<S>;
 }
 
 /// [`Form`] by its four constants: bits, zero point, halves, offset.
@@ -143,6 +206,13 @@ impl<const B: u32, const Z: i32, const H: bool, const O: bool> Form for Stored<B
     const ZERO: i32 = Z;
     const HALVES: bool = H;
     const OFFSET: bool = O;
+    const OFFSET_HALVES: bool = false;
+    type Folded = Self;
+
+    #[inline(always)]
+    fn fold<S: Isa>(_: S, lanes: Lanes<S>) -> Lanes<S> {
+        lanes
+    }
 }
 
 /// A block format.
@@ -158,6 +228,18 @@ pub trait Quant: Send + Sync + 'static {
 
     /// Bytes of a packed block of 16 rows.
     const PACKED: usize = Self::BYTES * TILE_ROWS;
+
+    /// Overwrites the scales of a file block with what `next` gives, each rounded to what the format can hold: for who
+    /// makes weights out of random bytes.
+    fn write_scales(block: &mut [u8], next: &mut dyn FnMut() -> f32) {
+        for section in Self::PLAN {
+            match *section {
+                Section::Half(at) => block[at..at + 2].copy_from_slice(&half::f16::from_f32(next()).to_le_bytes()),
+                Section::Exponent(at) => block[at] = (next().abs().log2().round() + 128.0) as u8,
+                Section::Short(_) | Section::Words { .. } | Section::Bits(_) => {}
+            }
+        }
+    }
 
     /// Sub-block `i` of a file block (`BYTES` long).
     fn decode(block: &[u8], i: usize) -> Canon;
@@ -207,10 +289,25 @@ formats! {
     quant Q5_0 = 6, "Q5_0";
     quant Q5_1 = 7, "Q5_1";
     quant Q8_0 = 8, "Q8_0";
+    quant Q2K = 10, "Q2_K";
+    quant Q3K = 11, "Q3_K";
     quant Q4K = 12, "Q4_K";
     quant Q5K = 13, "Q5_K";
     quant Q6K = 14, "Q6_K";
+    quant Iq2Xxs = 16, "IQ2_XXS";
+    quant Iq2Xs = 17, "IQ2_XS";
+    quant Iq3Xxs = 18, "IQ3_XXS";
+    quant Iq1S = 19, "IQ1_S";
+    quant Iq4Nl = 20, "IQ4_NL";
+    quant Iq3S = 21, "IQ3_S";
+    quant Iq2S = 22, "IQ2_S";
+    quant Iq4Xs = 23, "IQ4_XS";
+    quant Iq1M = 29, "IQ1_M";
     float Bf16 = 30, "BF16";
+    quant Tq1_0 = 34, "TQ1_0";
+    quant Tq2_0 = 35, "TQ2_0";
+    quant Mxfp4 = 39, "MXFP4";
+    quant Nvfp4 = 40, "NVFP4";
 }
 
 /// Code that is generic over the format type, chosen at run time by [`Format::visit`].
@@ -258,6 +355,24 @@ impl Format {
     }
 }
 
+struct WriteScales<'a>(&'a mut [u8], &'a mut dyn FnMut() -> f32);
+impl FormatVisitor for WriteScales<'_> {
+    type Out = ();
+    fn quant<Q: Quant>(self) {
+        self.0.chunks_exact_mut(Q::BYTES).for_each(|block| Q::write_scales(block, self.1));
+    }
+    fn float<T: Float>(self) {}
+}
+
+impl Format {
+    /// Overwrites the scales of each whole block in `row` (file layout), in the order of [`Quant::PLAN`], with what
+    /// `next` gives, each rounded to what the format can hold. It makes weights of a size out of random bytes; floats
+    /// have none.
+    pub fn write_scales(self, row: &mut [u8], mut next: impl FnMut() -> f32) {
+        self.visit(WriteScales(row, &mut next));
+    }
+}
+
 struct Dequantize<'a>(&'a [u8], &'a mut [f32]);
 impl FormatVisitor for Dequantize<'_> {
     type Out = ();
@@ -299,12 +414,24 @@ fn words<S: Isa>(s: S, block: &[u8], at: usize, n: usize) -> S::I {
 /// The 16 halfs at `at` of a packed block, widened.
 #[inline(always)]
 fn halfs<S: Isa>(s: S, block: &[u8], at: usize) -> S::F {
-    let bytes: &[u8; 32] = block[at..at + 32].first_chunk().expect("32 bytes");
-    let mut bits = [0u16; 16];
-    for (o, b) in bits.iter_mut().zip(bytes.as_chunks::<2>().0) {
-        *o = u16::from_le_bytes(*b);
-    }
-    s.f_load_f16(&bits)
+    s.f_load_f16(&float::sixteen_u16(&block[at..at + 32]))
+}
+
+/// The 16-bit fields at `at` of a packed block.
+#[inline(always)]
+fn shorts<S: Isa>(s: S, block: &[u8], at: usize) -> S::I {
+    s.i_load_u16(&float::sixteen_u16(&block[at..at + 32]))
+}
+
+/// Bits of every lane moved from bit `from` to bit `to`, where `mask` keeps what is wanted.
+#[inline(always)]
+fn field<S: Isa>(s: S, v: S::I, from: u32, to: u32, mask: u32) -> S::I {
+    let v = match from.cmp(&to) {
+        std::cmp::Ordering::Less => s.i_shl(v, to - from),
+        std::cmp::Ordering::Equal => v,
+        std::cmp::Ordering::Greater => s.i_shr(v, from - to),
+    };
+    s.i_and(v, s.i_splat(mask as i32))
 }
 
 /// Low (`hi` false) or high nibble of every byte.

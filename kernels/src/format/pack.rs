@@ -18,11 +18,16 @@ pub fn pack_block<S: Isa, Q: Quant>(s: S, rows: &TileRows<'_>, b: usize, out: &m
     let mut at = 0;
     for section in Q::PLAN {
         match *section {
-            Section::Half(from) => {
+            Section::Half(from) | Section::Short(from) => {
                 let dst = out[at..at + 32].as_chunks_mut::<2>().0;
                 let src = rows.at::<2>(block + from);
                 each16!(j => { dst[j] = *src[j]; });
                 at += 32;
+            }
+            Section::Exponent(from) => {
+                let src = rows.at::<1>(block + from);
+                each16!(j => { out[at + j] = src[j][0]; });
+                at += 16;
             }
             Section::Words { at: from, n } => {
                 let dst = out[at..at + 64 * n].as_chunks_mut::<64>().0;

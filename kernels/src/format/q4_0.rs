@@ -18,12 +18,12 @@ impl Quant for Q4_0 {
             let byte = b[2 + k % 16];
             (if k < 16 { byte & 15 } else { byte >> 4 }) as i8 - 8
         });
-        Canon { q, half: [1; 2], scale: half_at(b, 0), offset: 0.0 }
+        Canon::new(q, half_at(b, 0))
     }
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
         let w = eight!(s, g => nibbles(s, words(s, b, 32, g % 4), g >= 4));
-        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+        Lanes::new(s, w, halfs(s, b, 0))
     }
 }

@@ -60,13 +60,13 @@ impl Quant for Q4K {
     fn decode(b: &[u8], i: usize) -> Canon {
         let (sc, mn) = six_bits(b, 4, i);
         let q = std::array::from_fn(|k| (b[16 + i / 2 * 32 + k] >> (4 * (i % 2)) & 15) as i8);
-        Canon { q, half: [1; 2], scale: half_at(b, 0) * f32::from(sc), offset: -(half_at(b, 2) * f32::from(mn)) }
+        Canon { offset: -(half_at(b, 2) * f32::from(mn)), ..Canon::new(q, half_at(b, 0) * f32::from(sc)) }
     }
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let w = eight!(s, g => nibbles(s, words(s, b, 256, i / 2 * 8 + g), i % 2 == 1));
         let (scale, offset) = scale_offset(s, b, i);
-        Lanes { w, half: [s.i_splat(1); 2], scale, offset }
+        Lanes { offset, ..Lanes::new(s, w, scale) }
     }
 }

@@ -34,12 +34,12 @@ impl Quant for Q5_0 {
     #[inline(always)]
     fn decode(b: &[u8], _: usize) -> Canon {
         let q = std::array::from_fn(|k| five_bits(b, 2, 6, k) - 16);
-        Canon { q, half: [1; 2], scale: half_at(b, 0), offset: 0.0 }
+        Canon::new(q, half_at(b, 0))
     }
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
         let w = five_bits_lanes(s, b, 32, 96);
-        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+        Lanes::new(s, w, halfs(s, b, 0))
     }
 }

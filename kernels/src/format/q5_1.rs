@@ -17,12 +17,12 @@ impl Quant for Q5_1 {
     #[inline(always)]
     fn decode(b: &[u8], _: usize) -> Canon {
         let q = std::array::from_fn(|k| five_bits(b, 4, 8, k));
-        Canon { q, half: [1; 2], scale: half_at(b, 0), offset: half_at(b, 2) }
+        Canon { offset: half_at(b, 2), ..Canon::new(q, half_at(b, 0)) }
     }
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
         let w = five_bits_lanes(s, b, 64, 128);
-        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: halfs(s, b, 32) }
+        Lanes { offset: halfs(s, b, 32), ..Lanes::new(s, w, halfs(s, b, 0)) }
     }
 }

@@ -26,7 +26,7 @@ impl Quant for Q5K {
             let low = b[48 + i / 2 * 32 + k] >> (4 * (i % 2)) & 15;
             (low | (b[16 + k] >> i & 1) << 4) as i8
         });
-        Canon { q, half: [1; 2], scale: half_at(b, 0) * f32::from(sc), offset: -(half_at(b, 2) * f32::from(mn)) }
+        Canon { offset: -(half_at(b, 2) * f32::from(mn)), ..Canon::new(q, half_at(b, 0) * f32::from(sc)) }
     }
 
     #[inline(always)]
@@ -37,6 +37,6 @@ impl Quant for Q5K {
             s.i_or(low, s.i_shl(bit, 4))
         });
         let (scale, offset) = scale_offset(s, b, i);
-        Lanes { w, half: [s.i_splat(1); 2], scale, offset }
+        Lanes { offset, ..Lanes::new(s, w, scale) }
     }
 }

@@ -28,8 +28,8 @@ impl Quant for Q6K {
             let high = b[128 + 32 * h + k] >> (2 * r) & 3;
             (low | high << 4) as i8 - 32
         });
-        let half = [0, 1].map(|k| i32::from(b[192 + 2 * i + k] as i8));
-        Canon { q, half, scale: half_at(b, 208), offset: 0.0 }
+        let half = [0, 1].map(|k| f32::from(b[192 + 2 * i + k] as i8));
+        Canon { half, ..Canon::new(q, half_at(b, 208)) }
     }
 
     #[inline(always)]
@@ -44,6 +44,7 @@ impl Quant for Q6K {
         let scales = words(s, b, 32, i / 2);
         let n = 16 * (i as u32 % 2);
         let half = [s.i_sar(s.i_shl(scales, 24 - n), 24), s.i_sar(s.i_shl(scales, 16 - n), 24)];
-        Lanes { w, half, scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+        let half = [s.i_to_f(half[0]), s.i_to_f(half[1])];
+        Lanes { half, ..Lanes::new(s, w, halfs(s, b, 0)) }
     }
 }

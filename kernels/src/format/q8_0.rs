@@ -14,12 +14,12 @@ impl Quant for Q8_0 {
 
     #[inline(always)]
     fn decode(b: &[u8], _: usize) -> Canon {
-        Canon { q: std::array::from_fn(|k| b[2 + k] as i8), half: [1; 2], scale: half_at(b, 0), offset: 0.0 }
+        Canon::new(std::array::from_fn(|k| b[2 + k] as i8), half_at(b, 0))
     }
 
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
         let w = eight!(s, g => words(s, b, 32, g));
-        Lanes { w, half: [s.i_splat(1); 2], scale: halfs(s, b, 0), offset: s.f_splat(0.0) }
+        Lanes::new(s, w, halfs(s, b, 0))
     }
 }

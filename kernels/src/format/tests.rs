@@ -4,16 +4,12 @@ use super::*;
 use crate::isa::{CpuIsa, Kernel, scalar::Scalar};
 use crate::testing::Lcg;
 
-/// Sixteen rows of one random block each; halfs are made finite and small.
+/// Sixteen rows of one random block each, with finite and small scales.
 fn random_rows<Q: Quant>(rng: &mut Lcg) -> Vec<Vec<u8>> {
-    let halfs: Vec<usize> =
-        Q::PLAN.iter().filter_map(|s| if let Section::Half(at) = s { Some(*at) } else { None }).collect();
     (0..TILE_ROWS)
         .map(|_| {
             let mut row = rng.bytes(Q::BYTES);
-            for at in &halfs {
-                row[*at..at + 2].copy_from_slice(&half::f16::from_f32(rng.float() * 0.1).to_le_bytes());
-            }
+            Q::write_scales(&mut row, &mut || rng.float() * 0.1);
             row
         })
         .collect()
@@ -35,14 +31,15 @@ impl<Q: Quant> Kernel for Sub<'_, Q> {
             out
         };
         let bytes = lanes.w.map(ints);
-        let half = lanes.half.map(|v| s.i_narrow(v));
+        let (half, offset_half) = (lanes.half.map(floats), lanes.offset_half.map(floats));
         let (scale, offset) = (floats(lanes.scale), floats(lanes.offset));
         (0..16)
             .map(|j| Canon {
                 q: std::array::from_fn(|k| bytes[k / 4][k % 4][j].wrapping_sub(Q::Form::ZERO as i8)),
-                half: half.map(|h| i32::from(h[j])),
+                half: half.map(|h| h[j]),
                 scale: scale[j],
                 offset: offset[j],
+                offset_half: offset_half.map(|h| h[j]),
             })
             .collect()
     }
@@ -112,7 +109,8 @@ fn packing_keeps_every_bit_once() {
             let covered: usize = Q::PLAN
                 .iter()
                 .map(|s| match s {
-                    Section::Half(_) => 2,
+                    Section::Half(_) | Section::Short(_) => 2,
+                    Section::Exponent(_) => 1,
                     Section::Words { n, .. } => 4 * n,
                     Section::Bits(_) => 4,
                 })

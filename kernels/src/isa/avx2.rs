@@ -30,26 +30,24 @@ unsafe fn products<const BITS: u32>(w: __m256i, x: __m256i) -> __m256i {
 impl Isa for Avx2 {
     lanes256!();
     const SIGNED_ZERO: i32 = 0;
+    const WIDE_IS_CHEAP: bool = false;
 
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
-        let mut g = 0;
-        while g < N {
-            let end = if g + room(BITS) < N { g + room(BITS) } else { N };
-            let mut pairs = simd!([_mm256_setzero_si256(); 2]);
-            for g in g..end {
-                let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
-                for h in 0..2 {
-                    let p = simd!(products::<BITS>(w[g][h], x));
-                    pairs[h] = simd!(_mm256_add_epi16(pairs[h], p));
+        let mut pairs = simd!([_mm256_setzero_si256(); 2]);
+        each!(N, g => {
+            let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
+            let full = (g + 1) % room(BITS) == 0 || g + 1 == N;
+            each!(2, h => {
+                let p = simd!(products::<BITS>(w[g][h], x));
+                pairs[h] = if g % room(BITS) == 0 { p } else { simd!(_mm256_add_epi16(pairs[h], p)) };
+                if full {
+                    let sums = simd!(_mm256_madd_epi16(pairs[h], _mm256_set1_epi16(1)));
+                    acc[h] = simd!(_mm256_add_epi32(acc[h], sums));
                 }
-            }
-            for h in 0..2 {
-                acc[h] = simd!(_mm256_add_epi32(acc[h], _mm256_madd_epi16(pairs[h], _mm256_set1_epi16(1))));
-            }
-            g = end;
-        }
+            });
+        });
         acc
     }
 

@@ -31,6 +31,7 @@ unsafe fn products<const BITS: u32>(w: __m512i, x: __m512i) -> __m512i {
 impl Isa for Avx512 {
     lanes512!();
     const SIGNED_ZERO: i32 = 0;
+    const WIDE_IS_CHEAP: bool = false;
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
@@ -39,17 +40,15 @@ impl Isa for Avx512 {
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
-        let mut g = 0;
-        while g < N {
-            let end = if g + room(BITS) < N { g + room(BITS) } else { N };
-            let mut pairs = simd!(_mm512_setzero_si512());
-            for g in g..end {
-                let x = self.i_splat(bytemuck::cast(x[g]));
-                pairs = simd!(_mm512_add_epi16(pairs, products::<BITS>(w[g], x)));
+        let mut pairs = simd!(_mm512_setzero_si512());
+        each!(N, g => {
+            let x = self.i_splat(bytemuck::cast(x[g]));
+            let p = simd!(products::<BITS>(w[g], x));
+            pairs = if g % room(BITS) == 0 { p } else { simd!(_mm512_add_epi16(pairs, p)) };
+            if (g + 1) % room(BITS) == 0 || g + 1 == N {
+                acc = simd!(_mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
             }
-            acc = simd!(_mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
-            g = end;
-        }
+        });
         acc
     }
     #[inline(always)]

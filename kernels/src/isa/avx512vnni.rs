@@ -16,6 +16,7 @@ token! {
 impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     lanes512!();
     const SIGNED_ZERO: i32 = 128;
+    const WIDE_IS_CHEAP: bool = true;
     const TILES: bool = TILES;
 
     #[inline(always)]
@@ -26,9 +27,9 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
-        for g in 0..N {
+        each!(N, g => {
             acc = simd!(_mm512_dpbusd_epi32(acc, w[g], _mm512_set1_epi32(bytemuck::cast(x[g]))));
-        }
+        });
         acc
     }
     #[inline(always)]

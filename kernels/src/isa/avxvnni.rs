@@ -13,6 +13,7 @@ token! {
 impl Isa for AvxVnni {
     lanes256!();
     const SIGNED_ZERO: i32 = 128;
+    const WIDE_IS_CHEAP: bool = true;
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
@@ -23,10 +24,10 @@ impl Isa for AvxVnni {
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
-        for g in 0..N {
+        each!(N, g => {
             let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
             acc = simd!([_mm256_dpbusd_avx_epi32(acc[0], w[g][0], x), _mm256_dpbusd_avx_epi32(acc[1], w[g][1], x)]);
-        }
+        });
         acc
     }
     #[inline(always)]

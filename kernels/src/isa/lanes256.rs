@@ -39,8 +39,16 @@ macro_rules! lanes256 {
             both!(a, b, _mm256_or_si256)
         }
         #[inline(always)]
+        fn i_xor(self, a: Self::I, b: Self::I) -> Self::I {
+            both!(a, b, _mm256_xor_si256)
+        }
+        #[inline(always)]
         fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
             both!(a, b, _mm256_add_epi32)
+        }
+        #[inline(always)]
+        fn i_sub(self, a: Self::I, b: Self::I) -> Self::I {
+            both!(a, b, _mm256_sub_epi32)
         }
         #[inline(always)]
         fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
@@ -99,6 +107,93 @@ macro_rules! lanes256 {
                 _mm256_storeu_si256(wide[8..].as_mut_ptr().cast(), a[1]);
             });
             wide.map(|v| v as i8)
+        }
+        #[inline(always)]
+        fn i_load_u8(self, p: &[u8; 16]) -> Self::I {
+            simd!({
+                let v = _mm_loadu_si128(p.as_ptr().cast());
+                [_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(v))]
+            })
+        }
+        #[inline(always)]
+        fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
+            simd!([
+                _mm256_cvtepu16_epi32(_mm_loadu_si128(p.as_ptr().cast())),
+                _mm256_cvtepu16_epi32(_mm_loadu_si128(p[8..].as_ptr().cast()))
+            ])
+        }
+        #[inline(always)]
+        fn i_half(self, a: Self::I) -> Self::F {
+            simd!({
+                // Packs quarters 0 2 | 1 3, then puts them in order.
+                let v = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a[0], a[1]));
+                [_mm256_cvtph_ps(_mm256_castsi256_si128(v)), _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(v))]
+            })
+        }
+
+        #[inline(always)]
+        fn b_sub(self, a: Self::I, b: Self::I) -> Self::I {
+            both!(a, b, _mm256_sub_epi8)
+        }
+        #[inline(always)]
+        fn b_lookup(self, table: &[u8; 16], index: Self::I) -> Self::I {
+            simd!({
+                let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+                [_mm256_shuffle_epi8(table, index[0]), _mm256_shuffle_epi8(table, index[1])]
+            })
+        }
+        #[inline(always)]
+        fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
+            simd!({
+                // Byte g / 2 of each lane to all its bytes, of which byte t then tests bit 4 (g % 2) + t.
+                let spread = _mm256_broadcastsi128_si256(_mm_setr_epi32(0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c));
+                let spread = _mm256_add_epi8(spread, _mm256_set1_epi8((g / 2) as i8));
+                let bits = _mm256_set1_epi32(if g % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
+                let mut out = v;
+                for h in 0..2 {
+                    let set = _mm256_and_si256(_mm256_shuffle_epi8(signs[h], spread), bits);
+                    let other = _mm256_sub_epi8(_mm256_set1_epi8(sum as i8), v[h]);
+                    out[h] = _mm256_blendv_epi8(v[h], other, _mm256_cmpeq_epi8(set, bits));
+                }
+                out
+            })
+        }
+        #[inline(always)]
+        fn h_mul(self, a: Self::I, b: Self::I) -> Self::I {
+            both!(a, b, _mm256_mullo_epi16)
+        }
+        #[inline(always)]
+        fn h_mul_high(self, a: Self::I, b: Self::I) -> Self::I {
+            both!(a, b, _mm256_mulhi_epu16)
+        }
+        #[inline(always)]
+        fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I {
+            const { assert!(N.is_power_of_two()) };
+            let i = self.i_and(index, self.i_splat(N as i32 - 1));
+            // The indices stay within the table.
+            simd!([
+                _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), i[0]),
+                _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), i[1])
+            ])
+        }
+        #[inline(always)]
+        fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
+            const { assert!(N.is_power_of_two()) };
+            let i = self.i_and(index, self.i_splat(N as i32 - 1));
+            let mut out = [i; 2];
+            for h in 0..2 {
+                // The indices stay within the table. Four entries at a time, then even and odd words apart.
+                simd!({
+                    let (lo, hi) = (_mm256_castsi256_si128(i[h]), _mm256_extracti128_si256::<1>(i[h]));
+                    let a = _mm256_castsi256_ps(_mm256_i32gather_epi64::<8>(table.as_ptr().cast(), lo));
+                    let b = _mm256_castsi256_ps(_mm256_i32gather_epi64::<8>(table.as_ptr().cast(), hi));
+                    let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+                    let odd = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+                    out[0][h] = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);
+                    out[1][h] = _mm256_permute4x64_epi64::<0b11_01_10_00>(odd);
+                });
+            }
+            out
         }
 
         #[inline(always)]

@@ -29,8 +29,16 @@ macro_rules! lanes512 {
             simd!(_mm512_or_si512(a, b))
         }
         #[inline(always)]
+        fn i_xor(self, a: Self::I, b: Self::I) -> Self::I {
+            simd!(_mm512_xor_si512(a, b))
+        }
+        #[inline(always)]
         fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
             simd!(_mm512_add_epi32(a, b))
+        }
+        #[inline(always)]
+        fn i_sub(self, a: Self::I, b: Self::I) -> Self::I {
+            simd!(_mm512_sub_epi32(a, b))
         }
         #[inline(always)]
         fn i_mul(self, a: Self::I, b: Self::I) -> Self::I {
@@ -73,6 +81,69 @@ macro_rules! lanes512 {
             let mut out = [0; 16];
             simd!(_mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)));
             out
+        }
+        #[inline(always)]
+        fn i_load_u8(self, p: &[u8; 16]) -> Self::I {
+            simd!(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.as_ptr().cast())))
+        }
+        #[inline(always)]
+        fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
+            simd!(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.as_ptr().cast())))
+        }
+        #[inline(always)]
+        fn i_half(self, a: Self::I) -> Self::F {
+            simd!(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)))
+        }
+
+        #[inline(always)]
+        fn b_sub(self, a: Self::I, b: Self::I) -> Self::I {
+            simd!(_mm512_sub_epi8(a, b))
+        }
+        #[inline(always)]
+        fn b_lookup(self, table: &[u8; 16], index: Self::I) -> Self::I {
+            simd!({
+                let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+                _mm512_shuffle_epi8(table, index)
+            })
+        }
+        #[inline(always)]
+        fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
+            simd!({
+                // Byte g / 2 of each lane to all its bytes, of which byte t then tests bit 4 (g % 2) + t.
+                let spread = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c));
+                let spread = _mm512_add_epi8(spread, _mm512_set1_epi8((g / 2) as i8));
+                let bits = _mm512_set1_epi32(if g % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
+                let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(signs, spread), bits);
+                _mm512_mask_sub_epi8(v, set, _mm512_set1_epi8(sum as i8), v)
+            })
+        }
+        #[inline(always)]
+        fn h_mul(self, a: Self::I, b: Self::I) -> Self::I {
+            simd!(_mm512_mullo_epi16(a, b))
+        }
+        #[inline(always)]
+        fn h_mul_high(self, a: Self::I, b: Self::I) -> Self::I {
+            simd!(_mm512_mulhi_epu16(a, b))
+        }
+        #[inline(always)]
+        fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I {
+            const { assert!(N.is_power_of_two()) };
+            let i = self.i_and(index, self.i_splat(N as i32 - 1));
+            // The indices stay within the table.
+            simd!(_mm512_i32gather_epi32::<4>(i, table.as_ptr().cast()))
+        }
+        #[inline(always)]
+        fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
+            const { assert!(N.is_power_of_two()) };
+            let i = self.i_and(index, self.i_splat(N as i32 - 1));
+            // The indices stay within the table. Eight entries at a time, then even and odd words apart.
+            simd!({
+                let a = _mm512_i32gather_epi64::<8>(_mm512_castsi512_si256(i), table.as_ptr().cast());
+                let b = _mm512_i32gather_epi64::<8>(_mm512_extracti32x8_epi32::<1>(i), table.as_ptr().cast());
+                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+                [_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b)]
+            })
         }
 
         #[inline(always)]

@@ -24,7 +24,7 @@
 /// unrolling a plain loop when the body is large.
 macro_rules! each {
     ($n:expr, $i:ident => $body:block) => {
-        each!(@ $n, $i, $body, 0 1 2 3 4 5 6 7)
+        $crate::isa::each!(@ $n, $i, $body, 0 1 2 3 4 5 6 7)
     };
     (@ $n:expr, $i:ident, $body:block, $($k:literal)*) => {
         $(if $k < $n {
@@ -35,6 +35,19 @@ macro_rules! each {
     };
 }
 pub(crate) use each;
+
+/// [`each`] where the instruction set has registers to keep, else a loop: unrolled portable code is a quarter of all code
+/// and no faster.
+macro_rules! each_in {
+    ($s:ty, $n:expr, $i:ident => $body:block) => {
+        if <$s>::UNROLL {
+            $crate::isa::each!($n, $i => $body);
+        } else {
+            for $i in 0..$n $body
+        }
+    };
+}
+pub(crate) use each_in;
 
 /// [`each`] with sixteen turns: one a row of a tile.
 macro_rules! each16 {
@@ -110,6 +123,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// What [`i_signed`](Isa::i_signed) adds to each signed weight; the caller starts the sum at
     /// `-SIGNED_ZERO * sum(x)`.
     const SIGNED_ZERO: i32;
+    /// Whether loops over sub-blocks are worth unrolling.
+    const UNROLL: bool = true;
+    /// Whether products of signed 8-bit weights are as cheap as those of narrow ones.
+    const WIDE_IS_CHEAP: bool;
 
     /// Opens the instruction set's frame and calls the kernel in it.
     fn run<K: Kernel>(self, kernel: K) -> K::Out;
@@ -122,8 +139,12 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn i_and(self, a: Self::I, b: Self::I) -> Self::I;
     /// Bitwise or.
     fn i_or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bitwise exclusive or.
+    fn i_xor(self, a: Self::I, b: Self::I) -> Self::I;
     /// Wrapping i32 sum.
     fn i_add(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping i32 difference.
+    fn i_sub(self, a: Self::I, b: Self::I) -> Self::I;
     /// Wrapping i32 product.
     fn i_mul(self, a: Self::I, b: Self::I) -> Self::I;
     /// Signed maximum.
@@ -144,6 +165,29 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn i_top(self, a: Self::I) -> i32;
     /// The low byte of each lane.
     fn i_narrow(self, a: Self::I) -> [i8; 16];
+    /// Sixteen bytes, zero-extended.
+    fn i_load_u8(self, p: &[u8; 16]) -> Self::I;
+    /// Sixteen u16, zero-extended.
+    fn i_load_u16(self, p: &[u16; 16]) -> Self::I;
+    /// The low 16 bits of each lane, below 2^16, as an IEEE half float, widened.
+    fn i_half(self, a: Self::I) -> Self::F;
+
+    /// Wrapping difference of each of the 64 bytes.
+    fn b_sub(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `table[b]` for each of the 64 bytes, which are below 16.
+    fn b_lookup(self, table: &[u8; 16], index: Self::I) -> Self::I;
+    /// `sum - b` (wrapping) in place of byte `t` of a lane `b` where bit `4 g + t` of the lane of `signs` is set; `g <
+    /// 8`.
+    fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I;
+    /// Low 16 bits of the product of each of the 32 u16.
+    fn h_mul(self, a: Self::I, b: Self::I) -> Self::I;
+    /// High 16 bits of the product of each of the 32 u16.
+    fn h_mul_high(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `table[i % N]` for each lane `i`, where `N` is a power of two: the entry's bytes become the lane's.
+    fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I;
+    /// The same with entries of eight bytes: the first four become the lane of the first register, the others of the
+    /// second.
+    fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2];
 
     /// Regroups 16 bytes of each of 16 rows: register `w` of the result has word `w` of row `j` in lane `j`.
     fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4];
@@ -192,9 +236,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Sums over words `words[0]..words[1]` of a sub-block, zero points taken off: `w[t]` is tile `t` as
     /// [`i_tiles`](Isa::i_tiles) left it, `x[g]` the columns of group `g`.
     ///
-    /// # Safety
-    /// Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with exactly as many
-    /// columns in each group and as many words as `tiles_open` was told.
+    /// # Safety Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with
+    /// exactly as many columns in each group and as many words as `tiles_open` was told.
     unsafe fn tiles_sums(self, _w: &[[[u8; 64]; 8]; 2], _x: [&[ActBlock]; 2], _words: [usize; 2], _out: &mut TileSums) {
         unreachable!("no matrix unit")
     }
@@ -276,3 +319,6 @@ pub fn store_tail<S: Isa>(s: S, p: &mut [f32], v: S::F) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,11 +19,22 @@ fn map2<T: Copy, U: Copy + Default>(a: [T; 16], b: [T; 16], f: impl Fn(T, T) -> 
     out
 }
 
+/// Each byte `t` of lane `j` replaced.
+#[inline(always)]
+fn bytes(a: [i32; 16], f: impl Fn(usize, usize, u8) -> u8) -> [i32; 16] {
+    std::array::from_fn(|j| {
+        let b = a[j].to_le_bytes();
+        i32::from_le_bytes(std::array::from_fn(|t| f(j, t, b[t])))
+    })
+}
+
 impl Isa for Scalar {
     type I = [i32; 16];
     type F = [f32; 16];
     const MANY: bool = false;
     const SIGNED_ZERO: i32 = 0;
+    const UNROLL: bool = false;
+    const WIDE_IS_CHEAP: bool = false;
 
     #[inline(never)]
     fn run<K: Kernel>(self, kernel: K) -> K::Out {
@@ -49,6 +60,14 @@ impl Isa for Scalar {
     #[inline(never)]
     fn i_or(self, a: Self::I, b: Self::I) -> Self::I {
         map2(a, b, |a, b| a | b)
+    }
+    #[inline(never)]
+    fn i_xor(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, |a, b| a ^ b)
+    }
+    #[inline(never)]
+    fn i_sub(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, i32::wrapping_sub)
     }
     #[inline(never)]
     fn i_add(self, a: Self::I, b: Self::I) -> Self::I {
@@ -93,6 +112,57 @@ impl Isa for Scalar {
     #[inline(never)]
     fn i_narrow(self, a: Self::I) -> [i8; 16] {
         a.map(|v| v as i8)
+    }
+    #[inline(never)]
+    fn i_load_u8(self, p: &[u8; 16]) -> Self::I {
+        p.map(i32::from)
+    }
+    #[inline(never)]
+    fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
+        p.map(i32::from)
+    }
+    #[inline(never)]
+    fn i_half(self, a: Self::I) -> Self::F {
+        a.map(|v| f16::from_bits(v as u16).to_f32_const())
+    }
+
+    #[inline(never)]
+    fn b_sub(self, a: Self::I, b: Self::I) -> Self::I {
+        bytes(a, |j, t, v| v.wrapping_sub(b[j].to_le_bytes()[t]))
+    }
+    #[inline(never)]
+    fn b_lookup(self, table: &[u8; 16], index: Self::I) -> Self::I {
+        bytes(index, |_, _, v| table[usize::from(v)])
+    }
+    #[inline(never)]
+    fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
+        bytes(v, |j, t, v| if signs[j] >> (4 * g + t) & 1 == 1 { sum.wrapping_sub(v) } else { v })
+    }
+    #[inline(never)]
+    fn h_mul(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, |a, b| {
+            let low = (a & 0xffff).wrapping_mul(b & 0xffff) & 0xffff;
+            low | ((a as u32 >> 16).wrapping_mul(b as u32 >> 16) << 16) as i32
+        })
+    }
+    #[inline(never)]
+    fn h_mul_high(self, a: Self::I, b: Self::I) -> Self::I {
+        map2(a, b, |a, b| {
+            let (a, b) = (a as u32, b as u32);
+            (((a & 0xffff) * (b & 0xffff)) >> 16 | ((a >> 16) * (b >> 16)) & 0xffff_0000) as i32
+        })
+    }
+    #[inline(never)]
+    fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I {
+        const { assert!(N.is_power_of_two()) };
+        index.map(|i| i32::from_le_bytes(table[i as usize & (N - 1)]))
+    }
+    #[inline(never)]
+    fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
+        const { assert!(N.is_power_of_two()) };
+        [0, 4].map(|at| {
+            index.map(|i| i32::from_le_bytes(*table[i as usize & (N - 1)][at..].first_chunk().expect("4 of 8")))
+        })
     }
 
     #[inline(never)]

@@ -19,6 +19,8 @@ pub struct ActBlock {
     pub d: f32,
     /// Sum of all integers (exact).
     pub sum: f32,
+    /// Sum of the first 16.
+    pub first: f32,
     /// `-8`, `-16` and `-128` times the sum.
     less: [i32; 3],
     /// Minus the sums of the two halves of 16.
@@ -38,7 +40,7 @@ impl ActBlock {
     fn from_sums(d: f32, q: [[i8; 4]; 8], half: [i32; 2]) -> Self {
         let sum = half[0] + half[1];
         let less = [-8 * sum, -16 * sum, -128 * sum];
-        Self { q, d, sum: sum as f32, less, less_half: [-half[0], -half[1]] }
+        Self { q, d, sum: sum as f32, first: half[0] as f32, less, less_half: [-half[0], -half[1]] }
     }
 
     /// What the integer sum over stored weights of form `F` starts from.
@@ -50,6 +52,7 @@ impl ActBlock {
             8 => s.i_splat(self.less[0]),
             16 => s.i_splat(self.less[1]),
             128 => s.i_splat(self.less[2]),
+            _ if zero.count_ones() == 1 && zero < 128 => s.i_splat(self.less[2] >> (7 - zero.trailing_zeros())),
             _ => s.i_splat(zero * (self.less_half[0] + self.less_half[1])),
         }
     }
@@ -57,7 +60,7 @@ impl ActBlock {
     /// The same for half `h`, where halves have factors of their own.
     #[inline(always)]
     pub(crate) fn start_half<S: Isa, F: Form>(&self, s: S, h: usize) -> S::I {
-        const { assert!(!F::HALVES || (F::BITS <= 6 && F::ZERO.count_ones() <= 1)) };
+        const { assert!(!F::HALVES || (F::BITS <= 7 && F::ZERO.count_ones() <= 1)) };
         match F::ZERO {
             0 => s.i_splat(0),
             _ => s.i_shl(s.i_splat(self.less_half[h]), F::ZERO.trailing_zeros()),

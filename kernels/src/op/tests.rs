@@ -3,7 +3,7 @@
 use super::attention::{Query, attention};
 use super::matmul::{Input, Layout, Matrix, Product, matmul};
 use super::quantize::{ActBlock, block_index, quantize_all};
-use crate::format::{Float, Format, FormatVisitor, Quant, Section};
+use crate::format::{Float, Format, FormatVisitor, Quant};
 use crate::kv::{KvLayer, KvShape, KvType};
 use crate::testing::Lcg;
 use crate::{CpuIsa, Team, reference};
@@ -14,13 +14,7 @@ impl FormatVisitor for Weights<'_> {
     type Out = Vec<u8>;
     fn quant<Q: Quant>(self) -> Vec<u8> {
         let mut data = self.1.bytes(self.0 / Q::BLOCK * Q::BYTES);
-        for block in data.chunks_exact_mut(Q::BYTES) {
-            for section in Q::PLAN {
-                if let Section::Half(at) = section {
-                    block[*at..at + 2].copy_from_slice(&half::f16::from_f32(self.1.float()).to_le_bytes());
-                }
-            }
-        }
+        data.chunks_exact_mut(Q::BYTES).for_each(|block| Q::write_scales(block, &mut || self.1.float()));
         data
     }
     fn float<T: Float>(self) -> Vec<u8> {
@@ -149,11 +143,7 @@ impl FormatVisitor for Filled {
     type Out = Vec<u8>;
     fn quant<Q: Quant>(self) -> Vec<u8> {
         let mut block = vec![self.1; Q::BYTES];
-        for section in Q::PLAN {
-            if let Section::Half(at) = section {
-                block[*at..at + 2].copy_from_slice(&half::f16::from_f32(1.0).to_le_bytes());
-            }
-        }
+        Q::write_scales(&mut block, &mut || 1.0);
         block.repeat(self.0)
     }
     fn float<T: Float>(self) -> Vec<u8> {

@@ -7,13 +7,13 @@
 use super::Rows;
 use super::matrix::{Layout, Matrix, tile_rows};
 use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_block};
-use crate::isa::{Isa, Kernel, each};
+use crate::isa::{Isa, Kernel, each, each_in};
 use crate::op::quantize::ActBlock;
 use crate::team::Crew;
 use std::marker::PhantomData;
 
-/// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache, which can only wait for
-/// a few lines at once, and into the second.
+/// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache, which can only wait
+/// for a few lines at once, and into the second.
 const NEAR: usize = 2048;
 const FAR: usize = 4096;
 
@@ -102,9 +102,9 @@ fn store<S: Isa>(s: S, out: Rows, tile: usize, acc: S::F) {
     out.store_tile(0, tile, &v);
 }
 
-/// `acc` and one packed block times `x`, its sub-blocks' activations. On the way, as many bytes as a block has are asked
-/// for from `next` on: into the nearest cache with `NEAR`, and into the second. Spread over the block, because a burst
-/// of requests finds no room and waits.
+/// `acc` and one packed block times `x`, its sub-blocks' activations. On the way, as many bytes as a block has are
+/// asked for from `next` on: into the nearest cache with `NEAR`, and into the second. Spread over the block, because a
+/// burst of requests finds no room and waits.
 #[inline(always)]
 fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     s: S,
@@ -114,7 +114,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     next: [*const u8; 2],
 ) -> S::F {
     let subs = Q::BLOCK / SUB;
-    each!(subs, i => {
+    each_in!(S, subs, i => {
         let (line, end) = ((Q::PACKED * i / subs).div_ceil(64), (Q::PACKED * (i + 1) / subs).div_ceil(64));
         for k in 0..end - line {
             if NEAR {
@@ -126,15 +126,13 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
         if Q::Form::BITS == 8 {
             each!(8, g => { lanes.w[g] = s.i_signed(lanes.w[g]); });
         }
-        let mut factor = [s.f_splat(0.0); 2];
-        if Q::Form::HALVES {
-            factor = [s.i_to_f(lanes.half[0]), s.i_to_f(lanes.half[1])];
-        }
-        let sum = isum::<S, Q::Form>(s, &lanes.w, factor, &x[i]);
+        let sum = isum::<S, Q::Form>(s, &lanes.w, lanes.half, &x[i]);
         let d = s.f_splat(x[i].d);
         acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
         if Q::Form::OFFSET {
-            acc = s.f_fma(s.f_mul(lanes.offset, d), s.f_splat(x[i].sum), acc);
+            let [low, high] = lanes.offset_half;
+            let sum = offset_sum::<S, Q::Form>(s, [s.f_sub(low, high), high], &x[i]);
+            acc = s.f_fma(s.f_mul(lanes.offset, d), sum, acc);
         }
     });
     acc
@@ -143,17 +141,31 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
 /// The integer sum of a sub-block as f32, which is exact.
 #[inline(always)]
 fn isum<S: Isa, F: Form>(s: S, w: &[S::I; 8], factor: [S::F; 2], x: &ActBlock) -> S::F {
-    let (q, init) = (&x.q, x.start::<S, F>(s));
+    let q = &x.q;
     if F::HALVES {
-        let lo = s.dot::<6, 4>(&[w[0], w[1], w[2], w[3]], &[q[0], q[1], q[2], q[3]], x.start_half::<S, F>(s, 0));
-        let hi = s.dot::<6, 4>(&[w[4], w[5], w[6], w[7]], &[q[4], q[5], q[6], q[7]], x.start_half::<S, F>(s, 1));
+        let lo = dot::<S, F, 4>(s, &[w[0], w[1], w[2], w[3]], &[q[0], q[1], q[2], q[3]], x.start_half::<S, F>(s, 0));
+        let hi = dot::<S, F, 4>(s, &[w[4], w[5], w[6], w[7]], &[q[4], q[5], q[6], q[7]], x.start_half::<S, F>(s, 1));
         return s.f_fma(s.i_to_f(hi), factor[1], s.f_mul(s.i_to_f(lo), factor[0]));
     }
-    s.i_to_f(match F::BITS {
-        0..=4 => s.dot::<4, 8>(w, q, init),
-        5 => s.dot::<5, 8>(w, q, init),
-        6 => s.dot::<6, 8>(w, q, init),
-        7 => s.dot::<7, 8>(w, q, init),
-        _ => s.dot::<8, 8>(w, q, init),
-    })
+    s.i_to_f(dot::<S, F, 8>(s, w, q, x.start::<S, F>(s)))
+}
+
+/// [`Isa::dot`] for weights as wide as the form says.
+#[inline(always)]
+fn dot<S: Isa, F: Form, const N: usize>(s: S, w: &[S::I; N], x: &[[i8; 4]; N], init: S::I) -> S::I {
+    match F::BITS {
+        0..=4 => s.dot::<4, N>(w, x, init),
+        5 => s.dot::<5, N>(w, x, init),
+        6 => s.dot::<6, N>(w, x, init),
+        7 => s.dot::<7, N>(w, x, init),
+        _ => s.dot::<8, N>(w, x, init),
+    }
+}
+
+/// What the offset of a sub-block is multiplied with: the sum of the activations, each half times its factor where
+/// halves have one. `factor` is what the first factor is more than the second, and the second. Exact: small integers.
+#[inline(always)]
+pub(super) fn offset_sum<S: Isa, F: Form>(s: S, factor: [S::F; 2], x: &ActBlock) -> S::F {
+    let sum = s.f_splat(x.sum);
+    if F::OFFSET_HALVES { s.f_fma(factor[0], s.f_splat(x.first), s.f_mul(factor[1], sum)) } else { sum }
 }

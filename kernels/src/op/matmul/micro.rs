@@ -77,9 +77,9 @@ impl<'a, F: Form> Micro<'a, F> {
                 acc[0][j] = s.f_fma(s.f_mul(s.f_load(&p.scale[0]), d), value[0][j], acc[0][j]);
                 acc[1][j] = s.f_fma(s.f_mul(s.f_load(&p.scale[1]), d), value[1][j], acc[1][j]);
                 if F::OFFSET {
-                    let sum = s.f_splat(x[j].sum);
-                    acc[0][j] = s.f_fma(s.f_mul(s.f_load(&p.offset[0]), d), sum, acc[0][j]);
-                    acc[1][j] = s.f_fma(s.f_mul(s.f_load(&p.offset[1]), d), sum, acc[1][j]);
+                    let sums = [p.offset_sum::<S, F>(s, 0, &x[j]), p.offset_sum::<S, F>(s, 1, &x[j])];
+                    acc[0][j] = s.f_fma(s.f_mul(s.f_load(&p.offset[0]), d), sums[0], acc[0][j]);
+                    acc[1][j] = s.f_fma(s.f_mul(s.f_load(&p.offset[1]), d), sums[1], acc[1][j]);
                 }
             });
         }
@@ -103,11 +103,11 @@ fn isums<S: Isa, F: Form, const C: usize>(s: S, p: &PanelSub, x: &[ActBlock; C])
                 sum[0][i] = x[i].start_half::<S, F>(s, h);
                 sum[1][i] = sum[0][i];
             });
-            s.dot_pair::<6, C>(&p.w, q, [4 * h, 4 * h + 4], &mut sum);
+            dot_pair::<S, F, C>(s, p, q, [4 * h, 4 * h + 4], &mut sum);
             each!(C, i => {
                 each!(2, t => {
                     let factor = s.f_load(&p.half[t][h]);
-                    // Exact: see `Form::HALVES`.
+                    // The low half is exact, as is the sum where factors are integers: see `Form::HALVES`.
                     value[t][i] = s.f_fma(s.i_to_f(sum[t][i]), factor, value[t][i]);
                 });
             });
@@ -118,19 +118,31 @@ fn isums<S: Isa, F: Form, const C: usize>(s: S, p: &PanelSub, x: &[ActBlock; C])
             sum[0][i] = x[i].start::<S, F>(s);
             sum[1][i] = sum[0][i];
         });
-        match F::BITS {
-            0..=4 => s.dot_pair::<4, C>(&p.w, q, [0, 8], &mut sum),
-            5 => s.dot_pair::<5, C>(&p.w, q, [0, 8], &mut sum),
-            6 => s.dot_pair::<6, C>(&p.w, q, [0, 8], &mut sum),
-            7 => s.dot_pair::<7, C>(&p.w, q, [0, 8], &mut sum),
-            _ => s.dot_pair::<8, C>(&p.w, q, [0, 8], &mut sum),
-        }
+        dot_pair::<S, F, C>(s, p, q, [0, 8], &mut sum);
         each!(C, i => {
             value[0][i] = s.i_to_f(sum[0][i]);
             value[1][i] = s.i_to_f(sum[1][i]);
         });
     }
     value
+}
+
+/// [`Isa::dot_pair`] for weights as wide as the form says.
+#[inline(always)]
+fn dot_pair<S: Isa, F: Form, const C: usize>(
+    s: S,
+    p: &PanelSub,
+    q: [&[[i8; 4]; 8]; C],
+    words: [usize; 2],
+    sum: &mut [[S::I; C]; 2],
+) {
+    match F::BITS {
+        0..=4 => s.dot_pair::<4, C>(&p.w, q, words, sum),
+        5 => s.dot_pair::<5, C>(&p.w, q, words, sum),
+        6 => s.dot_pair::<6, C>(&p.w, q, words, sum),
+        7 => s.dot_pair::<7, C>(&p.w, q, words, sum),
+        _ => s.dot_pair::<8, C>(&p.w, q, words, sum),
+    }
 }
 
 impl<F: Form> Kernel for Micro<'_, F> {

@@ -10,10 +10,11 @@
 //! Storing a sum between two depths and loading it again changes nothing, so the order of the contract is kept.
 
 use super::Rows;
+use super::direct::offset_sum;
 use super::matrix::{Layout, Matrix, tile_rows};
 use super::micro::Micro;
-use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_tile};
-use crate::isa::{Isa, Kernel, each};
+use crate::format::{Form, Lanes, Quant, SUB, TILE_ROWS, pack_tile};
+use crate::isa::{Isa, Kernel, each, each_in};
 use crate::op::quantize::{ActBlock, GROUP};
 use crate::team::Crew;
 use std::marker::PhantomData;
@@ -44,6 +45,42 @@ pub(super) struct PanelSub {
     pub offset: [[f32; TILE_ROWS]; 2],
     /// `[tile][half]`, only for forms with halves.
     pub half: [[[f32; TILE_ROWS]; 2]; 2],
+    /// `[tile]`, the factors of [`offset_sum`]; only for forms whose offset has halves.
+    pub offset_half: [[[f32; TILE_ROWS]; 2]; 2],
+}
+
+impl PanelSub {
+    /// [`offset_sum`] for tile `t`.
+    #[inline(always)]
+    pub fn offset_sum<S: Isa, F: Form>(&self, s: S, t: usize, x: &ActBlock) -> S::F {
+        offset_sum::<S, F>(s, [s.f_load(&self.offset_half[t][0]), s.f_load(&self.offset_half[t][1])], x)
+    }
+
+    /// Stores a sub-block of tile `t`, for the matrix unit with `tiles`.
+    #[inline(always)]
+    fn store<S: Isa, F: Form>(&mut self, s: S, lanes: &Lanes<S>, t: usize, tiles: bool) {
+        each!(8, g => {
+            let w = match (tiles, F::BITS) {
+                (true, _) => s.i_tiles(lanes.w[g], F::ZERO),
+                (false, 8) => s.i_signed(lanes.w[g]),
+                (false, _) => lanes.w[g],
+            };
+            s.i_store(&mut self.w[t][g], w);
+        });
+        s.f_store(&mut self.scale[t], lanes.scale);
+        if F::OFFSET {
+            s.f_store(&mut self.offset[t], lanes.offset);
+        }
+        if F::HALVES {
+            s.f_store(&mut self.half[t][0], lanes.half[0]);
+            s.f_store(&mut self.half[t][1], lanes.half[1]);
+        }
+        if F::OFFSET_HALVES {
+            let [low, high] = lanes.offset_half;
+            s.f_store(&mut self.offset_half[t][0], s.f_sub(low, high));
+            s.f_store(&mut self.offset_half[t][1], high);
+        }
+    }
 }
 
 /// Running sums of a pair, `[column][tile][row]`.
@@ -104,7 +141,12 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         let pair = (tile - first) / 2;
                         let sums = &mut self.sums[pair * columns..][..columns];
                         let x = &self.x[c * subs..(c + columns) * subs];
-                        s.run(Micro::<Q::Form>::new(&self.panel[..depth], x, k, k == 0, self.tiles, sums));
+                        let panel = &self.panel[..depth];
+                        if S::WIDE_IS_CHEAP {
+                            s.run(Micro::<<Q::Form as Form>::Folded>::new(panel, x, k, k == 0, self.tiles, sums));
+                        } else {
+                            s.run(Micro::<Q::Form>::new(panel, x, k, k == 0, self.tiles, sums));
+                        }
                     }
                 }
                 self.store(c, [first, last], columns);
@@ -123,6 +165,7 @@ impl<Q: Quant> Chunk<'_, Q> {
             if tile + t >= self.range[1] {
                 self.panel[..depth].iter_mut().for_each(|p| (p.w[t], p.scale[t]) = ([[0; 64]; 8], [0.0; TILE_ROWS]));
                 self.panel[..depth].iter_mut().for_each(|p| (p.offset[t], p.half[t]) = Default::default());
+                self.panel[..depth].iter_mut().for_each(|p| p.offset_half[t] = Default::default());
                 continue;
             }
             let packed = match self.w.layout() {
@@ -157,24 +200,12 @@ fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, tiles: bool, panel: &
     let subs = Q::BLOCK / SUB;
     let tiles = S::TILES && tiles;
     for (block, panel) in packed.chunks_exact(Q::PACKED).zip(panel.chunks_exact_mut(subs)) {
-        each!(subs, i => {
+        each_in!(S, subs, i => {
             let lanes = Q::sub(s, block, i);
-            let p = &mut panel[i];
-            each!(8, g => {
-                let w = match (tiles, Q::Form::BITS) {
-                    (true, _) => s.i_tiles(lanes.w[g], Q::Form::ZERO),
-                    (false, 8) => s.i_signed(lanes.w[g]),
-                    (false, _) => lanes.w[g],
-                };
-                s.i_store(&mut p.w[t][g], w);
-            });
-            s.f_store(&mut p.scale[t], lanes.scale);
-            if Q::Form::OFFSET {
-                s.f_store(&mut p.offset[t], lanes.offset);
-            }
-            if Q::Form::HALVES {
-                s.f_store(&mut p.half[t][0], s.i_to_f(lanes.half[0]));
-                s.f_store(&mut p.half[t][1], s.i_to_f(lanes.half[1]));
+            if S::WIDE_IS_CHEAP {
+                panel[i].store::<S, <Q::Form as Form>::Folded>(s, &Q::Form::fold(s, lanes), t, tiles);
+            } else {
+                panel[i].store::<S, Q::Form>(s, &lanes, t, tiles);
             }
         });
     }

@@ -132,7 +132,8 @@ impl<F: Form> Micro<'_, F> {
                     }
                     acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.scale[t]), d), value, acc[t][i]);
                     if F::OFFSET {
-                        acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.offset[t]), d), s.f_splat(x[i].sum), acc[t][i]);
+                        let sum = p.offset_sum::<S, F>(s, t, &x[i]);
+                        acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.offset[t]), d), sum, acc[t][i]);
                     }
                 });
             });
