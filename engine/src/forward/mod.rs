@@ -3,18 +3,20 @@
 //! A step's rows may belong to several sequences. Every operation works on all rows at once; only the cache is a
 //! sequence's own. Because each kernel's result for a row does not depend on the other rows, neither do the logits.
 
+mod attention;
+mod feed_forward;
+
 use crate::error::EngineError;
 use crate::model::Model;
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
-use crate::weights::{LayerWeights, Linear, MatrixRef};
+use crate::weights::{Linear, MatrixRef};
 use hewn_kernels::Crew;
-use hewn_kernels::op::activation::{add, silu_gate};
-use hewn_kernels::op::attention::{Query, attention};
+use hewn_kernels::op::activation::add;
 use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::quantize::{ActBlock, GROUP, quantize};
-use hewn_kernels::op::rope::{angles, rope};
+use hewn_kernels::op::rope::angles;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Consecutive tokens of one sequence within a step.
@@ -65,88 +67,6 @@ impl Forward<'_> {
         let positions = segments.iter().flat_map(|s| (s.seq.len()..s.seq.len() + s.tokens.len()).map(|p| p as u32));
         let tables = self.s.cos.chunks_exact_mut(freqs.len()).zip(self.s.sin.chunks_exact_mut(freqs.len()));
         positions.zip(tables).for_each(|(p, (cos, sin))| angles(p, freqs, cos, sin));
-    }
-
-    /// `x += O(attention(rope(Q h), rope(K h), V h))` with `h = norm(x)`.
-    fn attention_part(&mut self, i: usize, l: &LayerWeights, segments: &mut [Segment<'_>]) -> Result<(), EngineError> {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        self.norm(&l.attn_norm);
-        self.quantize_h(&[&l.q.w, &l.k.w, &l.v.w], || format!("before the attention of layer {i}"))?;
-        let (qw, kw, vw) = (l.q.w.rows, l.k.w.rows, l.v.w.rows);
-        let s = &mut *self.s;
-        {
-            let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-            let (q, k, v) = (&mut s.q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
-            let gguf = self.model.gguf();
-            expect(crew, n, &[l.o.w.view(gguf)]);
-            matmul(
-                crew,
-                n,
-                &mut [
-                    Product { w: l.q.w.view(gguf), x, out: q },
-                    Product { w: l.k.w.view(gguf), x, out: k },
-                    Product { w: l.v.w.view(gguf), x, out: v },
-                ],
-            );
-        }
-        let half = c.rope_dim / 2;
-        let (cos, sin) = (&s.cos, &s.sin);
-        let turn = |linear: &Linear, r: usize, row: &mut [f32]| {
-            bias(linear, row);
-            rope(crew.isa(), row, c.k_dim, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
-        };
-        crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| turn(&l.q, r, row));
-        crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| turn(&l.k, r, row));
-        crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| bias(&l.v, row));
-
-        let mut row = 0;
-        for seg in &mut *segments {
-            let rows = row..row + seg.tokens.len();
-            seg.seq.layers[i].append(&s.k[rows.start * kw..rows.end * kw], &s.v[rows.start * vw..rows.end * vw])?;
-            row = rows.end;
-        }
-        let queries: Vec<Query<'_>> = segments
-            .iter()
-            .flat_map(|seg| {
-                let kv = &seg.seq.layers[i];
-                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
-            })
-            .collect();
-        let scale = 1.0 / (c.k_dim as f32).sqrt();
-        attention(crew, &queries, c.heads, scale, &s.q[..n * qw], &mut s.att[..n * c.att_width()]);
-        let gguf = self.model.gguf();
-        let then = [l.gate.w.view(gguf), l.up.w.view(gguf)];
-        self.project(Source::Attention, &l.o, &then, || format!("after the attention of layer {i}"))
-    }
-
-    /// `x += Down(silu(Gate h) * Up h)` with `h = norm(x)`.
-    fn feed_forward_part(&mut self, i: usize, l: &LayerWeights) -> Result<(), EngineError> {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        self.norm(&l.ffn_norm);
-        self.quantize_h(&[&l.gate.w, &l.up.w], || format!("before the feed-forward part of layer {i}"))?;
-        let s = &mut *self.s;
-        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-        let (gate, up) = (&mut s.gate[..n * c.ff], &mut s.up[..n * c.ff]);
-        let gguf = self.model.gguf();
-        expect(crew, n, &[l.down.w.view(gguf)]);
-        matmul(
-            crew,
-            n,
-            &mut [
-                Product { w: l.gate.w.view(gguf), x, out: &mut *gate },
-                Product { w: l.up.w.view(gguf), x, out: &mut *up },
-            ],
-        );
-        crew.rows(gate, c.ff, n >= SPLIT, |_, r, gate| {
-            bias(&l.gate, gate);
-            silu_gate(crew.isa(), gate, &up[r * c.ff..][..c.ff]);
-        });
-        let (gguf, weights) = (self.model.gguf(), self.model.weights());
-        let then = match weights.layers.get(i + 1) {
-            Some(l) => vec![l.q.w.view(gguf), l.k.w.view(gguf), l.v.w.view(gguf)],
-            None => vec![weights.output.view(gguf)],
-        };
-        self.project(Source::FeedForward, &l.down, &then, || format!("in the feed-forward part of layer {i}"))
     }
 
     fn logits(&mut self, wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
