@@ -1,39 +1,51 @@
-//! The feed-forward part of a layer.
+//! The dense feed-forward part.
 
-use super::{Forward, SPLIT, Source, bias, blocks_of};
+use super::{Forward, SPLIT, Source, bias, blocks_of, foresee};
 use crate::error::EngineError;
-use crate::weights::LayerWeights;
-use hewn_kernels::op::activation::silu_gate;
-use hewn_kernels::op::matmul::{Input, Product, expect, matmul};
+use crate::weights::{Gated, MatrixRef};
+use hewn_kernels::op::activation::{activate, gate};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
 
 impl Forward<'_> {
-    /// `x += Down(silu(Gate h) * Up h)` with `h = norm(x)`.
-    pub(super) fn feed_forward_part(&mut self, i: usize, l: &LayerWeights) -> Result<(), EngineError> {
+    /// `t = Down(act(Gate h) * Up h)`, or `t = Down(act(Up h))` without a gate.
+    pub(super) fn dense(&mut self, i: usize, w: &Gated) -> Result<(), EngineError> {
+        self.quantize_h(&w.first(), || format!("before the feed-forward part of layer {i}"))?;
+        self.activated(w);
+        let then = self.after_layer(i);
+        self.project(Source::FeedForward, &w.down, &then, || format!("in the feed-forward part of layer {i}"))
+    }
+
+    /// `gate = act(Gate h) * Up h`, or `gate = act(Up h)` without a gate; `h` is quantized where that is needed.
+    pub(super) fn activated(&mut self, w: &Gated) {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        self.norm(&l.ffn_norm);
-        self.quantize_h(&[&l.gate.w, &l.up.w], || format!("before the feed-forward part of layer {i}"))?;
+        let (ff, kind, gguf) = (w.up.w.rows, c.arch.activation, self.model.gguf());
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-        let (gate, up) = (&mut s.gate[..n * c.ff], &mut s.up[..n * c.ff]);
-        let gguf = self.model.gguf();
-        expect(crew, n, &[l.down.w.view(gguf)]);
+        let (out, up) = (&mut s.gate[..n * ff], &mut s.up[..n * ff]);
+        let then: [&MatrixRef; 1] = [&w.down.w];
+        foresee(crew, n, self.model, &then);
+        let Some(gated) = &w.gate else {
+            matmul(crew, n, &mut [Product { w: w.up.w.view(gguf), x, out: &mut *out }]);
+            crew.rows(out, ff, n >= SPLIT, |_, _, row| {
+                bias(&w.up, row);
+                activate(crew.isa(), kind, row);
+            });
+            return;
+        };
         matmul(
             crew,
             n,
             &mut [
-                Product { w: l.gate.w.view(gguf), x, out: &mut *gate },
-                Product { w: l.up.w.view(gguf), x, out: &mut *up },
+                Product { w: gated.w.view(gguf), x, out: &mut *out },
+                Product { w: w.up.w.view(gguf), x, out: &mut *up },
             ],
         );
-        crew.rows(gate, c.ff, n >= SPLIT, |_, r, gate| {
-            bias(&l.gate, gate);
-            silu_gate(crew.isa(), gate, &up[r * c.ff..][..c.ff]);
+        if w.up.bias.is_some() {
+            crew.rows(up, ff, n >= SPLIT, |_, _, row| bias(&w.up, row));
+        }
+        crew.rows(out, ff, n >= SPLIT, |_, r, row| {
+            bias(gated, row);
+            gate(crew.isa(), kind, row, &up[r * ff..][..ff]);
         });
-        let (gguf, weights) = (self.model.gguf(), self.model.weights());
-        let then = match weights.layers.get(i + 1) {
-            Some(l) => vec![l.q.w.view(gguf), l.k.w.view(gguf), l.v.w.view(gguf)],
-            None => vec![weights.output.view(gguf)],
-        };
-        self.project(Source::FeedForward, &l.down, &then, || format!("in the feed-forward part of layer {i}"))
     }
 }
