@@ -15,6 +15,7 @@ macro_rules! lanes256 {
     () => {
         type I = [__m256i; 2];
         type F = [__m256; 2];
+        const MANY: bool = false;
 
         #[inline(always)]
         fn run<K: Kernel>(self, kernel: K) -> K::Out {

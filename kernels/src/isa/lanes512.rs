@@ -5,6 +5,7 @@ macro_rules! lanes512 {
     () => {
         type I = __m512i;
         type F = __m512;
+        const MANY: bool = true;
 
         #[inline(always)]
         fn run<K: Kernel>(self, kernel: K) -> K::Out {

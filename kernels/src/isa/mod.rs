@@ -104,6 +104,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// 16 x f32.
     type F: Copy;
 
+    /// Whether 32 registers `F` can be held at a time; otherwise about eight.
+    const MANY: bool;
+
     /// What [`i_signed`](Isa::i_signed) adds to each signed weight; the caller starts the sum at
     /// `-SIGNED_ZERO * sum(x)`.
     const SIGNED_ZERO: i32;

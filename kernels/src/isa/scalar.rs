@@ -22,6 +22,7 @@ fn map2<T: Copy, U: Copy + Default>(a: [T; 16], b: [T; 16], f: impl Fn(T, T) -> 
 impl Isa for Scalar {
     type I = [i32; 16];
     type F = [f32; 16];
+    const MANY: bool = false;
     const SIGNED_ZERO: i32 = 0;
 
     #[inline(never)]

@@ -191,45 +191,91 @@ fn extreme_integers_do_not_overflow() {
     }
 }
 
+/// Keys and values of one sequence, and its cache.
+struct Cached {
+    shape: KvShape,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    kv: KvLayer,
+}
+
+impl Cached {
+    fn new(rng: &mut Lcg, shape: KvShape, len: usize) -> Self {
+        let (kw, vw) = (shape.heads * shape.k_dim, shape.heads * shape.v_dim);
+        let (k, v) = (rng.floats(len * kw), rng.floats(len * vw));
+        let mut kv = KvLayer::new(shape);
+        let cut = len / 2;
+        kv.append(&k[..cut * kw], &v[..cut * vw]).unwrap();
+        kv.append(&k[cut * kw..], &v[cut * vw..]).unwrap();
+        Self { shape, k, v, kv }
+    }
+
+    /// The oracle's answer for one head at one position.
+    fn want(&self, q: &[f32], pos: usize, head: usize, scale: f32) -> Vec<f32> {
+        let s = self.shape;
+        let round = |x: f32| if s.kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
+        reference::attention(
+            q,
+            pos + 1,
+            s.v_dim,
+            scale,
+            |p, d| round(self.k[(p * s.heads + head) * s.k_dim + d]),
+            |p, c| round(self.v[(p * s.heads + head) * s.v_dim + c]),
+        )
+    }
+}
+
+/// Every team gives the oracle's bits for `(sequence, position)` queries.
+fn check_attention(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize)], teams: &[Team]) {
+    let shape = seqs[0].shape;
+    let (heads, scale) = (shape.heads * group, 0.3);
+    let q: Vec<f32> = rng.floats(at.len() * heads * shape.k_dim).iter().map(|x| x * 4.0).collect();
+    let want: Vec<u32> = (0..at.len() * heads)
+        .flat_map(|i| {
+            let (seq, pos) = at[i / heads];
+            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, scale)
+        })
+        .map(f32::to_bits)
+        .collect();
+    let queries: Vec<Query<'_>> = at.iter().map(|&(seq, pos)| Query { kv: &seqs[seq].kv, pos }).collect();
+    for team in teams {
+        // Twice: what the first call leaves behind must not matter.
+        for _ in 0..2 {
+            let mut out = vec![f32::NAN; at.len() * heads * shape.v_dim];
+            team.step(|crew| attention(crew, &queries, heads, scale, &q, &mut out)).unwrap();
+            let got: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
+            assert!(got == want, "{shape:?} group {group} {} t={}", team.isa().kind(), team.threads());
+        }
+    }
+}
+
 #[test]
 fn attention_equals_the_oracle() {
     let teams = teams();
     let mut rng = Lcg(31);
-    for (kv_heads, group, k_dim, v_dim) in
-        [(1, 1, 8, 8), (2, 3, 64, 64), (2, 6, 128, 128), (1, 5, 96, 80), (3, 4, 16, 208)]
+    for (heads, group, k_dim, v_dim) in
+        [(1, 1, 8, 8), (2, 3, 64, 64), (2, 6, 128, 128), (1, 5, 96, 80), (3, 4, 16, 208), (1, 13, 24, 48)]
     {
         for kind in [KvType::F16, KvType::F32] {
-            let shape = KvShape { kind, heads: kv_heads, k_dim, v_dim };
-            let heads = kv_heads * group;
-            let len = 150;
-            let (k, v) = (rng.floats(len * kv_heads * k_dim), rng.floats(len * kv_heads * v_dim));
-            let mut kv = KvLayer::new(shape);
-            kv.append(&k[..70 * kv_heads * k_dim], &v[..70 * kv_heads * v_dim]).unwrap();
-            kv.append(&k[70 * kv_heads * k_dim..], &v[70 * kv_heads * v_dim..]).unwrap();
-            let round = |x: f32| if kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
-            let at = [0, 1, 62, 63, 64, 65, 127, 128, 149];
-            let q: Vec<f32> = rng.floats(at.len() * heads * k_dim).iter().map(|x| x * 4.0).collect();
-            let want: Vec<u32> = (0..at.len() * heads)
-                .flat_map(|i| {
-                    let h = i % heads / group;
-                    reference::attention(
-                        &q[i * k_dim..][..k_dim],
-                        at[i / heads] + 1,
-                        v_dim,
-                        0.3,
-                        |p, d| round(k[(p * kv_heads + h) * k_dim + d]),
-                        |p, c| round(v[(p * kv_heads + h) * v_dim + c]),
-                    )
-                })
-                .map(f32::to_bits)
-                .collect();
-            let queries = at.map(|pos| Query { kv: &kv, pos });
-            for team in &teams {
-                let mut out = vec![f32::NAN; at.len() * heads * v_dim];
-                team.step(|crew| attention(crew, &queries, heads, 0.3, &q, &mut out)).unwrap();
-                let got: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
-                assert!(got == want, "{shape:?} group {group} {}", team.isa().kind());
-            }
+            let seqs = [Cached::new(&mut rng, KvShape { kind, heads, k_dim, v_dim }, 150)];
+            let at = [0, 1, 62, 63, 64, 65, 127, 128, 149].map(|pos| (0, pos));
+            check_attention(&mut rng, &seqs, group, &at, &teams);
+        }
+    }
+}
+
+#[test]
+fn long_contexts_are_split_over_threads() {
+    let teams = teams();
+    let mut rng = Lcg(37);
+    for (heads, group, k_dim, v_dim) in [(2, 6, 32, 32), (1, 1, 16, 40)] {
+        for kind in [KvType::F16, KvType::F32] {
+            let shape = KvShape { kind, heads, k_dim, v_dim };
+            let seqs = [1400, 700, 64].map(|len| Cached::new(&mut rng, shape, len));
+            check_attention(&mut rng, &seqs, group, &[(0, 1399)], &teams);
+            // A batch of sequences, one of them with several queries around a tile's edge.
+            let at = [(1, 699), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399), (2, 0), (2, 63)];
+            check_attention(&mut rng, &seqs, group, &at, &teams);
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Team {
     turn: Mutex<()>,
     /// Scratch of worker `i`, kept between steps.
     scratch: Vec<Mutex<Vec<Line>>>,
+    /// Scratch that all workers share, likewise.
+    common: Mutex<Vec<Line>>,
 }
 
 impl Team {
@@ -78,7 +80,7 @@ impl Team {
             Some(built)
         };
         let scratch = (0..threads).map(|_| Mutex::default()).collect();
-        Ok(Self { pool, threads, isa, turn: Mutex::default(), scratch })
+        Ok(Self { pool, threads, isa, turn: Mutex::default(), scratch, common: Mutex::default() })
     }
 
     /// How many threads there are.
@@ -189,13 +191,22 @@ impl Crew<'_> {
 
     /// The scratch of worker `w` with room for `bytes` at a multiple of 64, for the duration of `f`; contents are left over from before.
     pub fn with_scratch<R>(&self, w: usize, bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        let mut buf = self.team.scratch[w].lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = bytes.div_ceil(size_of::<Line>());
-        if buf.len() < lines {
-            buf.resize(lines, Line([0; 64]));
-        }
-        f(&mut bytemuck::cast_slice_mut(&mut buf[..])[..bytes])
+        lend(&self.team.scratch[w], bytes, f)
     }
+
+    /// The same of the scratch that all workers share: for the leader, around the regions that use it.
+    pub(crate) fn with_common<R>(&self, bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        lend(&self.team.common, bytes, f)
+    }
+}
+
+fn lend<R>(scratch: &Mutex<Vec<Line>>, bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buf = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = bytes.div_ceil(size_of::<Line>());
+    if buf.len() < lines {
+        buf.resize(lines, Line([0; 64]));
+    }
+    f(&mut bytemuck::cast_slice_mut(&mut buf[..])[..bytes])
 }
 
 /// A cache line, the unit of scratch.

@@ -1,0 +1,198 @@
+//! Attention with grouped queries over the tiled cache.
+//!
+//! For a query at position `p`, per head and per tile of 64 positions, in ascending order:
+//!
+//! ```text
+//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions
+//! m_t    = max s,  e[i] = exp(s[i] - m_t),  l_t = sum of e             16 virtual lanes, fixed tree
+//! o_t[c] = FMA chain over positions of e[i] * v[i][c]                  lanes over channels
+//! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
+//! ```
+//!
+//! Tiles sit at absolute positions and are merged in order, so neither the batch nor the threads change a bit.
+//!
+//! ```text
+//! attention   cuts the queries into blocks of one sequence's neighbours; a unit is a block and a KV head
+//!   unit      walks the tiles: each is read once for all rows (queries x heads that share it) of the unit
+//!     rows    up to six rows at a time in registers: scores, softmax, values
+//!   merge     where units are fewer than threads need: their tiles are cut into spans, each tile's part goes to
+//!             memory, and the parts are merged in order
+//! ```
+
+mod merge;
+mod rows;
+mod unit;
+
+use crate::isa::CpuIsa;
+use crate::kv::{KvLayer, KvShape, TILE, Tiles};
+use crate::team::{Crew, SendPtr};
+use merge::Merge;
+use unit::Unit;
+
+/// One query row: a position of a sequence. The cache holds at least `pos + 1` positions.
+#[derive(Clone, Copy)]
+pub struct Query<'a> {
+    /// The sequence's cache of this layer.
+    pub kv: &'a KvLayer,
+    /// The position asking; it sees positions `0..=pos`.
+    pub pos: usize,
+}
+
+/// Rows of a block of queries: so many that a tile is worth fetching, so few that their sums stay in the nearest cache.
+const ROWS: usize = 24;
+
+/// Fewest tiles of a span: below, threads are not worth waking for it.
+const SPAN: usize = 4;
+
+/// What all units of a call have in common.
+struct Call<'a> {
+    isa: CpuIsa,
+    shape: KvShape,
+    queries: &'a [Query<'a>],
+    heads: usize,
+    scale: f32,
+    /// `[queries, heads, k_dim]`
+    q: &'a [f32],
+    /// `[queries, heads, v_dim]`
+    out: SendPtr<f32>,
+}
+
+/// Neighbouring queries of one sequence: `first..first + count`.
+#[derive(Clone, Copy)]
+struct Block {
+    first: usize,
+    count: usize,
+}
+
+/// A span of a unit's tiles, and where in memory the parts of its tiles go.
+struct Span {
+    block: Block,
+    head: usize,
+    tiles: [usize; 2],
+    part: usize,
+}
+
+/// Attends every row of `q` (`[queries.len(), heads, k_dim]`) to its sequence: `out` is `[queries.len(), heads, v_dim]`.
+///
+/// # Panics
+/// When the lengths do not fit, `heads` is not a multiple of the cache's heads, or a cache is too short.
+pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, scale: f32, q: &[f32], out: &mut [f32]) {
+    let Some(first) = queries.first() else { return };
+    let shape = *first.kv.shape();
+    assert!(heads.is_multiple_of(shape.heads), "query heads are a multiple of KV heads");
+    assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
+    assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
+    assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
+    let call = Call { isa: crew.isa(), shape, queries, heads, scale, q, out: SendPtr(out.as_mut_ptr()) };
+    let blocks = call.blocks();
+    let units = blocks.len() * shape.heads;
+    let tiles = blocks.iter().map(|b| call.tiles(*b)).sum::<usize>() * shape.heads;
+    // A unit too many or too few must not leave a thread without work for long.
+    let span = tiles.div_ceil(crew.threads() * 4).max(SPAN);
+    if crew.threads() > 1 && units < crew.threads() * 4 && tiles >= units * 2 * span.min(2 * SPAN) {
+        return call.in_spans(crew, &blocks, span);
+    }
+    crew.run(units, &|worker, u| {
+        let (block, head) = (blocks[u / shape.heads], u % shape.heads);
+        let len = block.count * call.group() * (shape.v_pad() + 2);
+        crew.with_scratch(worker, len * size_of::<f32>(), |bytes| {
+            call.unit(block, head, [0, call.tiles(block)], None, bytemuck::cast_slice_mut(bytes));
+        });
+    });
+}
+
+impl<'a> Call<'a> {
+    /// Query heads that share a KV head.
+    fn group(&self) -> usize {
+        self.heads / self.shape.heads
+    }
+
+    /// Tiles that a block sees.
+    fn tiles(&self, b: Block) -> usize {
+        self.queries[b.first + b.count - 1].pos / TILE + 1
+    }
+
+    /// Floats of one row's part of one tile: the weighted values, then the maximum and the sum.
+    fn part_len(&self) -> usize {
+        self.shape.v_pad() + 16
+    }
+
+    /// Cuts the queries into blocks: of one sequence, in ascending order, at most [`ROWS`] rows a KV head.
+    fn blocks(&self) -> Vec<Block> {
+        let most = (ROWS / self.group()).max(1);
+        let mut blocks: Vec<Block> = Vec::new();
+        for (i, query) in self.queries.iter().enumerate() {
+            let before = i.checked_sub(1).map(|b| &self.queries[b]);
+            match (blocks.last_mut(), before) {
+                (Some(b), Some(before))
+                    if b.count < most && std::ptr::eq(before.kv, query.kv) && before.pos <= query.pos =>
+                {
+                    b.count += 1;
+                }
+                _ => blocks.push(Block { first: i, count: 1 }),
+            }
+        }
+        blocks
+    }
+
+    /// Runs tiles `span` of a unit. Without `parts` they are all its tiles, and the result goes to the output; else each
+    /// tile's part goes to `parts` (`[tiles, rows, part_len]`), of which other spans have other tiles.
+    fn unit(&self, block: Block, head: usize, span: [usize; 2], parts: Option<SendPtr<f32>>, scratch: &mut [f32]) {
+        match &self.queries[block.first].kv.tiles {
+            Tiles::F16(tiles) => self.isa.run(Unit { call: self, tiles, block, head, span, parts, scratch }),
+            Tiles::F32(tiles) => self.isa.run(Unit { call: self, tiles, block, head, span, parts, scratch }),
+        }
+    }
+
+    /// All units, in spans of about `span` tiles.
+    fn in_spans(&self, crew: &Crew<'_>, blocks: &[Block], span: usize) {
+        let (mut spans, mut units, mut parts) = (Vec::new(), Vec::new(), 0);
+        for &block in blocks {
+            let (tiles, rows) = (self.tiles(block), block.count * self.group());
+            for head in 0..self.shape.heads {
+                // Of equal length, give or take a tile.
+                let n = tiles.div_ceil(span);
+                for i in 0..n {
+                    let tiles = [tiles * i / n, tiles * (i + 1) / n];
+                    spans.push(Span { block, head, tiles, part: parts });
+                }
+                units.push((block, head, parts));
+                parts += tiles * rows * self.part_len();
+            }
+        }
+        crew.with_common(parts * size_of::<f32>(), |bytes| {
+            let parts = SendPtr(bytemuck::cast_slice_mut::<u8, f32>(bytes).as_mut_ptr());
+            crew.run(spans.len(), &|_, i| {
+                let s = &spans[i];
+                // SAFETY: within the buffer: the parts of a unit begin at `part`, and all units' parts fit.
+                let parts = SendPtr(unsafe { parts.get().add(s.part) });
+                self.unit(s.block, s.head, s.tiles, Some(parts), &mut []);
+            });
+            let group = self.group();
+            let rows: Vec<Merge<'_>> = units
+                .iter()
+                .flat_map(|&(block, head, part)| {
+                    (0..block.count * group).map(move |row| Merge { call: self, parts, part, block, head, row })
+                })
+                .collect();
+            let per = rows.len().div_ceil(crew.threads() * 2);
+            crew.run(rows.len().div_ceil(per), &|_, i| {
+                rows[i * per..((i + 1) * per).min(rows.len())].iter().for_each(|row| self.isa.run(*row));
+            });
+        });
+    }
+
+    /// Writes row `row` (query, then head of the group) of a unit.
+    #[inline(always)]
+    fn store(&self, block: Block, head: usize, row: usize, v: &[f32]) {
+        let group = self.group();
+        let (query, head) = (block.first + row / group, head * group + row % group);
+        assert!(query < self.queries.len() && head < self.heads && v.len() == self.shape.v_dim);
+        // SAFETY: inside `[queries, heads, v_dim]` by the assertion; a row belongs to one unit, which one thread runs or
+        // merges; the owner of the output is borrowed mutably for the whole call.
+        unsafe {
+            let to = self.out.get().add((query * self.heads + head) * self.shape.v_dim);
+            std::ptr::copy_nonoverlapping(v.as_ptr(), to, v.len());
+        }
+    }
+}

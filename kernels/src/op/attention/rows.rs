@@ -1,0 +1,228 @@
+//! Up to six rows against one tile, in registers: each key and value is read and widened once for all of them.
+//!
+//! Prefetches go on the side: while keys are read, the values of the same tile are fetched; while values are read, the
+//! keys of the next tile.
+
+use super::{Block, Call};
+use crate::isa::{Isa, each};
+use crate::kv::{Elem, TILE};
+use crate::math::exp;
+
+/// Where the result of a tile goes.
+pub(super) enum State<'a> {
+    /// Merged with those of the tiles before, row by row.
+    Running {
+        /// `[rows, v_pad]`
+        o: &'a mut [f32],
+        /// `[rows]`
+        max: &'a mut [f32],
+        /// `[rows]`
+        sum: &'a mut [f32],
+    },
+    /// On its own, for a later merge: `[rows, v_pad + 16]`, the maximum and the sum behind the values.
+    Part(&'a mut [f32]),
+}
+
+/// The rows of a unit against one tile.
+pub(super) struct Rows<'a, E> {
+    call: &'a Call<'a>,
+    block: Block,
+    head: usize,
+    /// `[k_dim][64]`
+    keys: &'a [E],
+    /// `[64][v_pad]`
+    values: &'a [E],
+    /// The keys of the next tile: an address to prefetch, nothing else.
+    next: *const u8,
+    /// Whether the prefetches are still to be made: by the first rows.
+    fetch: bool,
+}
+
+impl<'a, E: Elem> Rows<'a, E> {
+    pub fn new(call: &'a Call<'a>, block: Block, head: usize, tile: &'a [E], next: *const u8) -> Self {
+        let (keys, values) = tile.split_at(call.shape.k_dim * TILE);
+        Self { call, block, head, keys, values, next, fetch: true }
+    }
+
+    /// Rows `rows[0]..rows[1]`, all of which see the first `n` positions of the tile.
+    #[inline(always)]
+    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: usize, state: &mut State<'_>) {
+        let mut row = rows[0];
+        while rows[1] - row >= 6 {
+            self.some::<S, 6, 4, 1>(s, row, n, state);
+            row += 6;
+        }
+        if rows[1] - row >= 4 {
+            self.some::<S, 4, 4, 1>(s, row, n, state);
+            row += 4;
+        }
+        if rows[1] - row >= 2 {
+            self.some::<S, 2, 4, 2>(s, row, n, state);
+            row += 2;
+        }
+        if rows[1] > row {
+            self.some::<S, 1, 8, 4>(s, row, n, state);
+        }
+    }
+
+    /// `G` rows from `row` on. As many sums as the registers hold: `MANY` or `FEW` of each row at a time.
+    #[inline(always)]
+    fn some<S: Isa, const G: usize, const MANY: usize, const FEW: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        n: usize,
+        state: &mut State<'_>,
+    ) {
+        let mut e = [[0.0f32; TILE]; G];
+        if S::MANY {
+            self.scores::<S, G, 4>(s, row, &mut e);
+        } else {
+            self.scores::<S, G, FEW>(s, row, &mut e);
+        }
+        let (mut m, mut l) = ([0.0f32; G], [0.0f32; G]);
+        for g in 0..G {
+            (m[g], l[g]) = softmax(s, &mut e[g], n);
+        }
+        // What each row's sums so far and this tile's are multiplied with.
+        let mut factors = [0.0f32; 16];
+        if let State::Running { max, sum, .. } = state {
+            for g in 0..G {
+                let top = if m[g] > max[row + g] { m[g] } else { max[row + g] };
+                (factors[g], factors[8 + g]) = (max[row + g] - top, m[g] - top);
+                max[row + g] = top;
+            }
+            let v = exp(s, s.f_load(&factors));
+            s.f_store(&mut factors, v);
+            for g in 0..G {
+                sum[row + g] = l[g].mul_add(factors[8 + g], sum[row + g] * factors[g]);
+            }
+        } else if let State::Part(part) = state {
+            let (len, v_pad) = (self.call.part_len(), self.call.shape.v_pad());
+            for g in 0..G {
+                part[(row + g) * len + v_pad..][..2].copy_from_slice(&[m[g], l[g]]);
+            }
+        }
+        let step = if S::MANY { MANY } else { FEW } * 16;
+        let v_pad = self.call.shape.v_pad();
+        let mut c = 0;
+        while v_pad - c >= step {
+            if S::MANY {
+                self.channels::<S, G, MANY>(s, row, n, c, &e, &factors, state);
+            } else {
+                self.channels::<S, G, FEW>(s, row, n, c, &e, &factors, state);
+            }
+            c += step;
+        }
+        while c < v_pad {
+            self.channels::<S, G, 1>(s, row, n, c, &e, &factors, state);
+            c += 16;
+        }
+        self.fetch = false;
+    }
+
+    /// Scores of `G` rows against the whole tile, `L` registers of positions at a time.
+    #[inline(always)]
+    fn scores<S: Isa, const G: usize, const L: usize>(&self, s: S, row: usize, e: &mut [[f32; TILE]; G]) {
+        let (call, k_dim, group) = (self.call, self.call.shape.k_dim, self.call.group());
+        let mut q = [&call.q[..0]; G];
+        for g in 0..G {
+            let (query, head) = (self.block.first + (row + g) / group, self.head * group + (row + g) % group);
+            q[g] = &call.q[(query * call.heads + head) * k_dim..][..k_dim];
+        }
+        let values: *const u8 = self.values.as_ptr().cast();
+        let fetch = self.values.len() * size_of::<E>() / k_dim.max(1);
+        for i in (0..TILE).step_by(16 * L) {
+            let mut acc = [[s.f_splat(0.0); L]; G];
+            for (d, k) in self.keys.as_chunks::<TILE>().0.iter().enumerate() {
+                if self.fetch && i == 0 {
+                    for line in (d * fetch).div_ceil(64)..((d + 1) * fetch).div_ceil(64) {
+                        s.prefetch(values.wrapping_add(line * 64));
+                    }
+                }
+                let mut lanes = [s.f_splat(0.0); L];
+                each!(L, j => { lanes[j] = E::load(s, k[i + 16 * j..].first_chunk().expect("16 of 64")); });
+                each!(G, g => {
+                    let q = s.f_splat(q[g][d]);
+                    each!(L, j => { acc[g][j] = s.f_fma(q, lanes[j], acc[g][j]); });
+                });
+            }
+            for g in 0..G {
+                each!(L, j => {
+                    let out = e[g][i + 16 * j..].first_chunk_mut().expect("16 of 64");
+                    s.f_store(out, s.f_mul(acc[g][j], s.f_splat(call.scale)));
+                });
+            }
+        }
+    }
+
+    /// The weighted values of channels `c..c + 16 L`, merged or stored.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // registers, really
+    fn channels<S: Isa, const G: usize, const L: usize>(
+        &self,
+        s: S,
+        row: usize,
+        n: usize,
+        c: usize,
+        e: &[[f32; TILE]; G],
+        factors: &[f32; 16],
+        state: &mut State<'_>,
+    ) {
+        let v_pad = self.call.shape.v_pad();
+        let fetch = self.keys.len() * size_of::<E>() / n;
+        let mut acc = [[s.f_splat(0.0); L]; G];
+        for (p, v) in self.values.chunks_exact(v_pad).take(n).enumerate() {
+            if self.fetch && c == 0 {
+                for line in (p * fetch).div_ceil(64)..((p + 1) * fetch).div_ceil(64) {
+                    s.prefetch(self.next.wrapping_add(line * 64));
+                }
+            }
+            let v = &v[c..].as_chunks::<16>().0[..L];
+            let mut lanes = [s.f_splat(0.0); L];
+            each!(L, j => { lanes[j] = E::load(s, &v[j]); });
+            each!(G, g => {
+                let w = s.f_splat(e[g][p]);
+                each!(L, j => { acc[g][j] = s.f_fma(w, lanes[j], acc[g][j]); });
+            });
+        }
+        let part_len = self.call.part_len();
+        match state {
+            State::Running { o, .. } => {
+                for g in 0..G {
+                    let (keep, add) = (s.f_splat(factors[g]), s.f_splat(factors[8 + g]));
+                    let o = &mut o[(row + g) * v_pad + c..].as_chunks_mut::<16>().0[..L];
+                    each!(L, j => {
+                        let v = s.f_fma(acc[g][j], add, s.f_mul(s.f_load(&o[j]), keep));
+                        s.f_store(&mut o[j], v);
+                    });
+                }
+            }
+            State::Part(part) => {
+                for g in 0..G {
+                    let o = &mut part[(row + g) * part_len + c..].as_chunks_mut::<16>().0[..L];
+                    each!(L, j => { s.f_store(&mut o[j], acc[g][j]); });
+                }
+            }
+        }
+    }
+}
+
+/// Turns the first `n` scores into `exp(score - max)` and the rest into 0; returns the maximum and the sum.
+#[inline(always)]
+fn softmax<S: Isa>(s: S, e: &mut [f32; TILE], n: usize) -> (f32, f32) {
+    e[n..].fill(f32::NEG_INFINITY);
+    let rows = e.as_chunks_mut::<16>().0;
+    let mut top = s.f_load(&rows[0]);
+    for r in &rows[1..] {
+        top = s.f_max(top, s.f_load(r));
+    }
+    let max = s.f_top(top);
+    let mut sum = s.f_splat(0.0);
+    for r in rows {
+        let v = exp(s, s.f_sub(s.f_load(r), s.f_splat(max)));
+        sum = s.f_add(sum, v);
+        s.f_store(r, v);
+    }
+    (max, s.f_sum(sum))
+}

@@ -1,0 +1,68 @@
+//! One KV head and one block of queries, tile by tile.
+
+use super::rows::{Rows, State};
+use super::{Block, Call};
+use crate::isa::{Isa, Kernel};
+use crate::kv::{Elem, TILE};
+use crate::team::SendPtr;
+
+/// Tiles `span` of a unit; see [`Call::unit`].
+pub(super) struct Unit<'a, E> {
+    pub call: &'a Call<'a>,
+    pub tiles: &'a [Box<[E]>],
+    pub block: Block,
+    pub head: usize,
+    pub span: [usize; 2],
+    pub parts: Option<SendPtr<f32>>,
+    /// `[rows, v_pad + 2]` without `parts`, else nothing.
+    pub scratch: &'a mut [f32],
+}
+
+impl<E: Elem> Kernel for Unit<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) {
+        let (call, block) = (self.call, self.block);
+        let (shape, group) = (&call.shape, call.group());
+        let rows = block.count * group;
+        let (o, rest) = self.scratch.split_at_mut(if self.parts.is_some() { 0 } else { rows * shape.v_pad() });
+        let (max, sum) = rest.split_at_mut(rest.len() / 2);
+        o.fill(0.0);
+        max.fill(f32::NEG_INFINITY);
+        sum.fill(0.0);
+        let seen = |j: usize| call.queries[block.first + j].pos + 1;
+        for t in self.span[0]..self.span[1] {
+            let tile = &self.tiles[t][self.head * shape.head_len()..][..shape.head_len()];
+            // What is read next: the same head of the next tile, where there is one.
+            let next = self.tiles.get(t + 1).map_or(tile, |n| &n[self.head * shape.head_len()..]);
+            let mut state = match self.parts {
+                None => State::Running { o: &mut *o, max: &mut *max, sum: &mut *sum },
+                Some(parts) => {
+                    let len = rows * call.part_len();
+                    // SAFETY: the caller's buffer holds the parts of all tiles of this unit, and only this span has
+                    // those of tile `t`.
+                    State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add(t * len), len) })
+                }
+            };
+            let mut work = Rows::new(call, block, self.head, tile, next.as_ptr().cast());
+            if seen(0) >= (t + 1) * TILE {
+                work.run(s, [0, rows], TILE, &mut state);
+            } else {
+                // Where the queries themselves are, each sees another part of the tile.
+                for j in 0..block.count {
+                    if seen(j) > t * TILE {
+                        work.run(s, [j * group, (j + 1) * group], (seen(j) - t * TILE).min(TILE), &mut state);
+                    }
+                }
+            }
+        }
+        if self.parts.is_none() {
+            for (row, (o, sum)) in o.chunks_exact_mut(shape.v_pad()).zip(sum).enumerate() {
+                let r = 1.0 / *sum;
+                o.iter_mut().for_each(|o| *o *= r);
+                call.store(block, self.head, row, &o[..shape.v_dim]);
+            }
+        }
+    }
+}
