@@ -142,6 +142,8 @@ fn packed_files_of_shared_fixtures() {
         ("arch", "llama-gqa"),
         ("arch", "qwen2"),
         ("arch", "qwen2moe"),
+        ("arch", "phi3"),
+        ("arch", "deepseek2"),
         ("quant", "q4_k_m_mix"),
         ("quant", "moe_q4_k_m_mix"),
         ("quant", "q5_0"),

@@ -5,11 +5,25 @@
 //! from [`Arch::PLAIN`], and a line in [`ALL`]. What the files themselves tell (fused projections, biases that may be
 //! there, scales in the metadata) the architecture does not have to.
 
+mod command_r;
+mod deepseek2;
+mod falcon;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod glm4;
+mod gpt_oss;
+mod granite;
+mod granitemoe;
 mod llama;
+mod olmo2;
+mod phi3;
 mod qwen2;
 mod qwen2moe;
 mod qwen3;
 mod qwen3moe;
+mod smollm3;
+mod starcoder2;
 
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::rope::Pairing;
@@ -91,6 +105,9 @@ impl Norms {
         before_ff: Some("ffn_norm"),
         after_ff: None,
     };
+    /// Before and after both parts.
+    pub const AROUND: Self =
+        Self { after_attention: Some("post_attention_norm"), after_ff: Some("post_ffw_norm"), ..Self::BEFORE };
 }
 
 /// Whether queries and keys are normed before they are turned.
@@ -163,7 +180,27 @@ impl Arch {
 }
 
 /// Every supported architecture.
-pub const ALL: &[&Arch] = &[&llama::ARCH, &qwen2::ARCH, &qwen2moe::ARCH, &qwen3::ARCH, &qwen3moe::ARCH];
+pub const ALL: &[&Arch] = &[
+    &command_r::ARCH,
+    &deepseek2::ARCH,
+    &falcon::ARCH,
+    &gemma::ARCH,
+    &gemma2::ARCH,
+    &gemma3::ARCH,
+    &glm4::ARCH,
+    &gpt_oss::ARCH,
+    &granite::ARCH,
+    &granitemoe::ARCH,
+    &llama::ARCH,
+    &olmo2::ARCH,
+    &phi3::ARCH,
+    &qwen2::ARCH,
+    &qwen2moe::ARCH,
+    &qwen3::ARCH,
+    &qwen3moe::ARCH,
+    &smollm3::ARCH,
+    &starcoder2::ARCH,
+];
 
 /// The architecture of this name.
 pub fn find(name: &str) -> Option<&'static Arch> {

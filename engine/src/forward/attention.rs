@@ -4,7 +4,7 @@ use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm};
 use crate::arch::HeadNorm;
 use crate::error::EngineError;
 use crate::weights::{Grouped, LayerWeights, Linear, Norm};
-use hewn_kernels::op::attention::{Query, attention};
+use hewn_kernels::op::attention::{Query, Rules, attention};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
@@ -57,13 +57,18 @@ impl Forward<'_> {
         if g.v.bias.is_some() {
             crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| bias(&g.v, row));
         }
-        self.attend(i, segments)?;
+        self.attend(i, g.sinks.as_deref(), segments)?;
         let then = l.feed_forward.first();
         self.project(Source::Attention, &l.o, &then, || format!("after the attention of layer {i}"))
     }
 
     /// Appends `k` and `v` to the caches and attends `q` to them: `att`.
-    pub(super) fn attend(&mut self, i: usize, segments: &mut [Segment<'_>]) -> Result<(), EngineError> {
+    pub(super) fn attend(
+        &mut self,
+        i: usize,
+        sinks: Option<&[f32]>,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let (kw, vw) = (c.kv_heads * c.k_dim, c.kv_heads * c.v_dim);
         let s = &mut *self.s;
@@ -80,7 +85,8 @@ impl Forward<'_> {
                 (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
             })
             .collect();
-        attention(crew, &queries, c.heads, c.scale, &s.q[..n * c.q_width()], &mut s.att[..n * c.att_width()]);
+        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.window_of(i), sinks };
+        attention(crew, &queries, c.heads, &rules, &s.q[..n * c.q_width()], &mut s.att[..n * c.att_width()]);
         Ok(())
     }
 }

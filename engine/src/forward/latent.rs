@@ -71,7 +71,7 @@ impl Forward<'_> {
                 rope(crew.isa(), turned, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
             }
         });
-        self.attend(i, segments)?;
+        self.attend(i, None, segments)?;
 
         // Each head's output from the latent's channels to its own.
         let s = &mut *self.s;
