@@ -1,10 +1,10 @@
 //! A model: one opened file, immutable, shared by any number of sequences and threads.
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, RopeTable};
 use crate::error::EngineError;
 use crate::memory::Memory;
 use crate::packed::{PackMode, PackOptions, Plan, Worker};
-use crate::weights::Weights;
+use crate::weights::{RopeFactors, Weights};
 use hewn_kernels::KvType;
 use hewn_loader::{Gguf, OpenOptions};
 use std::path::Path;
@@ -33,8 +33,7 @@ pub struct Model {
     gguf: Arc<Gguf>,
     config: ModelConfig,
     weights: Weights,
-    /// Rotary frequency of each pair, `[rope_dim / 2]`.
-    freqs: Vec<f64>,
+    ropes: Ropes,
     /// Looks for a packed file, or makes it, until the model is dropped.
     worker: Option<Worker>,
 }
@@ -60,14 +59,8 @@ impl Model {
     pub fn from_gguf(gguf: Gguf) -> Result<Self, EngineError> {
         let config = ModelConfig::from_gguf(&gguf)?;
         let weights = Weights::load(&gguf, &config)?;
-        let freqs = (0..config.rope_dim / 2)
-            .map(|i| {
-                let exponent = -2.0 * i as f64 / config.rope_dim as f64;
-                let freq = libm::pow(f64::from(config.rope_base), exponent) / f64::from(config.rope_factor);
-                freq / weights.rope_factors.as_ref().map_or(1.0, |f| f64::from(f[i]))
-            })
-            .collect();
-        Ok(Self { gguf: Arc::new(gguf), config, weights, freqs, worker: None })
+        let ropes = Ropes::new(&config, &weights.rope_factors);
+        Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, worker: None })
     }
 
     /// The hyperparameters.
@@ -100,7 +93,35 @@ impl Model {
         &self.weights
     }
 
-    pub(crate) fn freqs(&self) -> &[f64] {
-        &self.freqs
+    /// The rotary tables of a sequence made for `ctx` positions (see [`ModelConfig::rope_of`] for which layer uses which).
+    pub(crate) fn ropes(&self, ctx: usize) -> &[RopeTable] {
+        match &self.ropes.long {
+            Some(long) if ctx > self.config.rope.original_ctx => long,
+            _ => &self.ropes.short,
+        }
+    }
+}
+
+/// Rotary tables: the model's, and that of layers with a window where they have their own.
+#[derive(Debug)]
+struct Ropes {
+    short: Vec<RopeTable>,
+    /// For sequences longer than the context of the pre-training, where they differ.
+    long: Option<Vec<RopeTable>>,
+}
+
+impl Ropes {
+    fn new(c: &ModelConfig, factors: &RopeFactors) -> Self {
+        let tables = |divisors: Option<&[f32]>| {
+            let local = c.local_rope.iter().map(|local| local.table(None));
+            std::iter::once(c.rope.table(divisors)).chain(local).collect()
+        };
+        match factors {
+            RopeFactors::None => Self { short: tables(None), long: None },
+            RopeFactors::One(f) => Self { short: tables(Some(f)), long: None },
+            RopeFactors::ByLength { short, long } => {
+                Self { short: tables(Some(short)), long: Some(tables(Some(long))) }
+            }
+        }
     }
 }

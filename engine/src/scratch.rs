@@ -4,13 +4,20 @@ use crate::config::ModelConfig;
 use crate::error::{EngineError, zeroed};
 use hewn_kernels::op::quantize::ActBlock;
 
+/// An expert that takes a row, and how much its output counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Choice {
+    pub expert: u32,
+    pub weight: f32,
+}
+
 /// Every buffer of a step of up to `rows` rows. Shapes in the comments; widths from [`ModelConfig`].
 pub(crate) struct Scratch {
     /// The residual stream, `[rows, dim]`.
     pub x: Vec<f32>,
     /// Normed input of a projection, `[rows, dim]`.
     pub h: Vec<f32>,
-    /// A projection's result on its way back to the stream, `[rows, dim]`.
+    /// A part's result on its way back to the stream, `[rows, dim]`.
     pub t: Vec<f32>,
     /// Queries `[rows, heads * k_dim]`.
     pub q: Vec<f32>,
@@ -20,49 +27,142 @@ pub(crate) struct Scratch {
     pub v: Vec<f32>,
     /// Attention's output `[rows, heads * v_dim]`.
     pub att: Vec<f32>,
-    /// `[rows, ff]`, also the gated product.
+    /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product.
     pub gate: Vec<f32>,
-    /// `[rows, ff]`.
+    /// Likewise.
     pub up: Vec<f32>,
     /// Whatever was quantized last, `[rows, widest / 32]`.
     pub blocks: Vec<ActBlock>,
-    /// Cosines of the rows' positions, `[rows, rope_dim / 2]`.
+    /// Cosines of the rows' positions, `[tables, rows, rope_dim / 2]`.
     pub cos: Vec<f32>,
     /// Sines likewise.
     pub sin: Vec<f32>,
+    /// Of latent attention.
+    pub latent: LatentScratch,
+    /// Of a mixture of experts.
+    pub experts: ExpertScratch,
 }
 
-/// Widths of the f32 buffers in the order of the fields, and of the blocks.
-fn widths(c: &ModelConfig) -> ([usize; 11], usize) {
-    let (kw, vw, r) = (c.kv_heads * c.k_dim, c.kv_heads * c.v_dim, c.rope_dim / 2);
-    let widest = c.dim.max(c.att_width()).max(c.ff);
-    ([c.dim, c.dim, c.dim, c.q_width(), kw, vw, c.att_width(), c.ff, c.ff, r, r], widest.div_ceil(32))
+/// What latent attention takes besides; nothing without.
+pub(crate) struct LatentScratch {
+    /// Compressed queries `[rows, q_rank]`.
+    pub q_a: Vec<f32>,
+    /// The heads' queries `[rows, heads * (nope + rope)]`.
+    pub q_b: Vec<f32>,
+    /// One head after the other: `[heads, rows, nope]`, then `[heads, rows, kv_rank]`.
+    pub heads_in: Vec<f32>,
+    /// Likewise: `[heads, rows, kv_rank]`, then `[heads, rows, v_dim]`.
+    pub heads_out: Vec<f32>,
+    /// The heads' outputs side by side, `[rows, heads * v_dim]`.
+    pub out: Vec<f32>,
+}
+
+/// What a mixture of experts takes besides; nothing without.
+pub(crate) struct ExpertScratch {
+    /// `[rows, experts]`.
+    pub scores: Vec<f32>,
+    /// `[rows, used]`, the best first.
+    pub chosen: Vec<Choice>,
+    /// Rows sorted by expert: their inputs, then their outputs, `[rows * used, dim]`.
+    pub rows: Vec<f32>,
+    /// The same quantized, `[rows * used, wider / 32]`.
+    pub blocks: Vec<ActBlock>,
+    /// What the shared expert's output is scaled with, `[rows]`.
+    pub shared: Vec<f32>,
+}
+
+/// Makes buffers of so many elements a row.
+trait Make {
+    fn make<T: Clone + Default>(&mut self, width: usize) -> Result<Vec<T>, EngineError>;
+}
+
+struct Rows(usize);
+
+impl Make for Rows {
+    fn make<T: Clone + Default>(&mut self, width: usize) -> Result<Vec<T>, EngineError> {
+        zeroed(self.0.saturating_mul(width), "the buffers of a step")
+    }
+}
+
+struct Count(u64);
+
+impl Make for Count {
+    fn make<T: Clone + Default>(&mut self, width: usize) -> Result<Vec<T>, EngineError> {
+        self.0 = self.0.saturating_add((width as u64).saturating_mul(size_of::<T>() as u64));
+        Ok(Vec::new())
+    }
 }
 
 impl Scratch {
+    /// Buffers for `rows` rows.
     pub fn new(c: &ModelConfig, rows: usize) -> Result<Self, EngineError> {
-        let (f, blocks) = widths(c);
-        let buf = |i: usize| zeroed(rows.saturating_mul(f[i]), "the buffers of a step");
-        Ok(Self {
-            x: buf(0)?,
-            h: buf(1)?,
-            t: buf(2)?,
-            q: buf(3)?,
-            k: buf(4)?,
-            v: buf(5)?,
-            att: buf(6)?,
-            gate: buf(7)?,
-            up: buf(8)?,
-            cos: buf(9)?,
-            sin: buf(10)?,
-            blocks: zeroed(rows.saturating_mul(blocks), "the buffers of a step")?,
-        })
+        Self::build(c, &mut Rows(rows))
     }
 
     /// Bytes of the buffers for `rows` rows, with the logits of one.
     pub fn bytes(c: &ModelConfig, rows: usize) -> u64 {
-        let (f, blocks) = widths(c);
-        let row = f.iter().sum::<usize>() * size_of::<f32>() + blocks * size_of::<ActBlock>();
-        (row as u64).saturating_mul(rows as u64) + (c.vocab * size_of::<f32>()) as u64
+        let mut row = Count(0);
+        // Counting makes nothing that could fail.
+        let _ = Self::build(c, &mut row);
+        row.0.saturating_mul(rows as u64).saturating_add((c.vocab * size_of::<f32>()) as u64)
+    }
+
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let tables = c.rope.dim / 2 * (1 + usize::from(c.local_rope.is_some()));
+        let (mut ff, mut widest) = (c.ff, c.dim.max(c.att_width()));
+        if let Some(e) = &c.experts {
+            (ff, widest) = (ff.max(e.used * e.ff).max(e.shared_ff), widest.max(e.shared_ff));
+        }
+        if let Some(l) = &c.latent {
+            widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
+        }
+        Ok(Self {
+            x: m.make(c.dim)?,
+            h: m.make(c.dim)?,
+            t: m.make(c.dim)?,
+            q: m.make(c.q_width())?,
+            k: m.make(c.kv_heads * c.k_dim)?,
+            v: m.make(c.kv_heads * c.v_dim)?,
+            att: m.make(c.att_width())?,
+            gate: m.make(ff)?,
+            up: m.make(ff)?,
+            blocks: m.make(widest.max(c.ff).div_ceil(32))?,
+            cos: m.make(tables)?,
+            sin: m.make(tables)?,
+            latent: LatentScratch::build(c, m)?,
+            experts: ExpertScratch::build(c, m)?,
+        })
+    }
+}
+
+impl LatentScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [q_a, q_b, heads_in, heads_out, out] = c.latent.as_ref().map_or([0; 5], |l| {
+            let q_b = c.heads * (l.nope + c.rope.dim);
+            let (inside, outside) = (l.nope.max(l.kv_rank), l.kv_rank.max(l.v_dim));
+            [l.q_rank.unwrap_or(0), q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
+        });
+        Ok(Self {
+            q_a: m.make(q_a)?,
+            q_b: m.make(q_b)?,
+            heads_in: m.make(heads_in)?,
+            heads_out: m.make(heads_out)?,
+            out: m.make(out)?,
+        })
+    }
+}
+
+impl ExpertScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [scores, used, rows, blocks, shared] = c.experts.as_ref().map_or([0; 5], |e| {
+            [e.count, e.used, e.used * c.dim, e.used * c.dim.max(e.ff).div_ceil(32), usize::from(e.shared_ff > 0)]
+        });
+        Ok(Self {
+            scores: m.make(scores)?,
+            chosen: m.make(used)?,
+            rows: m.make(rows)?,
+            blocks: m.make(blocks)?,
+            shared: m.make(shared)?,
+        })
     }
 }

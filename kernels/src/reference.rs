@@ -5,6 +5,7 @@
 use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
+use crate::op::attention::Rules;
 use crate::op::quantize::ActBlock;
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
@@ -69,25 +70,35 @@ pub fn exp(x: f32) -> f32 {
     Scalar.run(One(x))
 }
 
-/// Attention of one head: query `q` over positions `0..seen`, whose keys and values (already rounded to the cache's
-/// number format) come from `k(position, channel)` and `v(position, channel)`.
+/// One number's hyperbolic tangent.
+pub fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(x + x) + 1.0)
+}
+
+/// Attention of one head: query `q` over positions `0..seen` (or the last of them), whose keys and values (already rounded
+/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink is the one
+/// of `rules`.
 pub fn attention(
     q: &[f32],
     seen: usize,
     v_dim: usize,
-    scale: f32,
+    rules: &Rules<'_>,
     k: impl Fn(usize, usize) -> f32,
     v: impl Fn(usize, usize) -> f32,
 ) -> Vec<f32> {
     let (mut max, mut sum, mut out) = (f32::NEG_INFINITY, 0.0f32, vec![0.0f32; v_dim]);
-    for start in (0..seen).step_by(TILE) {
-        let positions = start..seen.min(start + TILE);
-        let score = |p| q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * scale;
+    let first = rules.window.map_or(0, |w| seen.saturating_sub(w));
+    for start in (first / TILE * TILE..seen).step_by(TILE) {
+        let positions = start.max(first)..seen.min(start + TILE);
+        let score = |p| {
+            let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
+            rules.cap.map_or(s, |cap| cap * tanh(s / cap))
+        };
         let scores: Vec<f32> = positions.clone().map(score).collect();
         let top = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
         let e: Vec<f32> = scores.iter().map(|s| exp(s - top)).collect();
         let mut lanes = [0.0f32; 16];
-        e.iter().enumerate().for_each(|(i, e)| lanes[i % 16] += e);
+        positions.clone().zip(&e).for_each(|(p, e)| lanes[p % 16] += e);
         let new = max.max(top);
         let (keep, add) = (exp(max - new), exp(top - new));
         max = new;
@@ -96,6 +107,12 @@ pub fn attention(
             let part = positions.clone().zip(&e).fold(0.0f32, |acc, (p, e)| e.mul_add(v(p, c), acc));
             *o = part.mul_add(add, *o * keep);
         }
+    }
+    if let Some(&[sink]) = rules.sinks {
+        let new = max.max(sink);
+        let (keep, add) = (exp(max - new), exp(sink - new));
+        sum = sum * keep + add;
+        out.iter_mut().for_each(|o| *o *= keep);
     }
     out.iter().map(|o| o * (1.0 / sum)).collect()
 }

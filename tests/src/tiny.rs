@@ -173,7 +173,7 @@ impl Tiny {
             head_dim: c.k_dim,
             tied: gguf.tensor("output.weight").is_none(),
             qkv_bias: c.arch.qkv_bias,
-            rope_base: c.rope_base.into(),
+            rope_base: c.rope.base.into(),
             pairing: c.arch.pairing,
             eps: c.eps.into(),
         };

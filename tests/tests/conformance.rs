@@ -52,8 +52,45 @@ fn check(dir: &std::path::Path, name: &str, factor: f64) {
 #[test]
 fn shared_architectures() {
     let Some(dir) = shared() else { return };
-    for name in ["llama", "llama-gqa", "llama3-rope", "mistral", "qwen2"] {
+    for name in ["llama", "llama-gqa", "llama3-rope", "mistral", "phi3", "qwen2", "qwen3", "gemma2", "gemma3"] {
         check(&dir.join("fixtures/arch"), name, 1.1);
+    }
+}
+
+/// The models of `data/arch`, with F16 matrices: as nothing is quantized, they agree with float32 but for the order of sums
+/// (and for the half-precision table of the Gaussian error linear unit that the reference reads).
+#[test]
+fn own_architectures() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
+    let mut names: Vec<String> = std::fs::read_dir(&dir)
+        .unwrap()
+        .filter_map(|e| e.unwrap().file_name().into_string().unwrap().strip_suffix(".gguf").map(str::to_owned))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 10, "{names:?}");
+    let mut failed = Vec::new();
+    for name in names {
+        let f = Fixture::read(&dir, &name);
+        let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+        let kept = f.kept(&all_logits(&model, &f.tokens, Setup::new(KvType::F32)));
+        let (err, top1) = (nmse(&kept, &f.logits), f.top1(&kept));
+        println!("{name:16} nmse {err:.2e}, best token {top1:.3}");
+        if err > 1e-7 || top1 < 1.0 {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// One different choice of an expert outweighs all rounding, hence the wider bar.
+#[test]
+fn shared_mixtures_of_experts() {
+    let Some(dir) = shared() else { return };
+    for name in ["mixtral", "qwen2moe", "qwen3moe", "deepseek2"] {
+        check(&dir.join("fixtures/arch"), name, 1.5);
+    }
+    for name in ["moe_q4_k_m_mix", "mxfp4_moe"] {
+        check(&dir.join("fixtures/quant"), name, 1.5);
     }
 }
 

@@ -52,10 +52,11 @@ fn own_models() {
 #[test]
 fn shared_fixtures() {
     let Some(dir) = shared() else { return };
-    let arch = ["llama", "llama-gqa", "llama3-rope", "mistral", "qwen2"].map(|n| ("arch", n));
+    let arch = "llama llama-gqa llama3-rope mistral mixtral qwen2 qwen2moe qwen3 qwen3moe";
     let quant = "f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k_s q4_k_m_mix q5_k_s q6_k iq4_nl iq4_xs iq3_s tq1_0 \
-                 tq2_0";
-    for (group, name) in arch.into_iter().chain(quant.split(' ').map(|n| ("quant", n))) {
+                 tq2_0 moe_q4_k_m_mix mxfp4_moe";
+    let arch = arch.split(' ').map(|n| ("arch", n));
+    for (group, name) in arch.chain(quant.split(' ').map(|n| ("quant", n))) {
         let f = Fixture::read(&dir.join("fixtures").join(group), name);
         let mapped = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
         let read = Arc::new(Model::open(&f.model, &LoadOptions { mmap: false, ..LoadOptions::default() }).unwrap());
@@ -124,7 +125,16 @@ fn packed_files() {
 #[test]
 fn packed_files_of_shared_fixtures() {
     let Some(dir) = shared() else { return };
-    for (group, name) in [("arch", "llama-gqa"), ("arch", "qwen2"), ("quant", "q4_k_m_mix"), ("quant", "q5_0")] {
+    for (group, name) in [
+        ("arch", "llama-gqa"),
+        ("arch", "qwen2"),
+        ("arch", "qwen2moe"),
+        ("arch", "phi3"),
+        ("arch", "deepseek2"),
+        ("quant", "q4_k_m_mix"),
+        ("quant", "moe_q4_k_m_mix"),
+        ("quant", "q5_0"),
+    ] {
         let f = Fixture::read(&dir.join("fixtures").join(group), name);
         same_bits_when_switched(name, &f.model, &f.tokens[..f.tokens.len().min(30)]);
     }

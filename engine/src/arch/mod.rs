@@ -1,11 +1,31 @@
 //! Architectures: each file has the names and the differences of one, and nothing else.
 //!
-//! The common skeleton (pre-norm, rotary positions, grouped-query attention, gated feed-forward) lives in
-//! [`crate::forward`]; a new architecture of that family is a file with a [`Arch`] constant and a line in [`ALL`].
+//! The common skeleton (norm, rotary positions, attention, gated feed-forward or a mixture of experts) lives in
+//! [`crate::forward`]; a new architecture of that family is a file with an [`Arch`] constant, which says where it departs
+//! from [`Arch::PLAIN`], and a line in [`ALL`]. What the files themselves tell (fused projections, biases that may be
+//! there, scales in the metadata) the architecture does not have to.
 
+mod command_r;
+mod deepseek2;
+mod falcon;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod glm4;
+mod gpt_oss;
+mod granite;
+mod granitemoe;
 mod llama;
+mod olmo2;
+mod phi3;
 mod qwen2;
+mod qwen2moe;
+mod qwen3;
+mod qwen3moe;
+mod smollm3;
+mod starcoder2;
 
+use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::rope::Pairing;
 
 /// What distinguishes one architecture from another.
@@ -17,10 +37,170 @@ pub struct Arch {
     pub pairing: Pairing,
     /// Whether the query, key and value projections must have biases; where not, they may.
     pub qkv_bias: bool,
+    /// The norms of the stream.
+    pub norm: NormKind,
+    /// Where they are.
+    pub norms: Norms,
+    /// Norms of the queries and keys.
+    pub head_norm: HeadNorm,
+    /// Whether the feed-forward part reads the same normed input as the attention.
+    pub parallel: bool,
+    /// Whether the feed-forward part multiplies `up` with an activated `gate`; otherwise it activates `up`.
+    pub gated: bool,
+    /// The activation.
+    pub activation: Activation,
+    /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
+    pub experts: Option<Routing>,
+    /// Multi-head latent attention.
+    pub latent: bool,
+    /// Whether each head's softmax has a sink.
+    pub sinks: bool,
+    /// The sliding window where the file does not say.
+    pub window: Option<usize>,
+    /// With a window: every so many layers, one sees everything; otherwise none does.
+    pub full_every: Option<usize>,
+    /// Layers with a window have rotary positions of their own.
+    pub local_rope: Option<LocalRope>,
+    /// Every so many layers, one does not turn queries and keys.
+    pub unturned_every: Option<usize>,
+    /// The model of so many layers divides scores by the root of `dim / heads` instead of that of a head's channels.
+    pub wide_scale_layers: Option<usize>,
+    /// The bound of attention scores where the file does not say.
+    pub score_cap: Option<f32>,
+    /// The bound of logits likewise.
+    pub logit_cap: Option<f32>,
+    /// Whether embeddings are multiplied with the root of their width.
+    pub embed_by_width: bool,
+    /// Whether `logit_scale` divides.
+    pub logits_divided: bool,
+}
+
+/// A kind of norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// Divided by the root of the mean square.
+    Rms,
+    /// The mean taken off, divided by the standard deviation; biased where the file says so.
+    Layer,
+}
+
+/// The names of a layer's norms, where there are some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Norms {
+    /// Of the input of the attention.
+    pub before_attention: Option<&'static str>,
+    /// Of what it adds to the stream.
+    pub after_attention: Option<&'static str>,
+    /// Of the input of the feed-forward part.
+    pub before_ff: Option<&'static str>,
+    /// Of what it adds to the stream.
+    pub after_ff: Option<&'static str>,
+}
+
+impl Norms {
+    /// Before both parts.
+    pub const BEFORE: Self = Self {
+        before_attention: Some("attn_norm"),
+        after_attention: None,
+        before_ff: Some("ffn_norm"),
+        after_ff: None,
+    };
+    /// Before and after both parts.
+    pub const AROUND: Self =
+        Self { after_attention: Some("post_attention_norm"), after_ff: Some("post_ffw_norm"), ..Self::BEFORE };
+}
+
+/// Whether queries and keys are normed before they are turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadNorm {
+    /// They are not.
+    None,
+    /// Each head by itself, with weights that all heads share (`[k_dim]`).
+    Each,
+    /// All heads as one vector (`[heads * k_dim]`).
+    Whole,
+}
+
+/// How a mixture of experts chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Whether every file of the architecture has experts.
+    pub always: bool,
+    /// Whether they are as wide as a dense feed-forward part where the file does not say.
+    pub dense_width: bool,
+    /// How scores become weights.
+    pub gating: Gating,
+    /// Whether the weights of the chosen ones are made to sum to 1.
+    pub normalize: bool,
+}
+
+/// How the scores of experts become weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gating {
+    /// Softmax over all.
+    Softmax,
+    /// The logistic function of each.
+    Sigmoid,
+    /// Softmax over those that were chosen.
+    SoftmaxOfChosen,
+}
+
+/// Rotary positions of layers with a window: never stretched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LocalRope {
+    /// Base of the frequencies where the file does not say; the model's if not given.
+    pub base: Option<f32>,
+}
+
+impl Arch {
+    /// The skeleton without further ado.
+    pub const PLAIN: Self = Self {
+        name: "",
+        pairing: Pairing::Halves,
+        qkv_bias: false,
+        norm: NormKind::Rms,
+        norms: Norms::BEFORE,
+        head_norm: HeadNorm::None,
+        parallel: false,
+        gated: true,
+        activation: Activation::Silu,
+        experts: None,
+        latent: false,
+        sinks: false,
+        window: None,
+        full_every: None,
+        local_rope: None,
+        unturned_every: None,
+        wide_scale_layers: None,
+        score_cap: None,
+        logit_cap: None,
+        embed_by_width: false,
+        logits_divided: false,
+    };
 }
 
 /// Every supported architecture.
-pub const ALL: &[&Arch] = &[&llama::ARCH, &qwen2::ARCH];
+pub const ALL: &[&Arch] = &[
+    &command_r::ARCH,
+    &deepseek2::ARCH,
+    &falcon::ARCH,
+    &gemma::ARCH,
+    &gemma2::ARCH,
+    &gemma3::ARCH,
+    &glm4::ARCH,
+    &gpt_oss::ARCH,
+    &granite::ARCH,
+    &granitemoe::ARCH,
+    &llama::ARCH,
+    &olmo2::ARCH,
+    &phi3::ARCH,
+    &qwen2::ARCH,
+    &qwen2moe::ARCH,
+    &qwen3::ARCH,
+    &qwen3moe::ARCH,
+    &smollm3::ARCH,
+    &starcoder2::ARCH,
+];
 
 /// The architecture of this name.
 pub fn find(name: &str) -> Option<&'static Arch> {

@@ -91,5 +91,5 @@ fn scalar_operations_are_what_they_say() {
     // Signs 4 g + t: for g = 3, bits 12..16.
     assert_eq!(one(s.b_reflect(put(0x0403_0201), 16, put(0b1010 << 12), 3)) as u32, 0x0c03_0e01);
     assert_eq!(one(s.i_gather(&FOURS, put(64 + 3))), i32::from_le_bytes(FOURS[3]));
-    assert_eq!(one(s.i_half(put(0x3c00))), 1.0);
+    assert_eq!(s.i_half(put(0x3c00))[5], 1.0);
 }

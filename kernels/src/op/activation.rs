@@ -3,31 +3,110 @@
 use crate::isa::{CpuIsa, Isa, Kernel, load_tail, store_tail};
 use crate::math::exp;
 
-struct SiluGate<'a> {
+/// A function of one value that decides how much of another passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `g / (1 + exp(-g))`.
+    Silu,
+    /// The Gaussian error linear unit by its tanh formula, `g / 2 * (1 + tanh(sqrt(2 / pi) (g + 0.044715 g^3)))`.
+    Gelu,
+    /// gpt-oss: `g` at most 7, `up` within -7..=7, `g / (1 + exp(-1.702 g)) * (up + 1)`.
+    Clamped,
+}
+
+struct Gate<'a> {
+    kind: Activation,
     gate: &'a mut [f32],
     up: &'a [f32],
 }
 
-impl Kernel for SiluGate<'_> {
+impl Kernel for Gate<'_> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        for (o, u) in self.gate.chunks_mut(16).zip(self.up.chunks(16)) {
-            let g = load_tail(s, o);
-            let e = exp(s, s.f_sub(s.f_splat(0.0), g));
-            let silu = s.f_div(g, s.f_add(s.f_splat(1.0), e));
-            store_tail(s, o, s.f_mul(silu, load_tail(s, u)));
+        let pairs = self.gate.chunks_mut(16).zip(self.up.chunks(16));
+        match self.kind {
+            Activation::Silu => {
+                for (o, u) in pairs {
+                    let v = silu(s, load_tail(s, o));
+                    store_tail(s, o, s.f_mul(v, load_tail(s, u)));
+                }
+            }
+            Activation::Gelu => {
+                for (o, u) in pairs {
+                    let v = gelu(s, load_tail(s, o));
+                    store_tail(s, o, s.f_mul(v, load_tail(s, u)));
+                }
+            }
+            Activation::Clamped => {
+                // In this order a NaN comes through (see `f_min`).
+                let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
+                for (o, u) in pairs {
+                    let g = s.f_min(high, load_tail(s, o));
+                    let u = s.f_max(low, s.f_min(high, load_tail(s, u)));
+                    let v = logistic_share(s, g, s.f_mul(g, s.f_splat(-1.702)));
+                    store_tail(s, o, s.f_mul(v, s.f_add(u, s.f_splat(1.0))));
+                }
+            }
         }
     }
 }
 
-/// `gate = gate / (1 + exp(-gate)) * up`, elementwise.
+struct Activate<'a> {
+    kind: Activation,
+    x: &'a mut [f32],
+}
+
+impl Kernel for Activate<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) {
+        for o in self.x.chunks_mut(16) {
+            let x = load_tail(s, o);
+            let v = match self.kind {
+                Activation::Silu => silu(s, x),
+                Activation::Gelu => gelu(s, x),
+                Activation::Clamped => {
+                    let x = s.f_min(s.f_splat(7.0), x);
+                    logistic_share(s, x, s.f_mul(x, s.f_splat(-1.702)))
+                }
+            };
+            store_tail(s, o, v);
+        }
+    }
+}
+
+/// `x / (1 + e^t)`
+#[inline(always)]
+fn logistic_share<S: Isa>(s: S, x: S::F, t: S::F) -> S::F {
+    s.f_div(x, s.f_add(s.f_splat(1.0), exp(s, t)))
+}
+
+#[inline(always)]
+fn silu<S: Isa>(s: S, x: S::F) -> S::F {
+    logistic_share(s, x, s.f_sub(s.f_splat(0.0), x))
+}
+
+/// `(1 + tanh u) / 2` is `1 / (1 + e^(-2 u))`, which needs no tanh and cancels nothing.
+#[inline(always)]
+fn gelu<S: Isa>(s: S, x: S::F) -> S::F {
+    const TWICE_ROOT: f32 = 1.595_769_1;
+    let cubic = s.f_fma(s.f_mul(x, x), s.f_splat(0.044_715), s.f_splat(1.0));
+    logistic_share(s, x, s.f_mul(s.f_mul(x, s.f_splat(-TWICE_ROOT)), cubic))
+}
+
+/// `gate = activation(gate) * up`, elementwise (see [`Activation::Clamped`] for what that does to `up`).
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn silu_gate(isa: CpuIsa, gate: &mut [f32], up: &[f32]) {
+pub fn gate(isa: CpuIsa, kind: Activation, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len());
-    isa.run(SiluGate { gate, up });
+    isa.run(Gate { kind, gate, up });
+}
+
+/// `x = activation(x)`, elementwise.
+pub fn activate(isa: CpuIsa, kind: Activation, x: &mut [f32]) {
+    isa.run(Activate { kind, x });
 }
 
 /// `x += y`, elementwise.
@@ -39,27 +118,76 @@ pub fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
+/// `x += y * factor`, elementwise, rounded after each operation.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn add_scaled(x: &mut [f32], y: &[f32], factor: f32) {
+    assert_eq!(x.len(), y.len());
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y * factor);
+}
+
+/// `x *= factor`, elementwise.
+pub fn scale(x: &mut [f32], factor: f32) {
+    x.iter_mut().for_each(|x| *x *= factor);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Lcg;
 
+    fn exact(kind: Activation, g: f64) -> f64 {
+        match kind {
+            Activation::Silu => g / (1.0 + libm::exp(-g)),
+            Activation::Gelu => {
+                let u = libm::sqrt(std::f64::consts::FRAC_2_PI) * (g + 0.044715 * g * g * g);
+                // `1 + tanh u` without the cancellation at the far left.
+                g / (1.0 + libm::exp(-2.0 * u))
+            }
+            Activation::Clamped => g.min(7.0) / (1.0 + libm::exp(-1.702 * g.min(7.0))),
+        }
+    }
+
     #[test]
-    fn silu_gate_is_right_and_equal_on_every_isa() {
+    fn activations_are_right_and_equal_on_every_isa() {
         let mut rng = Lcg(5);
-        for n in [0, 1, 15, 16, 17, 100] {
-            let g: Vec<f32> = (0..n).map(|i| rng.float() * if i % 7 == 0 { 200.0 } else { 4.0 }).collect();
-            let u: Vec<f32> = (0..n).map(|_| rng.float()).collect();
-            let mut first: Option<Vec<u32>> = None;
-            for isa in CpuIsa::available() {
-                let mut y = g.clone();
-                silu_gate(isa, &mut y, &u);
-                for i in 0..n {
-                    let want = f64::from(g[i]) / (1.0 + libm::exp(-f64::from(g[i]))) * f64::from(u[i]);
-                    assert!((f64::from(y[i]) - want).abs() <= 1e-6 * want.abs() + 1e-30, "{} {want} {}", g[i], y[i]);
+        for kind in [Activation::Silu, Activation::Gelu, Activation::Clamped] {
+            for n in [0, 1, 15, 16, 17, 100] {
+                let g: Vec<f32> = (0..n).map(|i| rng.float() * if i % 7 == 0 { 200.0 } else { 4.0 }).collect();
+                let u: Vec<f32> = (0..n).map(|i| rng.float() * if i % 5 == 0 { 20.0 } else { 1.0 }).collect();
+                let mut first: Option<Vec<u32>> = None;
+                for isa in CpuIsa::available() {
+                    let (mut y, mut a) = (g.clone(), g.clone());
+                    gate(isa, kind, &mut y, &u);
+                    activate(isa, kind, &mut a);
+                    for i in 0..n {
+                        let act = exact(kind, g[i].into());
+                        let up = match kind {
+                            Activation::Clamped => f64::from(u[i]).clamp(-7.0, 7.0) + 1.0,
+                            _ => u[i].into(),
+                        };
+                        // Rounding within the exponent counts as often as it is large.
+                        let bar = 1e-6 * (1.0 + 0.1 * f64::from(g[i]).powi(2).min(400.0));
+                        for (y, want) in [(y[i], act * up), (a[i], act)] {
+                            let err = (f64::from(y) - want).abs();
+                            assert!(err <= bar * want.abs() + 1e-30, "{kind:?} {} {want} {y}", g[i]);
+                        }
+                    }
+                    let bits: Vec<u32> = y.iter().chain(&a).map(|v| v.to_bits()).collect();
+                    assert_eq!(*first.get_or_insert(bits.clone()), bits);
                 }
-                let bits: Vec<u32> = y.iter().map(|v| v.to_bits()).collect();
-                assert_eq!(*first.get_or_insert(bits.clone()), bits);
+            }
+        }
+    }
+
+    #[test]
+    fn a_nan_stays_one() {
+        for kind in [Activation::Silu, Activation::Gelu, Activation::Clamped] {
+            for isa in CpuIsa::available() {
+                let mut y = [f32::NAN, 1.0];
+                gate(isa, kind, &mut y, &[1.0, f32::NAN]);
+                assert!(y[0].is_nan() && y[1].is_nan(), "{kind:?} {}", isa.kind());
             }
         }
     }

@@ -2,12 +2,14 @@
 
 pub mod activation;
 pub mod attention;
+pub mod layer_norm;
 pub mod matmul;
 mod matmul_float;
 pub mod norm;
 pub mod pack;
 pub mod quantize;
 pub mod rope;
+pub mod soft_cap;
 
 #[cfg(test)]
 mod tests;

@@ -10,20 +10,21 @@ use crate::isa::{CpuIsa, Isa, Kernel};
 pub enum Pairing {
     /// `(2 i, 2 i + 1)`: `llama`.
     Neighbours,
-    /// `(i, i + rot / 2)`: `qwen2` and most others.
+    /// `(i, i + rot / 2)`: `qwen2` and most others. Whatever of a head is not turned comes after it.
     Halves,
 }
 
-/// Fills `cos` and `sin` (`[freqs.len()]`) for one position, computed in f64 with the `libm` crate and rounded once.
+/// Fills `cos` and `sin` (`[freqs.len()]`) for one position, both times `magnitude`, computed in f64 with the `libm` crate
+/// and rounded once.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn angles(pos: u32, freqs: &[f64], cos: &mut [f32], sin: &mut [f32]) {
+pub fn angles(pos: u32, freqs: &[f64], magnitude: f64, cos: &mut [f32], sin: &mut [f32]) {
     assert!(freqs.len() == cos.len() && freqs.len() == sin.len());
     for (i, f) in freqs.iter().enumerate() {
         let a = f64::from(pos) * f;
-        cos[i] = libm::cos(a) as f32;
-        sin[i] = libm::sin(a) as f32;
+        cos[i] = (libm::cos(a) * magnitude) as f32;
+        sin[i] = (libm::sin(a) * magnitude) as f32;
     }
 }
 
@@ -80,7 +81,7 @@ mod tests {
         for (head_dim, rot) in [(2, 2), (8, 8), (64, 64), (80, 32), (128, 128)] {
             let freqs: Vec<f64> = (0..rot / 2).map(|i| libm::pow(10000.0, -2.0 * i as f64 / rot as f64)).collect();
             let (mut cos, mut sin) = (vec![0.0; rot / 2], vec![0.0; rot / 2]);
-            angles(1234, &freqs, &mut cos, &mut sin);
+            angles(1234, &freqs, 1.0, &mut cos, &mut sin);
             let x: Vec<f32> = (0..3 * head_dim).map(|_| rng.float()).collect();
             for pairing in [Pairing::Neighbours, Pairing::Halves] {
                 let mut first: Option<Vec<f32>> = None;

@@ -1,6 +1,6 @@
 //! Matrix products and attention equal the oracle bit for bit: every ISA, team size, layout and awkward shape.
 
-use super::attention::{Query, attention};
+use super::attention::{Query, Rules, attention};
 use super::matmul::{Input, Layout, Matrix, Product, matmul};
 use super::quantize::{ActBlock, block_index, quantize_all};
 use crate::format::{Float, Format, FormatVisitor, Quant};
@@ -201,14 +201,14 @@ impl Cached {
     }
 
     /// The oracle's answer for one head at one position.
-    fn want(&self, q: &[f32], pos: usize, head: usize, scale: f32) -> Vec<f32> {
+    fn want(&self, q: &[f32], pos: usize, head: usize, rules: &Rules<'_>) -> Vec<f32> {
         let s = self.shape;
         let round = |x: f32| if s.kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
         reference::attention(
             q,
             pos + 1,
             s.v_dim,
-            scale,
+            rules,
             |p, d| round(self.k[(p * s.heads + head) * s.k_dim + d]),
             |p, c| round(self.v[(p * s.heads + head) * s.v_dim + c]),
         )
@@ -217,13 +217,18 @@ impl Cached {
 
 /// Every team gives the oracle's bits for `(sequence, position)` queries.
 fn check_attention(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize)], teams: &[Team]) {
+    check_rules(rng, seqs, group, at, teams, Rules::plain(0.3));
+}
+
+fn check_rules(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize)], teams: &[Team], rules: Rules<'_>) {
     let shape = seqs[0].shape;
-    let (heads, scale) = (shape.heads * group, 0.3);
+    let heads = shape.heads * group;
     let q: Vec<f32> = rng.floats(at.len() * heads * shape.k_dim).iter().map(|x| x * 4.0).collect();
     let want: Vec<u32> = (0..at.len() * heads)
         .flat_map(|i| {
             let (seq, pos) = at[i / heads];
-            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, scale)
+            let sinks = rules.sinks.map(|s| &s[i % heads..][..1]);
+            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &Rules { sinks, ..rules })
         })
         .map(f32::to_bits)
         .collect();
@@ -232,9 +237,9 @@ fn check_attention(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, u
         // Twice: what the first call leaves behind must not matter.
         for _ in 0..2 {
             let mut out = vec![f32::NAN; at.len() * heads * shape.v_dim];
-            team.step(|crew| attention(crew, &queries, heads, scale, &q, &mut out)).unwrap();
+            team.step(|crew| attention(crew, &queries, heads, &rules, &q, &mut out)).unwrap();
             let got: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
-            assert!(got == want, "{shape:?} group {group} {} t={}", team.isa().kind(), team.threads());
+            assert!(got == want, "{shape:?} group {group} {rules:?} {} t={}", team.isa().kind(), team.threads());
         }
     }
 }
@@ -271,6 +276,52 @@ fn long_contexts_are_split_over_threads() {
 }
 
 #[test]
+fn windows_bounds_and_sinks_equal_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(43);
+    let shape = KvShape { kind: KvType::F16, heads: 2, k_dim: 32, v_dim: 24 };
+    let seqs = [1400, 300].map(|len| Cached::new(&mut rng, shape, len));
+    let sinks = rng.floats(6);
+    let plain = Rules::plain(0.3);
+    let some = [(0, 0), (0, 1), (0, 63), (0, 64), (0, 127), (0, 128), (0, 129), (0, 130), (0, 200), (1, 299)];
+    let late = [(1, 290), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399)];
+    for at in [&some[..], &late, &[(0, 1399)]] {
+        for rules in [
+            Rules { cap: Some(2.0), ..plain },
+            Rules { sinks: Some(&sinks), ..plain },
+            Rules { window: Some(1), ..plain },
+            Rules { window: Some(3), ..plain },
+            Rules { window: Some(64), ..plain },
+            Rules { window: Some(65), cap: Some(5.0), sinks: Some(&sinks), ..plain },
+            Rules { window: Some(900), sinks: Some(&sinks), ..plain },
+            Rules { window: Some(4096), ..plain },
+        ] {
+            check_rules(&mut rng, &seqs, 3, at, &teams, rules);
+        }
+    }
+}
+
+#[test]
+fn a_window_does_not_look_outside() {
+    let shape = KvShape { kind: KvType::F32, heads: 1, k_dim: 16, v_dim: 16 };
+    let mut rng = Lcg(47);
+    let (mut k, mut v) = (rng.floats(200 * 16), rng.floats(200 * 16));
+    let team = Team::new(1, CpuIsa::best()).unwrap();
+    let q = rng.floats(16);
+    let run = |k: &[f32], v: &[f32]| {
+        let mut kv = KvLayer::new(shape);
+        kv.append(k, v).unwrap();
+        let (mut out, rules) = (vec![f32::NAN; 16], Rules { window: Some(70), ..Rules::plain(0.25) });
+        team.step(|crew| attention(crew, &[Query { kv: &kv, pos: 199 }], 1, &rules, &q, &mut out)).unwrap();
+        out
+    };
+    let want = run(&k, &v);
+    k[..130 * 16].fill(f32::NAN);
+    v[..130 * 16].fill(f32::INFINITY);
+    assert_eq!(run(&k, &v), want);
+}
+
+#[test]
 fn a_truncated_cache_is_as_if_never_filled() {
     let shape = KvShape { kind: KvType::F16, heads: 2, k_dim: 16, v_dim: 16 };
     let mut rng = Lcg(41);
@@ -287,7 +338,7 @@ fn a_truncated_cache_is_as_if_never_filled() {
     let team = Team::new(1, CpuIsa::best()).unwrap();
     let run = |kv: &KvLayer| {
         let mut out = vec![f32::NAN; 4 * 16];
-        team.step(|crew| attention(crew, &[Query { kv, pos: 119 }], 4, 0.25, &q, &mut out)).unwrap();
+        team.step(|crew| attention(crew, &[Query { kv, pos: 119 }], 4, &Rules::plain(0.25), &q, &mut out)).unwrap();
         out
     };
     assert_eq!(run(&kv), run(&fresh));

@@ -27,17 +27,19 @@ impl Kernel for Merge<'_> {
     fn call<S: Isa>(self, s: S) {
         let (call, v_pad, len) = (self.call, self.call.shape.v_pad(), self.call.part_len());
         let rows = self.block.count * call.group();
-        let tiles = call.queries[self.block.first + self.row / call.group()].pos / TILE + 1;
+        // A later query of a block may see less of the past than the first.
+        let [from, to] = call.seen(self.block.first + self.row / call.group());
+        let (from, to, base) = (from / TILE, to.div_ceil(TILE), call.tiles(self.block)[0]);
         let part = |t: usize| {
-            let at = self.part + (t * rows + self.row) * len;
+            let at = self.part + ((t - base) * rows + self.row) * len;
             // SAFETY: the parts of all of this unit's tiles and rows were written in the region before, each `len` long,
             // and nobody writes in this one.
             unsafe { std::slice::from_raw_parts(self.parts.get().add(at), len) }
         };
         let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0f32);
         let mut out = vec![0.0f32; v_pad];
-        for first in (0..tiles).step_by(LANES) {
-            let n = LANES.min(tiles - first);
+        for first in (from..to).step_by(LANES) {
+            let n = LANES.min(to - first);
             let (mut keep, mut add) = ([0.0f32; LANES], [0.0f32; LANES]);
             for i in 0..n {
                 let m = part(first + i)[v_pad];
@@ -57,6 +59,11 @@ impl Kernel for Merge<'_> {
                     s.f_store(o, v);
                 }
             }
+        }
+        if let Some(sink) = call.sink(self.head, self.row) {
+            let (all, keep) = Call::with_sink(s, sink, max, sum);
+            sum = all;
+            out.iter_mut().for_each(|o| *o *= keep);
         }
         let r = 1.0 / sum;
         out.iter_mut().for_each(|o| *o *= r);

@@ -3,11 +3,14 @@
 //! For a query at position `p`, per head and per tile of 64 positions, in ascending order:
 //!
 //! ```text
-//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions
+//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded
 //! m_t    = max s,  e[i] = exp(s[i] - m_t),  l_t = sum of e             16 virtual lanes, fixed tree
 //! o_t[c] = FMA chain over positions of e[i] * v[i][c]                  lanes over channels
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
 //! ```
+//!
+//! A sink is merged last, as a tile whose only score it is and whose value is 0. With a sliding window, positions before it
+//! count as if they were not there, and tiles of nothing else are not read.
 //!
 //! Tiles sit at absolute positions and are merged in order, so neither the batch nor the threads change a bit.
 //!
@@ -23,8 +26,9 @@ mod merge;
 mod rows;
 mod unit;
 
-use crate::isa::CpuIsa;
+use crate::isa::{CpuIsa, Isa};
 use crate::kv::{KvLayer, KvShape, TILE, Tiles};
+use crate::math::exp;
 use crate::team::{Crew, SendPtr};
 use merge::Merge;
 use unit::Unit;
@@ -34,8 +38,28 @@ use unit::Unit;
 pub struct Query<'a> {
     /// The sequence's cache of this layer.
     pub kv: &'a KvLayer,
-    /// The position asking; it sees positions `0..=pos`.
+    /// The position asking; it sees positions `0..=pos`, or the last of them.
     pub pos: usize,
+}
+
+/// What becomes of scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules<'a> {
+    /// Scores are multiplied with this.
+    pub scale: f32,
+    /// They are bounded to `cap * tanh(score / cap)`.
+    pub cap: Option<f32>,
+    /// Only the last so many positions are seen, the one asking among them; at least 1.
+    pub window: Option<usize>,
+    /// A score of each head (`[heads]`) that counts in the softmax, with nothing behind it.
+    pub sinks: Option<&'a [f32]>,
+}
+
+impl Rules<'_> {
+    /// Scaled scores and nothing else.
+    pub fn plain(scale: f32) -> Self {
+        Self { scale, cap: None, window: None, sinks: None }
+    }
 }
 
 /// Rows of a block of queries: so many that a tile is worth fetching, so few that their sums stay in the nearest cache.
@@ -50,7 +74,7 @@ struct Call<'a> {
     shape: KvShape,
     queries: &'a [Query<'a>],
     heads: usize,
-    scale: f32,
+    rules: Rules<'a>,
     /// `[queries, heads, k_dim]`
     q: &'a [f32],
     /// `[queries, heads, v_dim]`
@@ -75,18 +99,19 @@ struct Span {
 /// Attends every row of `q` (`[queries.len(), heads, k_dim]`) to its sequence: `out` is `[queries.len(), heads, v_dim]`.
 ///
 /// # Panics
-/// When the lengths do not fit, `heads` is not a multiple of the cache's heads, or a cache is too short.
-pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, scale: f32, q: &[f32], out: &mut [f32]) {
+/// When the lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, or a window is 0.
+pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &Rules<'_>, q: &[f32], out: &mut [f32]) {
     let Some(first) = queries.first() else { return };
     let shape = *first.kv.shape();
     assert!(heads.is_multiple_of(shape.heads), "query heads are a multiple of KV heads");
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
-    let call = Call { isa: crew.isa(), shape, queries, heads, scale, q, out: SendPtr(out.as_mut_ptr()) };
+    assert!(rules.window != Some(0) && rules.sinks.is_none_or(|s| s.len() == heads), "a window, sinks [heads]");
+    let call = Call { isa: crew.isa(), shape, queries, heads, rules: *rules, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
     let units = blocks.len() * shape.heads;
-    let tiles = blocks.iter().map(|b| call.tiles(*b)).sum::<usize>() * shape.heads;
+    let tiles = blocks.iter().map(|b| call.tiles(*b)).map(|[from, to]| to - from).sum::<usize>() * shape.heads;
     // A unit too many or too few must not leave a thread without work for long.
     let span = tiles.div_ceil(crew.threads() * 4).max(SPAN);
     if crew.threads() > 1 && units < crew.threads() * 4 && tiles >= units * 2 * span.min(2 * SPAN) {
@@ -96,7 +121,7 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, scale: f3
         let (block, head) = (blocks[u / shape.heads], u % shape.heads);
         let len = block.count * call.group() * (shape.v_pad() + 2);
         crew.with_scratch(worker, len * size_of::<f32>(), |bytes| {
-            call.unit(block, head, [0, call.tiles(block)], None, bytemuck::cast_slice_mut(bytes));
+            call.unit(block, head, call.tiles(block), None, bytemuck::cast_slice_mut(bytes));
         });
     });
 }
@@ -107,9 +132,20 @@ impl<'a> Call<'a> {
         self.heads / self.shape.heads
     }
 
-    /// Tiles that a block sees.
-    fn tiles(&self, b: Block) -> usize {
-        self.queries[b.first + b.count - 1].pos / TILE + 1
+    /// The positions that a query sees: from the first to before the second.
+    fn seen(&self, query: usize) -> [usize; 2] {
+        let end = self.queries[query].pos + 1;
+        [self.rules.window.map_or(0, |w| end.saturating_sub(w)), end]
+    }
+
+    /// Tiles that a block sees, likewise.
+    fn tiles(&self, b: Block) -> [usize; 2] {
+        [self.seen(b.first)[0] / TILE, self.seen(b.first + b.count - 1)[1].div_ceil(TILE)]
+    }
+
+    /// The sink of a unit's row.
+    fn sink(&self, head: usize, row: usize) -> Option<f32> {
+        self.rules.sinks.map(|s| s[head * self.group() + row % self.group()])
     }
 
     /// Floats of one row's part of one tile: the weighted values, then the maximum and the sum.
@@ -136,7 +172,8 @@ impl<'a> Call<'a> {
     }
 
     /// Runs tiles `span` of a unit. Without `parts` they are all its tiles, and the result goes to the output; else each
-    /// tile's part goes to `parts` (`[tiles, rows, part_len]`), of which other spans have other tiles.
+    /// tile's part goes to `parts` (`[tiles, rows, part_len]`, from the first that the unit sees), of which other spans
+    /// have other tiles.
     fn unit(&self, block: Block, head: usize, span: [usize; 2], parts: Option<SendPtr<f32>>, scratch: &mut [f32]) {
         match &self.queries[block.first].kv.tiles {
             Tiles::F16(tiles) => self.isa.run(Unit { call: self, tiles, block, head, span, parts, scratch }),
@@ -148,12 +185,13 @@ impl<'a> Call<'a> {
     fn in_spans(&self, crew: &Crew<'_>, blocks: &[Block], span: usize) {
         let (mut spans, mut units, mut parts) = (Vec::new(), Vec::new(), 0);
         for &block in blocks {
-            let (tiles, rows) = (self.tiles(block), block.count * self.group());
+            let ([from, to], rows) = (self.tiles(block), block.count * self.group());
+            let tiles = to - from;
             for head in 0..self.shape.heads {
                 // Of equal length, give or take a tile.
                 let n = tiles.div_ceil(span);
                 for i in 0..n {
-                    let tiles = [tiles * i / n, tiles * (i + 1) / n];
+                    let tiles = [from + tiles * i / n, from + tiles * (i + 1) / n];
                     spans.push(Span { block, head, tiles, part: parts });
                 }
                 units.push((block, head, parts));
@@ -180,6 +218,17 @@ impl<'a> Call<'a> {
                 rows[i * per..((i + 1) * per).min(rows.len())].iter().for_each(|row| self.isa.run(*row));
             });
         });
+    }
+
+    /// Takes a sink into account; returns the sum with it, and what the values are multiplied with.
+    #[inline(always)]
+    fn with_sink<S: Isa>(s: S, sink: f32, max: f32, sum: f32) -> (f32, f32) {
+        let top = if sink > max { sink } else { max };
+        let mut factors = [0.0f32; 16];
+        (factors[0], factors[1]) = (max - top, sink - top);
+        let v = exp(s, s.f_load(&factors));
+        s.f_store(&mut factors, v);
+        (1.0f32.mul_add(factors[1], sum * factors[0]), factors[0])
     }
 
     /// Writes row `row` (query, then head of the group) of a unit.

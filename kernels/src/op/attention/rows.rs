@@ -7,6 +7,7 @@ use super::{Block, Call};
 use crate::isa::{Isa, each};
 use crate::kv::{Elem, TILE};
 use crate::math::exp;
+use crate::op::soft_cap::cap;
 
 /// Where the result of a tile goes.
 pub(super) enum State<'a> {
@@ -44,9 +45,9 @@ impl<'a, E: Elem> Rows<'a, E> {
         Self { call, block, head, keys, values, next, fetch: true }
     }
 
-    /// Rows `rows[0]..rows[1]`, all of which see the first `n` positions of the tile.
+    /// Rows `rows[0]..rows[1]`, all of which see the positions `n[0]..n[1]` of the tile.
     #[inline(always)]
-    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: usize, state: &mut State<'_>) {
+    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: [usize; 2], state: &mut State<'_>) {
         let mut row = rows[0];
         while rows[1] - row >= 6 {
             self.some::<S, 6, 4, 1>(s, row, n, state);
@@ -71,7 +72,7 @@ impl<'a, E: Elem> Rows<'a, E> {
         &mut self,
         s: S,
         row: usize,
-        n: usize,
+        n: [usize; 2],
         state: &mut State<'_>,
     ) {
         let mut e = [[0.0f32; TILE]; G];
@@ -82,6 +83,12 @@ impl<'a, E: Elem> Rows<'a, E> {
         }
         let (mut m, mut l) = ([0.0f32; G], [0.0f32; G]);
         for g in 0..G {
+            if let Some(bound) = self.call.rules.cap {
+                for e in e[g].as_chunks_mut::<16>().0 {
+                    let v = cap(s, s.f_load(e), bound);
+                    s.f_store(e, v);
+                }
+            }
             (m[g], l[g]) = softmax(s, &mut e[g], n);
         }
         // What each row's sums so far and this tile's are multiplied with.
@@ -149,7 +156,7 @@ impl<'a, E: Elem> Rows<'a, E> {
             for g in 0..G {
                 each!(L, j => {
                     let out = e[g][i + 16 * j..].first_chunk_mut().expect("16 of 64");
-                    s.f_store(out, s.f_mul(acc[g][j], s.f_splat(call.scale)));
+                    s.f_store(out, s.f_mul(acc[g][j], s.f_splat(call.rules.scale)));
                 });
             }
         }
@@ -162,18 +169,20 @@ impl<'a, E: Elem> Rows<'a, E> {
         &self,
         s: S,
         row: usize,
-        n: usize,
+        n: [usize; 2],
         c: usize,
         e: &[[f32; TILE]; G],
         factors: &[f32; 16],
         state: &mut State<'_>,
     ) {
         let v_pad = self.call.shape.v_pad();
+        let [from, to] = n;
         let next = self.next.wrapping_add(size_of_val(self.keys));
         let fetch = v_pad * size_of::<E>();
         let mut acc = [[s.f_splat(0.0); L]; G];
-        for (p, v) in self.values.chunks_exact(v_pad).take(n).enumerate() {
+        for (p, v) in self.values.chunks_exact(v_pad).enumerate().take(to).skip(from) {
             if self.fetch && c == 0 {
+                let p = p - from;
                 for line in (p * fetch).div_ceil(64)..((p + 1) * fetch).div_ceil(64) {
                     s.prefetch_far(next.wrapping_add(line * 64));
                 }
@@ -208,10 +217,11 @@ impl<'a, E: Elem> Rows<'a, E> {
     }
 }
 
-/// Turns the first `n` scores into `exp(score - max)` and the rest into 0; returns the maximum and the sum.
+/// Turns the scores `n[0]..n[1]` into `exp(score - max)` and the others into 0; returns the maximum and the sum.
 #[inline(always)]
-fn softmax<S: Isa>(s: S, e: &mut [f32; TILE], n: usize) -> (f32, f32) {
-    e[n..].fill(f32::NEG_INFINITY);
+fn softmax<S: Isa>(s: S, e: &mut [f32; TILE], n: [usize; 2]) -> (f32, f32) {
+    e[..n[0]].fill(f32::NEG_INFINITY);
+    e[n[1]..].fill(f32::NEG_INFINITY);
     let rows = e.as_chunks_mut::<16>().0;
     let mut top = s.f_load(&rows[0]);
     for r in &rows[1..] {

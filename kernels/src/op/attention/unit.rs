@@ -31,7 +31,8 @@ impl<E: Elem> Kernel for Unit<'_, E> {
         o.fill(0.0);
         max.fill(f32::NEG_INFINITY);
         sum.fill(0.0);
-        let seen = |j: usize| call.queries[block.first + j].pos + 1;
+        let seen = |j: usize| call.seen(block.first + j);
+        let base = call.tiles(block)[0];
         for t in self.span[0]..self.span[1] {
             let tile = &self.tiles[t][self.head * shape.head_len()..][..shape.head_len()];
             // What is read next: the same head of the next tile, where there is one.
@@ -42,24 +43,30 @@ impl<E: Elem> Kernel for Unit<'_, E> {
                     let len = rows * call.part_len();
                     // SAFETY: the caller's buffer holds the parts of all tiles of this unit, and only this span has
                     // those of tile `t`.
-                    State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add(t * len), len) })
+                    State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add((t - base) * len), len) })
                 }
             };
             let mut work = Rows::new(call, block, self.head, tile, next.as_ptr().cast());
-            if seen(0) >= (t + 1) * TILE {
-                work.run(s, [0, rows], TILE, &mut state);
+            if seen(0)[1] >= (t + 1) * TILE && seen(block.count - 1)[0] <= t * TILE {
+                work.run(s, [0, rows], [0, TILE], &mut state);
             } else {
-                // Where the queries themselves are, each sees another part of the tile.
+                // Where the queries themselves are, and at a window's other end, each sees another part of the tile.
                 for j in 0..block.count {
-                    if seen(j) > t * TILE {
-                        work.run(s, [j * group, (j + 1) * group], (seen(j) - t * TILE).min(TILE), &mut state);
+                    let [from, to] = seen(j).map(|p| p.saturating_sub(t * TILE).min(TILE));
+                    if from < to {
+                        work.run(s, [j * group, (j + 1) * group], [from, to], &mut state);
                     }
                 }
             }
         }
         if self.parts.is_none() {
-            for (row, (o, sum)) in o.chunks_exact_mut(shape.v_pad()).zip(sum).enumerate() {
-                let r = 1.0 / *sum;
+            for (row, o) in o.chunks_exact_mut(shape.v_pad()).enumerate() {
+                if let Some(sink) = call.sink(self.head, row) {
+                    let (all, keep) = Call::with_sink(s, sink, max[row], sum[row]);
+                    sum[row] = all;
+                    o.iter_mut().for_each(|o| *o *= keep);
+                }
+                let r = 1.0 / sum[row];
                 o.iter_mut().for_each(|o| *o *= r);
                 call.store(block, self.head, row, &o[..shape.v_dim]);
             }

@@ -52,25 +52,47 @@ pub struct Product<'a> {
     pub out: &'a mut [f32],
 }
 
+impl Product<'_> {
+    /// How many rows its buffers have; 0 where there is nothing to write.
+    fn n(&self) -> usize {
+        if self.w.rows() == 0 {
+            return 0;
+        }
+        let n = self.out.len() / self.w.rows();
+        assert_eq!(self.out.len(), n * self.w.rows(), "output [n, rows]");
+        match self.w.format().is_quant() {
+            true => assert_eq!(self.x.blocks.len(), n * self.w.cols() / SUB, "quantized input [n, cols / 32]"),
+            false => assert_eq!(self.x.floats.len(), n * self.w.cols(), "input [n, cols]"),
+        }
+        n
+    }
+}
+
 /// Computes `n` rows of every product, all in one parallel region.
 ///
 /// # Panics
 /// When a buffer does not have the length that its comment says.
 pub fn matmul(crew: &Crew<'_>, n: usize, products: &mut [Product<'_>]) {
-    for p in &*products {
-        assert_eq!(p.out.len(), n * p.w.rows(), "output [n, rows]");
-        match p.w.format().is_quant() {
-            true => assert_eq!(p.x.blocks.len(), n * p.w.cols() / SUB, "quantized input [n, cols / 32]"),
-            false => assert_eq!(p.x.floats.len(), n * p.w.cols(), "input [n, cols]"),
-        }
-    }
-    if n == 0 {
-        return;
-    }
-    let per = tiles_per_chunk(crew.threads(), n, products.iter().map(|p| p.w));
+    assert!(products.iter().all(|p| p.w.rows() == 0 || p.n() == n), "products of {n} rows");
+    matmul_each(crew, products);
+}
+
+/// Computes every product, each of as many rows as its buffers have, all in one parallel region.
+///
+/// # Panics
+/// When the buffers of a product do not fit together.
+pub fn matmul_each(crew: &Crew<'_>, products: &mut [Product<'_>]) {
+    let weights: Vec<Matrix<'_>> = products.iter().map(|p| p.w).collect();
+    // Products of one row are cut by the bytes that they read, others by the columns that share a decoded tile.
+    let per = [1, 2].map(|n| tiles_per_chunk(crew.threads(), n, weights.iter().copied()));
     let jobs: Vec<Job<'_>> = products
         .iter_mut()
-        .map(|p| Job { w: p.w, x: p.x, out: SendPtr(p.out.as_mut_ptr()), chunks: p.w.rows().div_ceil(TILE_ROWS * per) })
+        .map(|p| {
+            let n = p.n();
+            let per = per[usize::from(n > 1)];
+            let chunks = if n > 0 { p.w.rows().div_ceil(TILE_ROWS * per) } else { 0 };
+            Job { w: p.w, x: p.x, n, per, out: SendPtr(p.out.as_mut_ptr()), chunks }
+        })
         .collect();
     let chunks = jobs.iter().map(|j| j.chunks).sum();
     crew.run(chunks, &|worker, mut chunk| {
@@ -82,8 +104,8 @@ pub fn matmul(crew: &Crew<'_>, n: usize, products: &mut [Product<'_>]) {
             return;
         };
         let tiles = job.w.rows().div_ceil(TILE_ROWS);
-        let range = [chunk * per, ((chunk + 1) * per).min(tiles)];
-        job.w.format().visit(Chunk { crew, worker, job, n, range });
+        let range = [chunk * job.per, ((chunk + 1) * job.per).min(tiles)];
+        job.w.format().visit(Chunk { crew, worker, job, range });
     });
 }
 
@@ -125,6 +147,9 @@ pub fn expect(crew: &Crew<'_>, n: usize, weights: &[Matrix<'_>]) {
 struct Job<'a> {
     w: Matrix<'a>,
     x: Input<'a>,
+    n: usize,
+    /// Tiles of a chunk.
+    per: usize,
     out: SendPtr<f32>,
     chunks: usize,
 }
@@ -134,7 +159,6 @@ struct Chunk<'a> {
     crew: &'a Crew<'a>,
     worker: usize,
     job: &'a Job<'a>,
-    n: usize,
     range: [usize; 2],
 }
 
@@ -143,8 +167,8 @@ impl FormatVisitor for Chunk<'_> {
 
     fn quant<Q: Quant>(self) {
         let (w, x) = (&self.job.w, self.job.x.blocks);
-        let out = Rows { out: self.job.out, n: self.n, rows: w.rows() };
-        if self.n == 1 {
+        let out = Rows { out: self.job.out, n: self.job.n, rows: w.rows() };
+        if self.job.n == 1 {
             direct::run::<Q>(self.crew, self.worker, w, x, self.range, out);
         } else {
             panel::run::<Q>(self.crew, self.worker, w, x, self.range, out);
@@ -154,7 +178,7 @@ impl FormatVisitor for Chunk<'_> {
     fn float<T: Float>(self) {
         let w = &self.job.w;
         let rows = [self.range[0] * TILE_ROWS, (self.range[1] * TILE_ROWS).min(w.rows())];
-        let out = Rows { out: self.job.out, n: self.n, rows: w.rows() };
+        let out = Rows { out: self.job.out, n: self.job.n, rows: w.rows() };
         self.crew.isa().run(FloatTask::<T>::new(w.data(), w.cols(), self.job.x.floats, rows, out));
     }
 }

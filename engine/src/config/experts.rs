@@ -1,0 +1,92 @@
+//! The hyperparameters of a mixture of experts.
+
+use super::reader::Reader;
+use crate::arch::{Arch, Gating};
+use crate::error::EngineError;
+
+/// A mixture of experts: which of them a row goes to, and how wide they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many take each row.
+    pub used: usize,
+    /// Feed-forward channels of each.
+    pub ff: usize,
+    /// Feed-forward channels of the expert that takes every row; 0 for none.
+    pub shared_ff: usize,
+    /// The first layer that has them; those before are dense.
+    pub first: usize,
+    /// How scores become weights.
+    pub gating: Gating,
+    /// Whether the weights of the chosen ones are made to sum to 1.
+    pub normalize: bool,
+    /// What the weights are multiplied with.
+    pub scale: f32,
+    /// Equal groups of experts, of which only the best are looked at; 1 for no groups.
+    pub groups: usize,
+    /// How many groups are looked at.
+    pub groups_used: usize,
+}
+
+/// No model has so many.
+const MAX_EXPERTS: usize = 1 << 14;
+
+impl Experts {
+    /// Reads them where the file has some; `ff` is the width of the dense feed-forward part.
+    pub(super) fn read(r: &Reader<'_>, arch: &Arch, ff: usize) -> Result<Option<Self>, EngineError> {
+        let count = r.size_or_none("expert_count")?;
+        let (count, rules) = match (count, &arch.experts) {
+            (Some(n), Some(rules)) => (n, rules),
+            (Some(n), None) => return r.bad("expert_count", format!("`{}` has no experts, not {n}", arch.name)),
+            (None, Some(rules)) if rules.always => return r.missing("expert_count"),
+            (None, _) => return Ok(None),
+        };
+        if count > MAX_EXPERTS {
+            return r.bad("expert_count", format!("{count} is more than {MAX_EXPERTS}"));
+        }
+        let used = r.need("expert_used_count")?;
+        if used > count {
+            return r.bad("expert_used_count", format!("{used} of {count} experts"));
+        }
+        let own = match r.size_or_none("expert_feed_forward_length")? {
+            Some(own) => own,
+            None if rules.dense_width => ff,
+            None => return r.missing("expert_feed_forward_length"),
+        };
+        let shared = r.size_or_none("expert_shared_count")?.unwrap_or(0);
+        let shared_ff = match r.size_or_none("expert_shared_feed_forward_length")? {
+            Some(ff) => ff,
+            None if shared <= MAX_EXPERTS => shared * own,
+            None => return r.bad("expert_shared_count", format!("{shared} is more than {MAX_EXPERTS}")),
+        };
+        let groups = r.size_or_none("expert_group_count")?.unwrap_or(1);
+        let groups_used = r.size_or_none("expert_group_used_count")?.unwrap_or(groups);
+        if !count.is_multiple_of(groups) {
+            return r.bad("expert_group_count", format!("{groups} groups do not divide {count} experts"));
+        }
+        if groups_used > groups || count / groups * groups_used < used {
+            let reason = format!("{groups_used} of {groups} groups of {} for {used} experts", count / groups);
+            return r.bad("expert_group_used_count", reason);
+        }
+        let gating = match r.size_or_none("expert_gating_func")? {
+            None => rules.gating,
+            Some(1) => Gating::Softmax,
+            Some(2) => Gating::Sigmoid,
+            Some(3) => Gating::SoftmaxOfChosen,
+            Some(n) => return r.bad("expert_gating_func", format!("{n} is unknown; 1, 2 and 3 are not")),
+        };
+        Ok(Some(Self {
+            count,
+            used,
+            ff: own,
+            shared_ff,
+            first: r.size_or_none("leading_dense_block_count")?.unwrap_or(0),
+            gating,
+            normalize: r.flag("expert_weights_norm")?.unwrap_or(rules.normalize),
+            scale: r.factor("expert_weights_scale")?.unwrap_or(1.0),
+            groups,
+            groups_used,
+        }))
+    }
+}

@@ -1,0 +1,279 @@
+//! Hyperparameters, read from the metadata and checked before anything is sized by them.
+
+mod experts;
+mod reader;
+mod rope;
+
+pub use experts::Experts;
+pub(crate) use rope::RopeTable;
+pub use rope::{Rope, Scaling};
+
+use crate::arch::{self, Arch};
+use crate::error::EngineError;
+use hewn_loader::{Gguf, Value};
+use reader::{MAX, Reader};
+
+/// The shape of a model.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    /// The architecture.
+    pub arch: &'static Arch,
+    /// `general.name`, where there is one.
+    pub name: Option<String>,
+    /// Layers.
+    pub layers: usize,
+    /// Channels of the residual stream.
+    pub dim: usize,
+    /// Channels of the feed-forward part, in layers without experts.
+    pub ff: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Channels of a query or key head, as the cache holds them.
+    pub k_dim: usize,
+    /// Channels of a value head likewise.
+    pub v_dim: usize,
+    /// Tokens in the vocabulary.
+    pub vocab: usize,
+    /// Positions that the model was trained for.
+    pub ctx: usize,
+    /// Epsilon of the norms.
+    pub eps: f32,
+    /// Rotary positions.
+    pub rope: Rope,
+    /// Rotary positions of the layers with a window, where they have their own.
+    pub local_rope: Option<Rope>,
+    /// What attention scores are multiplied with.
+    pub scale: f32,
+    /// Attention scores end up within this: `cap * tanh(score / cap)`.
+    pub score_cap: Option<f32>,
+    /// Logits likewise.
+    pub logit_cap: Option<f32>,
+    /// Layers that see the last positions only.
+    pub window: Option<Window>,
+    /// What embeddings are multiplied with.
+    pub embed_scale: f32,
+    /// What each part's contribution to the stream is multiplied with.
+    pub residual_scale: f32,
+    /// What logits are multiplied with.
+    pub logit_scale: f32,
+    /// Multi-head latent attention; then the cache holds one head.
+    pub latent: Option<Latent>,
+    /// A mixture of experts.
+    pub experts: Option<Experts>,
+}
+
+/// Sliding windows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Positions that a token sees, its own among them.
+    pub size: usize,
+    /// Which layers have it.
+    pub layers: WindowLayers,
+}
+
+/// Which layers have a window.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WindowLayers {
+    /// All.
+    All,
+    /// All but the last of each so many.
+    AllButEvery(usize),
+    /// Those listed as true.
+    Listed(Vec<bool>),
+}
+
+/// The sizes of multi-head latent attention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latent {
+    /// Channels of a compressed query; queries are not compressed without.
+    pub q_rank: Option<usize>,
+    /// Channels of the latent that all heads share.
+    pub kv_rank: usize,
+    /// Channels of a query head that are not turned.
+    pub nope: usize,
+    /// Channels of a head's output.
+    pub v_dim: usize,
+}
+
+impl ModelConfig {
+    /// Reads and checks the hyperparameters of a file.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self, EngineError> {
+        let meta = gguf.metadata();
+        let arch_key = "general.architecture";
+        let Some(name) = meta.str(arch_key)? else {
+            return Err(EngineError::Config { key: arch_key.into(), reason: "the key is missing".into() });
+        };
+        let Some(arch) = arch::find(name) else {
+            return Err(EngineError::Architecture { name: name.into(), supported: arch::names() });
+        };
+        let r = Reader { meta, prefix: arch.name };
+        let vocab = match gguf.tensor("token_embd.weight") {
+            Some(t) => usize::try_from(t.rows()).unwrap_or(usize::MAX),
+            None => return Err(EngineError::MissingTensor { name: "token_embd.weight".into() }),
+        };
+        if !(1..=MAX).contains(&vocab) {
+            return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
+        }
+        let (dim, ctx, layers) = (r.need("embedding_length")?, r.need("context_length")?, r.need("block_count")?);
+        let heads = r.heads(arch, dim)?;
+        let rope = Rope::read(&r, heads.rope_dim, ctx)?;
+        let window = r.window(arch, layers)?;
+        let ff = r.need("feed_forward_length")?;
+        let divisor = match heads.latent {
+            Some(ref l) => l.nope + heads.rope_dim,
+            None if arch.wide_scale_layers == Some(layers) => dim / heads.q,
+            None => heads.k_dim,
+        };
+        let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
+        let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
+        Ok(Self {
+            arch,
+            name: meta.str("general.name").ok().flatten().map(str::to_owned),
+            layers,
+            dim,
+            ff,
+            heads: heads.q,
+            kv_heads: heads.kv,
+            k_dim: heads.k_dim,
+            v_dim: heads.v_dim,
+            vocab,
+            ctx,
+            eps: r.epsilon(arch)?,
+            local_rope: r.local_rope(arch, &rope)?,
+            rope,
+            scale: r.factor("attention.scale")?.unwrap_or(score_factor / (divisor as f32).sqrt()),
+            score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
+            logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
+            window,
+            embed_scale: match arch.embed_by_width {
+                true => (dim as f32).sqrt(),
+                false => r.factor("embedding_scale")?.unwrap_or(1.0),
+            },
+            residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
+            logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
+            latent: heads.latent,
+            experts: Experts::read(&r, arch, ff)?,
+        })
+    }
+
+    /// Channels of all query heads together.
+    pub fn q_width(&self) -> usize {
+        self.heads * self.k_dim
+    }
+
+    /// Channels of all attention outputs together.
+    pub fn att_width(&self) -> usize {
+        self.heads * self.v_dim
+    }
+
+    /// How many positions layer `i` sees, where not all.
+    pub fn window_of(&self, i: usize) -> Option<usize> {
+        let window = self.window.as_ref()?;
+        let has = match &window.layers {
+            WindowLayers::All => true,
+            WindowLayers::AllButEvery(n) => i % n != n - 1,
+            WindowLayers::Listed(list) => list.get(i).copied().unwrap_or(false),
+        };
+        has.then_some(window.size)
+    }
+
+    /// Which rotary table layer `i` uses: 0 for the model's, 1 for that of layers with a window, none where positions
+    /// are not turned.
+    pub(crate) fn rope_of(&self, i: usize) -> Option<usize> {
+        match self.arch.unturned_every {
+            Some(n) if i % n == n - 1 => None,
+            _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
+        }
+    }
+}
+
+/// Numbers of heads and their channels.
+struct Heads {
+    q: usize,
+    kv: usize,
+    k_dim: usize,
+    v_dim: usize,
+    rope_dim: usize,
+    latent: Option<Latent>,
+}
+
+impl Reader<'_> {
+    fn heads(&self, arch: &Arch, dim: usize) -> Result<Heads, EngineError> {
+        let q = self.need("attention.head_count")?;
+        let h = if arch.latent { self.latent_heads(q)? } else { self.grouped_heads(q, dim)? };
+        if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
+            return self.bad("rope.dimension_count", format!("{} is not an even number up to {}", h.rope_dim, h.k_dim));
+        }
+        if q.max(h.kv).saturating_mul(h.k_dim.max(h.v_dim)) > MAX {
+            return self.bad("attention.head_count", "heads times channels is out of any bounds");
+        }
+        Ok(h)
+    }
+
+    fn grouped_heads(&self, q: usize, dim: usize) -> Result<Heads, EngineError> {
+        let kv = self.size("attention.head_count_kv")?.unwrap_or(q);
+        if !q.is_multiple_of(kv) {
+            return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
+        }
+        let k_dim = match self.size("attention.key_length")? {
+            Some(k) => k,
+            None if dim.is_multiple_of(q) => dim / q,
+            None => return self.bad("attention.head_count", format!("{q} heads do not divide {dim} channels")),
+        };
+        let v_dim = self.size("attention.value_length")?.unwrap_or(k_dim);
+        let rope_dim = self.size("rope.dimension_count")?.unwrap_or(k_dim);
+        Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
+    }
+
+    /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value.
+    fn latent_heads(&self, q: usize) -> Result<Heads, EngineError> {
+        let (kv_rank, rope_dim) = (self.need("attention.kv_lora_rank")?, self.need("rope.dimension_count")?);
+        let (key, v_dim) = (self.need("attention.key_length_mla")?, self.need("attention.value_length_mla")?);
+        let Some(nope) = key.checked_sub(rope_dim).filter(|n| *n > 0) else {
+            return self
+                .bad("attention.key_length_mla", format!("{key} is not more than the {rope_dim} turned channels"));
+        };
+        if q.saturating_mul(key.max(v_dim)) > MAX {
+            return self.bad("attention.head_count", "heads times channels is out of any bounds");
+        }
+        let q_rank = self.size_or_none("attention.q_lora_rank")?;
+        let latent = Some(Latent { q_rank, kv_rank, nope, v_dim });
+        Ok(Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent })
+    }
+
+    fn epsilon(&self, arch: &Arch) -> Result<f32, EngineError> {
+        let key = match arch.norm {
+            arch::NormKind::Rms => "attention.layer_norm_rms_epsilon",
+            arch::NormKind::Layer => "attention.layer_norm_epsilon",
+        };
+        self.positive(key)?.map_or_else(|| self.missing(key), Ok)
+    }
+
+    fn window(&self, arch: &Arch, layers: usize) -> Result<Option<Window>, EngineError> {
+        let Some(size) = self.size_or_none("attention.sliding_window")?.or(arch.window) else { return Ok(None) };
+        let key = "attention.sliding_window_pattern";
+        let layers = match self.meta.get(&self.key(key)) {
+            None => arch.full_every.map_or(WindowLayers::All, WindowLayers::AllButEvery),
+            Some(Value::Array(a)) => {
+                let list: Option<Vec<bool>> = match a.len() == layers {
+                    true => a.iter().map(|v| if let Value::Bool(b) = v { Some(b) } else { None }).collect(),
+                    false => None,
+                };
+                match list {
+                    Some(list) => WindowLayers::Listed(list),
+                    None => return self.bad(key, format!("it is not a list of {layers} booleans")),
+                }
+            }
+            Some(_) => WindowLayers::AllButEvery(self.need(key)?),
+        };
+        Ok(Some(Window { size, layers }))
+    }
+
+    fn local_rope(&self, arch: &Arch, rope: &Rope) -> Result<Option<Rope>, EngineError> {
+        let Some(local) = &arch.local_rope else { return Ok(None) };
+        let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
+        Ok(Some(Rope { base, scaling: Scaling::None, magnitude: 1.0, ..rope.clone() }))
+    }
+}

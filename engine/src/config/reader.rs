@@ -1,0 +1,75 @@
+//! Typed and bounded reading of an architecture's metadata keys.
+
+use crate::error::EngineError;
+use hewn_loader::{Metadata, Value};
+
+/// Bounds far above any real model, so that products of hyperparameters cannot overflow.
+pub(super) const MAX: usize = 1 << 24;
+
+/// The keys of one architecture.
+pub(super) struct Reader<'a> {
+    pub meta: Metadata<'a>,
+    pub prefix: &'static str,
+}
+
+impl Reader<'_> {
+    pub fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.prefix)
+    }
+
+    pub fn bad<T>(&self, key: &str, reason: impl Into<String>) -> Result<T, EngineError> {
+        Err(EngineError::Config { key: self.key(key), reason: reason.into() })
+    }
+
+    /// A whole number up to [`MAX`]. Where the file has one a layer, they must be the same.
+    fn number(&self, key: &str) -> Result<Option<u32>, EngineError> {
+        let name = self.key(key);
+        let Some(Value::Array(a)) = self.meta.get(&name) else { return Ok(self.meta.u32(&name)?) };
+        let mut all = a.iter().map(|v| v.as_int().and_then(|v| u32::try_from(v).ok()));
+        match all.next().flatten() {
+            Some(first) if all.all(|v| v == Some(first)) => Ok(Some(first)),
+            _ => self.bad(key, "it differs from layer to layer, which is not supported"),
+        }
+    }
+
+    /// A positive size.
+    pub fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
+        match self.number(key)? {
+            None => Ok(None),
+            Some(v) if (1..=MAX).contains(&(v as usize)) => Ok(Some(v as usize)),
+            Some(v) => self.bad(key, format!("{v} is not within 1..={MAX}")),
+        }
+    }
+
+    /// A size of which 0 means that there is none.
+    pub fn size_or_none(&self, key: &str) -> Result<Option<usize>, EngineError> {
+        if self.number(key)? == Some(0) { Ok(None) } else { self.size(key) }
+    }
+
+    pub fn need(&self, key: &str) -> Result<usize, EngineError> {
+        match self.size(key)? {
+            Some(v) => Ok(v),
+            None => self.missing(key),
+        }
+    }
+
+    pub fn missing<T>(&self, key: &str) -> Result<T, EngineError> {
+        self.bad(key, "the key is missing")
+    }
+
+    pub fn positive(&self, key: &str) -> Result<Option<f32>, EngineError> {
+        match self.meta.f32(&self.key(key))? {
+            Some(v) if !(v.is_finite() && v > 0.0) => self.bad(key, format!("{v} is not a positive number")),
+            v => Ok(v),
+        }
+    }
+
+    /// A positive factor, of which 0 means that there is none.
+    pub fn factor(&self, key: &str) -> Result<Option<f32>, EngineError> {
+        if self.meta.f32(&self.key(key))? == Some(0.0) { Ok(None) } else { self.positive(key) }
+    }
+
+    pub fn flag(&self, key: &str) -> Result<Option<bool>, EngineError> {
+        Ok(self.meta.bool(&self.key(key))?)
+    }
+}

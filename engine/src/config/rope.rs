@@ -1,0 +1,126 @@
+//! Rotary frequencies: the base, and the ways to stretch a context beyond the one of the pre-training.
+
+use super::reader::Reader;
+use crate::error::EngineError;
+use std::f64::consts::TAU;
+
+/// How positions are turned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rope {
+    /// Channels of a head that are turned.
+    pub dim: usize,
+    /// Base of the frequencies.
+    pub base: f32,
+    /// How the context was stretched.
+    pub scaling: Scaling,
+    /// The context of the pre-training, before it was stretched.
+    pub original_ctx: usize,
+    /// A factor of the turned channels.
+    pub magnitude: f32,
+}
+
+/// A way to stretch the context.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scaling {
+    /// Not at all, or by divisors that the file lists.
+    None,
+    /// Positions are divided by this.
+    Linear(f32),
+    /// YaRN (arXiv 2309.00071): low frequencies are divided, high ones are kept, those between are mixed.
+    Yarn {
+        /// What low frequencies are divided by.
+        factor: f32,
+        /// Full turns within the original context from which a frequency is kept.
+        fast: f32,
+        /// Full turns up to which it is divided.
+        slow: f32,
+        /// How much of the mixing applies, 1 for all.
+        mix: f32,
+        /// DeepSeek's `mscale_all_dim`: attention scores are multiplied with `(1 + 0.1 m ln factor)^2`, and the
+        /// turned channels are not multiplied with the `1 + 0.1 ln factor` that they are without it.
+        all_dims: f32,
+    },
+}
+
+/// Frequencies of the pairs, and the factor of the turned channels.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RopeTable {
+    pub freqs: Vec<f64>,
+    pub magnitude: f64,
+}
+
+impl Rope {
+    pub(super) fn read(r: &Reader<'_>, dim: usize, ctx: usize) -> Result<Self, EngineError> {
+        let legacy = r.factor("rope.scale_linear")?;
+        let factor = r.factor("rope.scaling.factor")?.or(legacy);
+        let scaling = match r.meta.str(&r.key("rope.scaling.type"))? {
+            None | Some("linear") => factor.map_or(Scaling::None, Scaling::Linear),
+            // The divisors are tensors of their own.
+            Some("none" | "longrope") => Scaling::None,
+            Some("yarn") => Scaling::Yarn {
+                factor: match factor {
+                    Some(f) if f >= 1.0 => f,
+                    Some(f) => return r.bad("rope.scaling.factor", format!("YaRN stretches, but {f} is below 1")),
+                    None => return r.missing("rope.scaling.factor"),
+                },
+                fast: r.positive("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+                slow: r.positive("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+                mix: r.factor("rope.scaling.yarn_ext_factor")?.unwrap_or(1.0),
+                // Files hold a tenth of it.
+                all_dims: r.factor("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0) * 10.0,
+            },
+            Some(other) => {
+                let reason = format!("`{other}` is not supported; none, linear, yarn and longrope are");
+                return r.bad("rope.scaling.type", reason);
+            }
+        };
+        Ok(Self {
+            dim,
+            base: r.positive("rope.freq_base")?.unwrap_or(10000.0),
+            scaling,
+            original_ctx: r.size_or_none("rope.scaling.original_context_length")?.unwrap_or(ctx),
+            magnitude: r.factor("rope.scaling.attn_factor")?.unwrap_or(1.0),
+        })
+    }
+
+    /// The frequencies, with further divisors (`[dim / 2]`) where there are some.
+    pub(crate) fn table(&self, divisors: Option<&[f32]>) -> RopeTable {
+        let (dim, base) = (self.dim as f64, f64::from(self.base));
+        let plain = |i: usize| {
+            let freq = libm::pow(base, -2.0 * i as f64 / dim);
+            freq / divisors.map_or(1.0, |d| f64::from(d[i]))
+        };
+        let half = 0..self.dim / 2;
+        let magnitude = f64::from(self.magnitude);
+        match self.scaling {
+            Scaling::None => RopeTable { freqs: half.map(plain).collect(), magnitude },
+            Scaling::Linear(f) => RopeTable { freqs: half.map(|i| plain(i) / f64::from(f)).collect(), magnitude },
+            Scaling::Yarn { factor, fast, slow, mix, all_dims } => {
+                let factor = f64::from(factor);
+                // The pair that turns `n` times within the original context.
+                let pair =
+                    |n: f32| dim * libm::log(self.original_ctx as f64 / (f64::from(n) * TAU)) / (2.0 * libm::log(base));
+                let low = libm::floor(pair(fast)).max(0.0);
+                let high = libm::ceil(pair(slow)).min(dim - 1.0);
+                let freqs = half.map(|i| {
+                    let ramp = ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+                    let keep = (1.0 - ramp) * f64::from(mix);
+                    plain(i) / factor * (1.0 - keep) + plain(i) * keep
+                });
+                let own = if all_dims == 0.0 { 1.0 + 0.1 * libm::log(factor) } else { 1.0 };
+                RopeTable { freqs: freqs.collect(), magnitude: magnitude * own }
+            }
+        }
+    }
+
+    /// What attention scores are multiplied with besides the usual scale.
+    pub(super) fn score_factor(&self) -> f32 {
+        match self.scaling {
+            Scaling::Yarn { factor, all_dims, .. } => {
+                let m = 1.0 + 0.1 * f64::from(all_dims) * libm::log(f64::from(factor));
+                (m * m) as f32
+            }
+            _ => 1.0,
+        }
+    }
+}

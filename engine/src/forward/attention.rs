@@ -1,0 +1,92 @@
+//! Attention with grouped queries: projections, positions, the cache.
+
+use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm};
+use crate::arch::HeadNorm;
+use crate::error::EngineError;
+use crate::weights::{Grouped, LayerWeights, Linear, Norm};
+use hewn_kernels::op::attention::{Query, Rules, attention};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::rope::rope;
+
+impl Forward<'_> {
+    /// `t = O(attention(rope(Q h), rope(K h), V h))`.
+    pub(super) fn grouped_attention(
+        &mut self,
+        i: usize,
+        l: &LayerWeights,
+        g: &Grouped,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        self.quantize_h(&[&g.q.w, &g.k.w, &g.v.w], || format!("before the attention of layer {i}"))?;
+        let (qw, kw, vw) = (g.q.w.rows, g.k.w.rows, g.v.w.rows);
+        {
+            let s = &mut *self.s;
+            let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+            let (q, k, v) = (&mut s.q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
+            let gguf = self.model.gguf();
+            foresee(crew, n, self.model, &[&l.o.w]);
+            matmul(
+                crew,
+                n,
+                &mut [
+                    Product { w: g.q.w.view(gguf), x, out: q },
+                    Product { w: g.k.w.view(gguf), x, out: k },
+                    Product { w: g.v.w.view(gguf), x, out: v },
+                ],
+            );
+        }
+        let half = c.rope.dim / 2;
+        let table = c.rope_of(i);
+        let s = &mut *self.s;
+        let (cos, sin) = (&s.cos, &s.sin);
+        let finish = |linear: &Linear, with: Option<&Norm>, r: usize, row: &mut [f32]| {
+            bias(linear, row);
+            match (with, c.arch.head_norm) {
+                (None, _) => {}
+                (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
+                (Some(with), _) => row.chunks_mut(c.k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
+            }
+            if let Some(table) = table {
+                let at = (table * n + r) * half;
+                rope(crew.isa(), row, c.k_dim, c.arch.pairing, &cos[at..][..half], &sin[at..][..half]);
+            }
+        };
+        crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| finish(&g.q, g.q_norm.as_ref(), r, row));
+        crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| finish(&g.k, g.k_norm.as_ref(), r, row));
+        if g.v.bias.is_some() {
+            crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| bias(&g.v, row));
+        }
+        self.attend(i, g.sinks.as_deref(), segments)?;
+        let then = l.feed_forward.first();
+        self.project(Source::Attention, &l.o, &then, || format!("after the attention of layer {i}"))
+    }
+
+    /// Appends `k` and `v` to the caches and attends `q` to them: `att`.
+    pub(super) fn attend(
+        &mut self,
+        i: usize,
+        sinks: Option<&[f32]>,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (kw, vw) = (c.kv_heads * c.k_dim, c.kv_heads * c.v_dim);
+        let s = &mut *self.s;
+        let mut row = 0;
+        for seg in &mut *segments {
+            let rows = row..row + seg.tokens.len();
+            seg.seq.layers[i].append(&s.k[rows.start * kw..rows.end * kw], &s.v[rows.start * vw..rows.end * vw])?;
+            row = rows.end;
+        }
+        let queries: Vec<Query<'_>> = segments
+            .iter()
+            .flat_map(|seg| {
+                let kv = &seg.seq.layers[i];
+                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
+            })
+            .collect();
+        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.window_of(i), sinks };
+        attention(crew, &queries, c.heads, &rules, &s.q[..n * c.q_width()], &mut s.att[..n * c.att_width()]);
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! A mixture of experts: each row goes to a few of them.
+//!
+//! Rows are sorted by expert, so that an expert's weights are read once for all rows that chose it, and those of an
+//! expert that nobody chose are not read at all. A row's result is the sum over its experts, the best first: neither the
+//! other rows of the step nor the threads have a say in it.
+
+use super::route::{route, sigmoid};
+use super::rows::{gather_parts, quantize_parts};
+use super::{Forward, SPLIT, bias, blocks_of, foresee, quantize_rows};
+use crate::config;
+use crate::error::EngineError;
+use crate::scratch::Choice;
+use crate::weights::{Experts, MatrixRef, Shared};
+use hewn_kernels::op::activation::{add, add_scaled, gate};
+use hewn_kernels::op::matmul::{Input, Product, matmul, matmul_each};
+
+/// The rows of a step sorted by the experts that take them.
+struct Sorted {
+    /// Experts that take rows, ascending, and how many.
+    experts: Vec<(usize, usize)>,
+    /// The row of each sorted place, `[rows * used]`.
+    rows: Vec<usize>,
+    /// Its expert.
+    expert: Vec<usize>,
+    /// The sorted place of each row's choice, `[rows, used]`.
+    places: Vec<usize>,
+}
+
+impl Sorted {
+    fn new(chosen: &[Choice], used: usize, count: usize) -> Self {
+        let mut taken = vec![0; count];
+        chosen.iter().for_each(|c| taken[c.expert as usize] += 1);
+        let mut next: Vec<usize> = taken
+            .iter()
+            .scan(0, |at, n| {
+                *at += n;
+                Some(*at - n)
+            })
+            .collect();
+        let (mut rows, mut expert, mut places) = (vec![0; chosen.len()], vec![0; chosen.len()], Vec::new());
+        for (i, c) in chosen.iter().enumerate() {
+            let e = c.expert as usize;
+            (rows[next[e]], expert[next[e]]) = (i / used, e);
+            places.push(next[e]);
+            next[e] += 1;
+        }
+        let experts = taken.into_iter().enumerate().filter(|(_, n)| *n > 0).collect();
+        Self { experts, rows, expert, places }
+    }
+
+    fn parts(&self) -> Vec<usize> {
+        self.experts.iter().map(|e| e.1).collect()
+    }
+}
+
+impl Forward<'_> {
+    /// `t = sum over the chosen experts of weight * Down(act(Gate h) * Up h)`, and the shared expert's output.
+    pub(super) fn experts(&mut self, i: usize, w: &Experts) -> Result<(), EngineError> {
+        let c = self.model.config();
+        let Some(e) = &c.experts else { return Ok(()) };
+        let at = || format!("before the feed-forward part of layer {i}");
+        let quant = [w.router.w.is_quant(), w.gate.is_quant(), w.up.is_quant()].contains(&true)
+            || w.shared.iter().flat_map(|s| s.part.first().into_iter().chain(&s.gate)).any(|m| m.is_quant());
+        quantize_rows(self.crew, quant, &self.s.h[..self.n * c.dim], c.dim, &mut self.s.blocks, at)?;
+        self.choose(i, e, w)?;
+        let sorted = Sorted::new(&self.s.experts.chosen[..self.n * e.used], e.used, e.count);
+        self.run_experts(i, e, w, &sorted)?;
+        self.combine(e, w, &sorted);
+        match &w.shared {
+            Some(shared) => self.shared_expert(i, shared),
+            None => Ok(()),
+        }
+    }
+
+    /// The scores of all experts, and the choice of each row.
+    fn choose(&mut self, i: usize, e: &config::Experts, w: &Experts) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let s = &mut *self.s;
+        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        let scores = &mut s.experts.scores[..n * e.count];
+        let mut products = vec![Product { w: w.router.w.view(gguf), x, out: &mut *scores }];
+        if let Some(gate) = w.shared.as_ref().and_then(|s| s.gate.as_ref()) {
+            products.push(Product { w: gate.view(gguf), x, out: &mut s.experts.shared[..n] });
+        }
+        matmul(crew, n, &mut products);
+        crew.rows(scores, e.count, n >= SPLIT, |_, _, row| bias(&w.router, row));
+        if !scores.iter().all(|v| v.is_finite()) {
+            return Err(EngineError::NonFinite { at: format!("among the experts' scores of layer {i}") });
+        }
+        let scores = &*scores;
+        crew.rows(&mut s.experts.chosen[..n * e.used], e.used, n >= SPLIT, |_, r, chosen| {
+            route(e, &mut scores[r * e.count..][..e.count].to_vec(), w.choice_bias.as_deref(), chosen);
+        });
+        Ok(())
+    }
+
+    /// The chosen experts' outputs, sorted by expert: `experts.rows`.
+    fn run_experts(&mut self, i: usize, e: &config::Experts, w: &Experts, order: &Sorted) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (dim, ff, parts) = (c.dim, e.ff, order.parts());
+        let s = &mut *self.s;
+        let all = n * e.used;
+        let (floats, blocks) = (&mut s.experts.rows[..all * dim], &mut s.experts.blocks[..]);
+        // One row is the same input for all of its experts.
+        if n > 1 {
+            if w.gate.is_quant() || w.up.is_quant() {
+                gather_parts(crew, &parts, &order.rows, (&s.blocks, n), dim, blocks);
+            }
+            if !(w.gate.is_quant() && w.up.is_quant()) {
+                let h = &s.h;
+                crew.rows(floats, dim, true, |_, p, x| x.copy_from_slice(&h[order.rows[p] * dim..][..dim]));
+            }
+        }
+        let (out, up) = (&mut s.gate[..all * ff], &mut s.up[..all * ff]);
+        {
+            let input = |first: usize, rows: usize| match n {
+                1 => Input { floats: &s.h[..dim], blocks: blocks_of(&s.blocks, 1, dim) },
+                _ => Input { floats: &floats[first * dim..][..rows * dim], blocks: part(blocks, first, rows, dim) },
+            };
+            let (mut gates, mut ups, mut first) = (&mut *out, &mut *up, 0);
+            let mut products = Vec::with_capacity(2 * parts.len());
+            for &(expert, rows) in &order.experts {
+                let x = input(first, rows);
+                products.push(Product { w: w.gate.view(gguf, expert), x, out: take(&mut gates, rows * ff) });
+                products.push(Product { w: w.up.view(gguf, expert), x, out: take(&mut ups, rows * ff) });
+                first += rows;
+            }
+            matmul_each(crew, &mut products);
+        }
+        if let Some(b) = &w.up_bias {
+            crew.rows(up, ff, all >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * ff..][..ff]));
+        }
+        crew.rows(out, ff, all >= SPLIT, |_, p, row| {
+            if let Some(b) = &w.gate_bias {
+                add(row, &b[order.expert[p] * ff..][..ff]);
+            }
+            gate(crew.isa(), c.arch.activation, row, &up[p * ff..][..ff]);
+        });
+        let blocks = &mut s.experts.blocks[..];
+        if w.down.is_quant() {
+            quantize_parts(crew, &parts, out, ff, blocks, || format!("in the experts of layer {i}"))?;
+        }
+        let (mut outs, mut first) = (floats, 0);
+        let mut products = Vec::with_capacity(parts.len());
+        for &(expert, rows) in &order.experts {
+            let x = Input { floats: &out[first * ff..][..rows * ff], blocks: part(blocks, first, rows, ff) };
+            products.push(Product { w: w.down.view(gguf, expert), x, out: take(&mut outs, rows * dim) });
+            first += rows;
+        }
+        matmul_each(crew, &mut products);
+        Ok(())
+    }
+
+    /// `t` = the weighted sum of each row's experts, the best first.
+    fn combine(&mut self, e: &config::Experts, w: &Experts, order: &Sorted) {
+        let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
+        let s = &mut *self.s;
+        let outs = &mut s.experts.rows[..n * e.used * dim];
+        if let Some(b) = &w.down_bias {
+            crew.rows(outs, dim, n >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * dim..][..dim]));
+        }
+        let chosen = &s.experts.chosen;
+        crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| {
+            t.fill(0.0);
+            for j in r * e.used..(r + 1) * e.used {
+                add_scaled(t, &outs[order.places[j] * dim..][..dim], chosen[j].weight);
+            }
+        });
+    }
+
+    /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`.
+    fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
+        self.activated(&w.part);
+        let then: Vec<&MatrixRef> = self.after_layer(i);
+        let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
+        let (down, s) = (&w.part.down, &mut *self.s);
+        let floats = &s.gate[..n * down.w.cols];
+        let at = || format!("in the shared expert of layer {i}");
+        quantize_rows(crew, down.w.is_quant(), floats, down.w.cols, &mut s.blocks, at)?;
+        let x = Input { floats, blocks: blocks_of(&s.blocks, n, down.w.cols) };
+        let out = &mut s.experts.rows[..n * dim];
+        foresee(crew, n, self.model, &then);
+        matmul(crew, n, &mut [Product { w: down.w.view(self.model.gguf()), x, out: &mut *out }]);
+        let (out, scores) = (&*out, &s.experts.shared);
+        crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| match &w.gate {
+            Some(_) => add_scaled(t, &out[r * dim..][..dim], sigmoid(scores[r])),
+            None => add(t, &out[r * dim..][..dim]),
+        });
+        Ok(())
+    }
+}
+
+/// The blocks of `rows` rows from sorted place `first` on; none where rows are not whole blocks.
+fn part<T>(blocks: &[T], first: usize, rows: usize, width: usize) -> &[T] {
+    if width.is_multiple_of(32) { &blocks[first * width / 32..][..rows * width / 32] } else { &[] }
+}
+
+/// Takes the first `n` off a slice.
+fn take<'a>(from: &mut &'a mut [f32], n: usize) -> &'a mut [f32] {
+    let (first, rest) = std::mem::take(from).split_at_mut(n);
+    *from = rest;
+    first
+}

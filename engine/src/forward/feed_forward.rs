@@ -1,0 +1,51 @@
+//! The dense feed-forward part.
+
+use super::{Forward, SPLIT, Source, bias, blocks_of, foresee};
+use crate::error::EngineError;
+use crate::weights::{Gated, MatrixRef};
+use hewn_kernels::op::activation::{activate, gate};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
+
+impl Forward<'_> {
+    /// `t = Down(act(Gate h) * Up h)`, or `t = Down(act(Up h))` without a gate.
+    pub(super) fn dense(&mut self, i: usize, w: &Gated) -> Result<(), EngineError> {
+        self.quantize_h(&w.first(), || format!("before the feed-forward part of layer {i}"))?;
+        self.activated(w);
+        let then = self.after_layer(i);
+        self.project(Source::FeedForward, &w.down, &then, || format!("in the feed-forward part of layer {i}"))
+    }
+
+    /// `gate = act(Gate h) * Up h`, or `gate = act(Up h)` without a gate; `h` is quantized where that is needed.
+    pub(super) fn activated(&mut self, w: &Gated) {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (ff, kind, gguf) = (w.up.w.rows, c.arch.activation, self.model.gguf());
+        let s = &mut *self.s;
+        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        let (out, up) = (&mut s.gate[..n * ff], &mut s.up[..n * ff]);
+        let then: [&MatrixRef; 1] = [&w.down.w];
+        foresee(crew, n, self.model, &then);
+        let Some(gated) = &w.gate else {
+            matmul(crew, n, &mut [Product { w: w.up.w.view(gguf), x, out: &mut *out }]);
+            crew.rows(out, ff, n >= SPLIT, |_, _, row| {
+                bias(&w.up, row);
+                activate(crew.isa(), kind, row);
+            });
+            return;
+        };
+        matmul(
+            crew,
+            n,
+            &mut [
+                Product { w: gated.w.view(gguf), x, out: &mut *out },
+                Product { w: w.up.w.view(gguf), x, out: &mut *up },
+            ],
+        );
+        if w.up.bias.is_some() {
+            crew.rows(up, ff, n >= SPLIT, |_, _, row| bias(&w.up, row));
+        }
+        crew.rows(out, ff, n >= SPLIT, |_, r, row| {
+            bias(gated, row);
+            gate(crew.isa(), kind, row, &up[r * ff..][..ff]);
+        });
+    }
+}

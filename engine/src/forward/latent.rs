@@ -1,0 +1,122 @@
+//! Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): the cache holds one compressed vector a position, from
+//! which every head's keys and values could be made. They are not: a head's query is taken to the latent's channels
+//! instead, and its output from them, so that all heads attend to the same cached vectors.
+
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
+use crate::error::EngineError;
+use crate::weights::{Latent, LayerWeights};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::rope::rope;
+
+impl Forward<'_> {
+    /// `t = O(concat over heads of V_b attention(K_b q_nope ++ rope(q_rope), latent ++ rope(k_rope), latent))`.
+    pub(super) fn latent_attention(
+        &mut self,
+        i: usize,
+        l: &LayerWeights,
+        w: &Latent,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let Some(sizes) = &c.latent else { return Ok(()) };
+        let at = || format!("before the attention of layer {i}");
+        let (nope, rot, rank) = (sizes.nope, c.rope.dim, sizes.kv_rank);
+        let (kw, q_width) = (rank + rot, c.heads * (nope + rot));
+        self.quantize_h(&[w.q_a.as_ref().map_or(&w.q_b.w, |(a, _)| &a.w), &w.kv_a.w], at)?;
+        let s = &mut *self.s;
+        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        let kv = Product { w: w.kv_a.w.view(gguf), x, out: &mut s.k[..n * kw] };
+        let q_b = &mut s.latent.q_b[..n * q_width];
+        match &w.q_a {
+            None => matmul(crew, n, &mut [Product { w: w.q_b.w.view(gguf), x, out: &mut *q_b }, kv]),
+            Some((a, with)) => {
+                let q_a = &mut s.latent.q_a[..n * a.w.rows];
+                foresee(crew, n, self.model, &[&w.q_b.w]);
+                matmul(crew, n, &mut [Product { w: a.w.view(gguf), x, out: &mut *q_a }, kv]);
+                crew.rows(q_a, a.w.rows, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
+                quantize_rows(crew, w.q_b.w.is_quant(), q_a, a.w.rows, &mut s.blocks, at)?;
+                let x = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, a.w.rows) };
+                matmul(crew, n, &mut [Product { w: w.q_b.w.view(gguf), x, out: &mut *q_b }]);
+            }
+        }
+        let half = rot / 2;
+        let (cos, sin) = (&s.cos, &s.sin);
+        let turn = |r: usize, part: &mut [f32]| {
+            rope(crew.isa(), part, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+        };
+        crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| {
+            let (latent, key) = row.split_at_mut(rank);
+            norm(crew.isa(), latent, &w.kv_norm, c.eps);
+            turn(r, key);
+        });
+        let k = &s.k;
+        crew.rows(&mut s.v[..n * rank], rank, n >= SPLIT, |_, r, v| v.copy_from_slice(&k[r * kw..][..rank]));
+
+        // Each head's unturned channels to those of the latent.
+        let q_b = &*q_b;
+        let inputs = &mut s.latent.heads_in[..c.heads * n * nope];
+        crew.rows(inputs, nope, n >= SPLIT, |_, j, row| {
+            let (head, r) = (j / n, j % n);
+            row.copy_from_slice(&q_b[r * q_width + head * (nope + rot)..][..nope]);
+        });
+        heads(self, w.k_b.is_quant(), nope, rank, |h| w.k_b.view(gguf, h), at)?;
+        let s = &mut *self.s;
+        let (absorbed, q_b) = (&s.latent.heads_out, &s.latent.q_b);
+        let (cos, sin) = (&s.cos, &s.sin);
+        crew.rows(&mut s.q[..n * c.heads * kw], c.heads * kw, n >= SPLIT, |_, r, row| {
+            for (h, q) in row.chunks_exact_mut(kw).enumerate() {
+                let (to_latent, turned) = q.split_at_mut(rank);
+                to_latent.copy_from_slice(&absorbed[(h * n + r) * rank..][..rank]);
+                turned.copy_from_slice(&q_b[r * q_width + h * (nope + rot) + nope..][..rot]);
+                rope(crew.isa(), turned, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+            }
+        });
+        self.attend(i, None, segments)?;
+
+        // Each head's output from the latent's channels to its own.
+        let s = &mut *self.s;
+        let (att, width) = (&s.att, c.heads * rank);
+        crew.rows(&mut s.latent.heads_in[..c.heads * n * rank], rank, n >= SPLIT, |_, j, row| {
+            let (head, r) = (j / n, j % n);
+            row.copy_from_slice(&att[r * width + head * rank..][..rank]);
+        });
+        let at = || format!("after the attention of layer {i}");
+        heads(self, w.v_b.is_quant(), rank, sizes.v_dim, |h| w.v_b.view(gguf, h), at)?;
+        let s = &mut *self.s;
+        let (from, v) = (&s.latent.heads_out, sizes.v_dim);
+        crew.rows(&mut s.latent.out[..n * c.heads * v], c.heads * v, n >= SPLIT, |_, r, row| {
+            for (h, out) in row.chunks_exact_mut(v).enumerate() {
+                out.copy_from_slice(&from[(h * n + r) * v..][..v]);
+            }
+        });
+        let then = l.feed_forward.first();
+        self.project(Source::Latent, &l.o, &then, at)
+    }
+}
+
+/// `heads_out` (`[heads, n, outs]`) = each head's matrix times its rows of `heads_in` (`[heads, n, ins]`).
+fn heads<'w>(
+    f: &mut Forward<'_>,
+    quant: bool,
+    ins: usize,
+    outs: usize,
+    matrix: impl Fn(usize) -> hewn_kernels::op::matmul::Matrix<'w>,
+    at: impl Fn() -> String,
+) -> Result<(), EngineError> {
+    let (heads, n, s) = (f.model.config().heads, f.n, &mut *f.s);
+    let from = &s.latent.heads_in[..heads * n * ins];
+    if quant {
+        super::rows::quantize_parts(f.crew, &vec![n; heads], from, ins, &mut s.blocks, at)?;
+    }
+    let blocks = blocks_of(&s.blocks, heads * n, ins);
+    let mut products: Vec<Product<'_>> = s.latent.heads_out[..heads * n * outs]
+        .chunks_exact_mut(n * outs)
+        .enumerate()
+        .map(|(h, out)| {
+            let blocks = if blocks.is_empty() { blocks } else { &blocks[h * n * ins / 32..][..n * ins / 32] };
+            Product { w: matrix(h), x: Input { floats: &from[h * n * ins..][..n * ins], blocks }, out }
+        })
+        .collect();
+    matmul(f.crew, n, &mut products);
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The decoder, top to bottom: tokens in, logits of the rows asked for out.
+//!
+//! A step's rows may belong to several sequences. Every operation works on all rows at once; only the cache is a
+//! sequence's own. Because each kernel's result for a row does not depend on the other rows, neither do the logits.
+
+mod attention;
+mod experts;
+mod feed_forward;
+mod latent;
+mod route;
+mod rows;
+
+use crate::arch::NormKind;
+use crate::error::EngineError;
+use crate::model::Model;
+use crate::scratch::Scratch;
+use crate::sequence::Sequence;
+use crate::weights::{AttentionWeights, FeedForward, LayerWeights, Linear, MatrixRef, Norm};
+use hewn_kernels::op::activation::{add, add_scaled, scale};
+use hewn_kernels::op::layer_norm::layer_norm;
+use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
+use hewn_kernels::op::norm::rms_norm;
+use hewn_kernels::op::rope::angles;
+use hewn_kernels::op::soft_cap::soft_cap;
+use hewn_kernels::{CpuIsa, Crew};
+use rows::{blocks_of, quantize_rows};
+
+/// Consecutive tokens of one sequence within a step.
+pub(crate) struct Segment<'a> {
+    pub seq: &'a mut Sequence,
+    pub tokens: &'a [u32],
+}
+
+/// One step in the making.
+pub(crate) struct Forward<'a> {
+    pub model: &'a Model,
+    pub crew: &'a Crew<'a>,
+    pub s: &'a mut Scratch,
+    /// Rows of this step.
+    pub n: usize,
+}
+
+/// Rows from which elementwise work is worth a parallel region.
+const SPLIT: usize = 4;
+
+impl<'m> Forward<'m> {
+    /// Runs the rows of `segments` through all layers, appending to their caches, and writes the logits of the rows in
+    /// `wanted` to `out` (`[wanted.len(), vocab]`).
+    pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
+        let model = self.model;
+        self.embed(segments);
+        self.turn_tables(segments);
+        for (i, layer) in model.weights().layers.iter().enumerate() {
+            self.normed(layer.before_attention.as_ref());
+            match &layer.attention {
+                AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
+                AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
+            }
+            self.to_stream(layer.after_attention.as_ref());
+            if !model.config().arch.parallel {
+                self.normed(layer.before_ff.as_ref());
+            }
+            match &layer.feed_forward {
+                FeedForward::Dense(w) => self.dense(i, w)?,
+                FeedForward::Experts(w) => self.experts(i, w)?,
+            }
+            self.to_stream(layer.after_ff.as_ref());
+        }
+        self.logits(wanted, out)
+    }
+
+    fn embed(&mut self, segments: &[Segment<'_>]) {
+        let embed = self.model.weights().embed.view(self.model.gguf());
+        let factor = self.model.config().embed_scale;
+        let tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
+        let dim = embed.cols();
+        self.crew.rows(&mut self.s.x[..self.n * dim], dim, self.n >= SPLIT, |_, i, x| {
+            // Tokens were checked against the vocabulary.
+            let row = embed.file_row(tokens[i] as usize).unwrap_or(&[]);
+            embed.format().dequantize(row, x);
+            if factor != 1.0 {
+                scale(x, factor);
+            }
+        });
+    }
+
+    /// The sines and cosines of each table for each row.
+    fn turn_tables(&mut self, segments: &[Segment<'_>]) {
+        let (half, mut row) = (self.model.config().rope.dim / 2, 0);
+        for seg in segments {
+            for pos in seg.seq.len()..seg.seq.len() + seg.tokens.len() {
+                for (t, table) in self.model.ropes(seg.seq.ctx()).iter().enumerate() {
+                    let at = (t * self.n + row) * half..(t * self.n + row + 1) * half;
+                    let (cos, sin) = (&mut self.s.cos[at.clone()], &mut self.s.sin[at]);
+                    angles(pos as u32, &table.freqs, table.magnitude, cos, sin);
+                }
+                row += 1;
+            }
+        }
+    }
+
+    fn logits(&mut self, wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
+        let (c, w) = (self.model.config(), self.model.weights());
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        // Rows only move towards the front, so nothing is overwritten before it is read.
+        for (to, &from) in wanted.iter().enumerate() {
+            self.s.x.copy_within(from * c.dim..(from + 1) * c.dim, to * c.dim);
+        }
+        self.n = wanted.len();
+        self.normed(Some(&w.out_norm));
+        self.quantize_h(&[&w.output], || "before the output projection".into())?;
+        let x = Input { floats: &self.s.h[..self.n * c.dim], blocks: blocks_of(&self.s.blocks, self.n, c.dim) };
+        matmul(self.crew, self.n, &mut [Product { w: w.output.view(self.model.gguf()), x, out: &mut *out }]);
+        let isa = self.crew.isa();
+        if c.logit_scale != 1.0 || c.logit_cap.is_some() {
+            self.crew.rows(out, c.vocab, self.n >= SPLIT, |_, _, row| {
+                if c.logit_scale != 1.0 {
+                    scale(row, c.logit_scale);
+                }
+                if let Some(cap) = c.logit_cap {
+                    soft_cap(isa, row, cap);
+                }
+            });
+        }
+        match out.iter().all(|v| v.is_finite()) {
+            true => Ok(()),
+            false => Err(EngineError::NonFinite { at: "among the logits".into() }),
+        }
+    }
+
+    /// `h = norm(x)`, row by row; `h = x` without one.
+    fn normed(&mut self, with: Option<&Norm>) {
+        let (c, n) = (self.model.config(), self.n);
+        let (x, isa) = (&self.s.x, self.crew.isa());
+        self.crew.rows(&mut self.s.h[..n * c.dim], c.dim, n >= SPLIT, |_, r, h| {
+            h.copy_from_slice(&x[r * c.dim..][..c.dim]);
+            if let Some(with) = with {
+                norm(isa, h, with, c.eps);
+            }
+        });
+    }
+
+    /// `x += norm(t)`, row by row; `x += t` without one.
+    fn to_stream(&mut self, with: Option<&Norm>) {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let t = &mut self.s.t[..n * c.dim];
+        if let Some(with) = with {
+            crew.rows(t, c.dim, n >= SPLIT, |_, _, t| norm(crew.isa(), t, with, c.eps));
+        }
+        crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, r, x| {
+            let t = &t[r * c.dim..][..c.dim];
+            match c.residual_scale {
+                1.0 => add(x, t),
+                factor => add_scaled(x, t, factor),
+            }
+        });
+    }
+
+    fn quantize_h(&mut self, readers: &[&MatrixRef], at: impl Fn() -> String) -> Result<(), EngineError> {
+        let (dim, n) = (self.model.config().dim, self.n);
+        let needed = readers.iter().any(|w| w.is_quant());
+        quantize_rows(self.crew, needed, &self.s.h[..n * dim], dim, &mut self.s.blocks, at)
+    }
+
+    /// `t = linear(source)`; the product after it is with the weights `then`.
+    fn project(
+        &mut self,
+        source: Source,
+        linear: &Linear,
+        then: &[&MatrixRef],
+        at: impl Fn() -> String,
+    ) -> Result<(), EngineError> {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let s = &mut *self.s;
+        let width = linear.w.cols;
+        let floats = match source {
+            Source::Attention => &s.att[..n * width],
+            Source::Latent => &s.latent.out[..n * width],
+            Source::FeedForward => &s.gate[..n * width],
+        };
+        quantize_rows(crew, linear.w.is_quant(), floats, width, &mut s.blocks, at)?;
+        let x = Input { floats, blocks: blocks_of(&s.blocks, n, width) };
+        let t = &mut s.t[..n * c.dim];
+        foresee(crew, n, self.model, then);
+        matmul(crew, n, &mut [Product { w: linear.w.view(self.model.gguf()), x, out: &mut *t }]);
+        if linear.bias.is_some() {
+            crew.rows(t, c.dim, n >= SPLIT, |_, _, t| bias(linear, t));
+        }
+        Ok(())
+    }
+
+    /// What is read after layer `i`.
+    fn after_layer(&self, i: usize) -> Vec<&'m MatrixRef> {
+        let weights = self.model.weights();
+        weights.layers.get(i + 1).map_or_else(|| vec![&weights.output], LayerWeights::first)
+    }
+}
+
+/// Which buffer a projection back to the stream reads.
+enum Source {
+    Attention,
+    Latent,
+    FeedForward,
+}
+
+/// Says that the next product but one is with these weights.
+fn foresee(crew: &Crew<'_>, n: usize, model: &Model, weights: &[&MatrixRef]) {
+    let views: Vec<Matrix<'_>> = weights.iter().map(|w| w.view(model.gguf())).collect();
+    expect(crew, n, &views);
+}
+
+fn bias(linear: &Linear, row: &mut [f32]) {
+    if let Some(b) = &linear.bias {
+        add(row, b);
+    }
+}
+
+/// Norms one row in place.
+fn norm(isa: CpuIsa, x: &mut [f32], with: &Norm, eps: f32) {
+    match with.kind {
+        NormKind::Rms => rms_norm(isa, x, &with.w, eps),
+        NormKind::Layer => layer_norm(isa, x, &with.w, with.bias.as_deref(), eps),
+    }
+}

@@ -1,0 +1,237 @@
+//! The weights of one layer, found by the names that all architectures share.
+
+use super::load::{Loader, need};
+use super::matrix::{MatrixRef, Stack};
+use super::{Linear, Norm};
+use crate::arch::{HeadNorm, NormKind};
+use crate::config;
+use crate::error::EngineError;
+
+/// One layer.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerWeights {
+    pub before_attention: Option<Norm>,
+    pub attention: AttentionWeights,
+    pub o: Linear,
+    pub after_attention: Option<Norm>,
+    pub before_ff: Option<Norm>,
+    pub feed_forward: FeedForward,
+    pub after_ff: Option<Norm>,
+}
+
+/// How a layer comes by queries, keys and values.
+#[derive(Clone, Debug)]
+pub(crate) enum AttentionWeights {
+    Grouped(Box<Grouped>),
+    Latent(Box<Latent>),
+}
+
+/// Projections to query heads and to key/value heads.
+#[derive(Clone, Debug)]
+pub(crate) struct Grouped {
+    pub q: Linear,
+    pub k: Linear,
+    pub v: Linear,
+    pub q_norm: Option<Norm>,
+    pub k_norm: Option<Norm>,
+    /// What each head's softmax counts besides the positions, `[heads]`.
+    pub sinks: Option<Vec<f32>>,
+}
+
+/// Multi-head latent attention: all heads share one compressed key/value per position.
+#[derive(Clone, Debug)]
+pub(crate) struct Latent {
+    /// The stream to compressed queries `[q_rank, dim]` and their norm, where queries are compressed.
+    pub q_a: Option<(Linear, Norm)>,
+    /// To the heads' queries, `[heads * (nope + rope), q_rank or dim]`.
+    pub q_b: Linear,
+    /// The stream to the latent and the turned part of the key, `[kv_rank + rope, dim]`.
+    pub kv_a: Linear,
+    pub kv_norm: Norm,
+    /// For each head, a query's unturned channels to the latent's, `[kv_rank, nope]`.
+    pub k_b: Stack,
+    /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
+    pub v_b: Stack,
+}
+
+/// The feed-forward part.
+#[derive(Clone, Debug)]
+pub(crate) enum FeedForward {
+    Dense(Box<Gated>),
+    Experts(Box<Experts>),
+}
+
+/// `down(act(gate h) * up h)`, or `down(act(up h))` without a gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated {
+    pub gate: Option<Linear>,
+    pub up: Linear,
+    pub down: Linear,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Debug)]
+pub(crate) struct Experts {
+    /// The stream to the experts' scores, `[experts, dim]`.
+    pub router: Linear,
+    /// Added to the probabilities for the choice alone, `[experts]`.
+    pub choice_bias: Option<Vec<f32>>,
+    pub gate: Stack,
+    pub up: Stack,
+    pub down: Stack,
+    /// `[experts, rows]` each.
+    pub gate_bias: Option<Vec<f32>>,
+    pub up_bias: Option<Vec<f32>>,
+    pub down_bias: Option<Vec<f32>>,
+    pub shared: Option<Shared>,
+}
+
+/// The expert that takes every row.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub part: Gated,
+    /// `[1, dim]`: the sigmoid of its product scales the expert's output.
+    pub gate: Option<MatrixRef>,
+}
+
+impl LayerWeights {
+    /// The matrices that are read first.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        match &self.attention {
+            AttentionWeights::Grouped(g) => vec![&g.q.w, &g.k.w, &g.v.w],
+            AttentionWeights::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
+        }
+    }
+}
+
+impl Gated {
+    /// The matrices that are read first.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        self.gate.iter().chain([&self.up]).map(|l| &l.w).collect()
+    }
+}
+
+impl FeedForward {
+    /// The matrices that are read first.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        match self {
+            Self::Dense(d) => d.first(),
+            Self::Experts(e) => vec![&e.router.w],
+        }
+    }
+}
+
+impl Loader<'_> {
+    pub(super) fn layer(&mut self, i: usize) -> Result<LayerWeights, EngineError> {
+        let c = self.config;
+        let name = |part: &str| format!("blk.{i}.{part}");
+        let norm =
+            |l: &mut Self, part: Option<&str>| part.map(|part| l.norm(&name(part), c.dim, c.arch.norm)).transpose();
+        let norms = &c.arch.norms;
+        let before_attention = norm(self, norms.before_attention)?;
+        let (attention, width) = match &c.latent {
+            None => (AttentionWeights::Grouped(Box::new(self.grouped(&name)?)), c.att_width()),
+            Some(l) => (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), c.heads * l.v_dim),
+        };
+        Ok(LayerWeights {
+            before_attention,
+            attention,
+            o: self.linear(&name("attn_output"), c.dim, width, false)?,
+            after_attention: norm(self, norms.after_attention)?,
+            before_ff: norm(self, norms.before_ff)?,
+            feed_forward: match &c.experts {
+                Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, &name)?)),
+                _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.ff)?)),
+            },
+            after_ff: norm(self, norms.after_ff)?,
+        })
+    }
+
+    fn grouped(&mut self, name: &dyn Fn(&str) -> String) -> Result<Grouped, EngineError> {
+        let c = self.config;
+        let (dim, biased) = (c.dim, c.arch.qkv_bias);
+        let rows = [c.q_width(), c.kv_heads * c.k_dim, c.kv_heads * c.v_dim];
+        let [q, k, v] = match self.has(&name("attn_qkv.weight")) {
+            true => self.fused(&name("attn_qkv"), rows, dim, biased)?,
+            false => [
+                self.linear(&name("attn_q"), rows[0], dim, biased)?,
+                self.linear(&name("attn_k"), rows[1], dim, biased)?,
+                self.linear(&name("attn_v"), rows[2], dim, biased)?,
+            ],
+        };
+        let widths = match c.arch.head_norm {
+            HeadNorm::None => None,
+            HeadNorm::Each => Some([c.k_dim; 2]),
+            HeadNorm::Whole => Some([rows[0], rows[1]]),
+        };
+        let mut norm = |part: &str, i: usize| -> Result<Option<Norm>, EngineError> {
+            widths.map(|w| self.norm(&name(part), w[i], NormKind::Rms)).transpose()
+        };
+        let (q_norm, k_norm) = (norm("attn_q_norm", 0)?, norm("attn_k_norm", 1)?);
+        let sinks = match c.arch.sinks {
+            true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
+            false => None,
+        };
+        Ok(Grouped { q, k, v, q_norm, k_norm, sinks })
+    }
+
+    fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
+        let c = self.config;
+        let q_rows = c.heads * (l.nope + c.rope.dim);
+        let (q_a, q_b) = match l.q_rank {
+            Some(rank) => {
+                let a = self.linear(&name("attn_q_a"), rank, c.dim, false)?;
+                let norm = self.norm(&name("attn_q_a_norm"), rank, NormKind::Rms)?;
+                (Some((a, norm)), self.linear(&name("attn_q_b"), q_rows, rank, false)?)
+            }
+            None => (None, self.linear(&name("attn_q"), q_rows, c.dim, false)?),
+        };
+        Ok(Latent {
+            q_a,
+            q_b,
+            kv_a: self.linear(&name("attn_kv_a_mqa"), l.kv_rank + c.rope.dim, c.dim, false)?,
+            kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
+            k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
+            v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
+        })
+    }
+
+    /// The projections `ffn_gate`, `ffn_up` and `ffn_down` with a suffix, `ff` channels wide.
+    fn gated(&mut self, name: &dyn Fn(&str) -> String, suffix: &str, ff: usize) -> Result<Gated, EngineError> {
+        let dim = self.config.dim;
+        let part = |p: &str| name(&format!("ffn_{p}{suffix}"));
+        let (gate, up) = match self.config.arch.gated {
+            false => (None, self.linear(&part("up"), ff, dim, false)?),
+            true if self.has(&format!("{}.weight", part("gate"))) => {
+                (Some(self.linear(&part("gate"), ff, dim, false)?), self.linear(&part("up"), ff, dim, false)?)
+            }
+            true => {
+                let [gate, up] = self.fused(&part("up"), [ff; 2], dim, false)?;
+                (Some(gate), up)
+            }
+        };
+        Ok(Gated { gate, up, down: self.linear(&part("down"), dim, ff, false)? })
+    }
+
+    fn experts(&mut self, e: &config::Experts, name: &dyn Fn(&str) -> String) -> Result<Experts, EngineError> {
+        let (dim, n) = (self.config.dim, e.count);
+        let shared = match e.shared_ff {
+            0 => None,
+            ff => Some(Shared {
+                gate: self.matrix(&name("ffn_gate_inp_shexp.weight"), 1, dim)?,
+                part: self.gated(name, "_shexp", ff)?,
+            }),
+        };
+        Ok(Experts {
+            router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
+            choice_bias: self.numbers(&name("exp_probs_b.bias"), &[n])?,
+            gate: self.stack(&name("ffn_gate_exps.weight"), n, e.ff, dim)?,
+            up: self.stack(&name("ffn_up_exps.weight"), n, e.ff, dim)?,
+            down: self.stack(&name("ffn_down_exps.weight"), n, dim, e.ff)?,
+            gate_bias: self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
+            up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
+            down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,
+            shared,
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Finding tensors by name, checking their shape and format, and noting which were used.
+
+use super::matrix::{MatrixRef, Stack};
+use super::{Linear, Norm};
+use crate::arch::NormKind;
+use crate::config::ModelConfig;
+use crate::error::{EngineError, zeroed};
+use crate::packed::Target;
+use hewn_kernels::Format;
+use hewn_kernels::format::TILE_ROWS;
+use hewn_kernels::op::matmul::{Layout, Matrix};
+use hewn_loader::{Gguf, TensorInfo};
+use std::collections::HashSet;
+
+/// The tensors of a file as the architecture asks for them.
+pub(super) struct Loader<'a> {
+    pub gguf: &'a Gguf,
+    pub config: &'a ModelConfig,
+    used: HashSet<String>,
+    /// What may be packed, in the order of the first use.
+    pub targets: Vec<Target>,
+}
+
+impl<'a> Loader<'a> {
+    pub fn new(gguf: &'a Gguf, config: &'a ModelConfig) -> Self {
+        Self { gguf, config, used: HashSet::new(), targets: Vec::new() }
+    }
+
+    /// Whether the file has a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
+    fn find(&mut self, name: &str, dims: &[usize]) -> Result<Option<TensorInfo>, EngineError> {
+        let Some(t) = self.gguf.tensor(name) else { return Ok(None) };
+        let want: Vec<u64> = dims.iter().map(|d| *d as u64).collect();
+        if significant(&t.dims) != significant(&want) {
+            return Err(EngineError::TensorShape { name: name.into(), want, have: t.dims.clone() });
+        }
+        self.used.insert(name.to_owned());
+        Ok(Some(t.clone()))
+    }
+
+    fn format(&self, t: &TensorInfo) -> Result<Format, EngineError> {
+        Format::from_id(t.dtype.id()).ok_or_else(|| EngineError::TensorFormat {
+            name: t.name.clone(),
+            format: t.dtype.name().to_owned(),
+            id: t.dtype.id(),
+            supported: Format::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The checked matrix of all rows of a tensor of these dimensions, row length first.
+    fn rows(&mut self, name: &str, dims: &[usize]) -> Result<Option<MatrixRef>, EngineError> {
+        let Some(tensor) = self.find(name, dims)? else { return Ok(None) };
+        let format = self.format(&tensor)?;
+        let (cols, rows) = (dims[0], dims[1..].iter().product());
+        Matrix::new(format, Layout::File, rows, cols, self.gguf.tensor_data(&tensor))
+            .map_err(|source| EngineError::Matrix { name: name.into(), source })?;
+        Ok(Some(MatrixRef::whole(tensor, format, rows, cols)))
+    }
+
+    /// A matrix that is not to be packed.
+    pub fn table(&mut self, name: &str, rows: usize, cols: usize) -> Result<Option<MatrixRef>, EngineError> {
+        self.rows(name, &[cols, rows])
+    }
+
+    /// The matrix `name`, if the file has it.
+    pub fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Option<MatrixRef>, EngineError> {
+        let m = self.rows(name, &[cols, rows])?;
+        self.targets.extend(m.iter().map(|m| m.target(false)));
+        Ok(m)
+    }
+
+    /// `count` matrices in one tensor. They are packed if each is whole tiles.
+    pub fn stack(&mut self, name: &str, count: usize, rows: usize, cols: usize) -> Result<Stack, EngineError> {
+        let all = need(self.rows(name, &[cols, rows, count])?, name)?;
+        if rows.is_multiple_of(TILE_ROWS) || count == 1 {
+            self.targets.push(all.target(false));
+        }
+        Ok(Stack::new(all, rows))
+    }
+
+    /// Numbers as f32, whatever their format; the dimensions with the row length first.
+    pub fn numbers(&mut self, name: &str, dims: &[usize]) -> Result<Option<Vec<f32>>, EngineError> {
+        let Some(t) = self.find(name, dims)? else { return Ok(None) };
+        let format = self.format(&t)?;
+        let mut v = zeroed(dims.iter().product(), "a vector of weights")?;
+        let row = format.row_bytes(dims[0]).unwrap_or(usize::MAX);
+        let rows = self.gguf.tensor_data(&t).chunks_exact(row);
+        v.chunks_exact_mut(dims[0]).zip(rows).for_each(|(out, row)| format.dequantize(row, out));
+        Ok(Some(v))
+    }
+
+    /// The norm `name` over `n` channels.
+    pub fn norm(&mut self, name: &str, n: usize, kind: NormKind) -> Result<Norm, EngineError> {
+        let weight = format!("{name}.weight");
+        let w = need(self.numbers(&weight, &[n])?, &weight)?;
+        let bias = if kind == NormKind::Layer { self.numbers(&format!("{name}.bias"), &[n])? } else { None };
+        Ok(Norm { kind, w, bias })
+    }
+
+    /// The projection `name` with the bias that it must or may have.
+    pub fn linear(&mut self, name: &str, rows: usize, cols: usize, biased: bool) -> Result<Linear, EngineError> {
+        let weight = format!("{name}.weight");
+        let w = need(self.matrix(&weight, rows, cols)?, &weight)?;
+        Ok(Linear { w, bias: self.bias(name, rows, biased)? })
+    }
+
+    /// Projections of the same input that lie below each other in one tensor.
+    pub fn fused<const N: usize>(
+        &mut self,
+        name: &str,
+        rows: [usize; N],
+        cols: usize,
+        biased: bool,
+    ) -> Result<[Linear; N], EngineError> {
+        let (weight, all) = (format!("{name}.weight"), rows.iter().sum());
+        let w = need(self.rows(&weight, &[cols, all])?, &weight)?;
+        if rows[..N - 1].iter().all(|r| r.is_multiple_of(TILE_ROWS)) {
+            self.targets.push(w.target(false));
+        }
+        let bias = self.bias(name, all, biased)?;
+        let mut first = 0;
+        Ok(rows.map(|n| {
+            let bias = bias.as_ref().map(|b| b[first..first + n].to_vec());
+            first += n;
+            Linear { w: w.part(first - n, n), bias }
+        }))
+    }
+
+    fn bias(&mut self, name: &str, n: usize, needed: bool) -> Result<Option<Vec<f32>>, EngineError> {
+        let name = format!("{name}.bias");
+        let bias = self.numbers(&name, &[n])?;
+        if needed && bias.is_none() { Err(EngineError::MissingTensor { name }) } else { Ok(bias) }
+    }
+
+    /// An error if the file has a tensor that nobody asked for.
+    pub fn finish(&self) -> Result<(), EngineError> {
+        match self.gguf.tensors().iter().find(|t| !self.used.contains(&t.name) && !is_ignorable(&t.name)) {
+            Some(t) => Err(EngineError::UnexpectedTensor { name: t.name.clone(), arch: self.config.arch.name }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Dimensions without trailing ones, which mean nothing.
+fn significant(dims: &[u64]) -> &[u64] {
+    &dims[..dims.iter().rposition(|d| *d != 1).map_or(1, |last| last + 1).min(dims.len())]
+}
+
+/// What was found, or the error that names what was not.
+pub(super) fn need<T>(found: Option<T>, name: &str) -> Result<T, EngineError> {
+    found.ok_or_else(|| EngineError::MissingTensor { name: name.into() })
+}
+
+/// Tables that old converters stored and every reader computes for itself.
+fn is_ignorable(name: &str) -> bool {
+    name.ends_with(".attn_rot_embd")
+        || name.ends_with(".rotary_emb.inv_freq")
+        || name.ends_with(".attn_rot_embd.weight")
+}

@@ -1,0 +1,107 @@
+//! References to matrices that stay in a file: whole tensors, and ranges of rows of them.
+
+use crate::packed::{Slot, Target};
+use hewn_kernels::Format;
+use hewn_kernels::format::TILE_ROWS;
+use hewn_kernels::op::matmul::{Layout, Matrix};
+use hewn_loader::{Gguf, TensorInfo};
+use std::sync::Arc;
+
+/// A tensor whose rows are those of one matrix or of several, one below the other.
+#[derive(Debug)]
+struct Stored {
+    tensor: TensorInfo,
+    format: Format,
+    /// Rows of all matrices.
+    rows: usize,
+    cols: usize,
+    row_bytes: usize,
+    slot: Slot,
+}
+
+/// A matrix `[rows, cols]` that stays in the file, or in a packed file once it was switched to that.
+#[derive(Clone, Debug)]
+pub(crate) struct MatrixRef {
+    stored: Arc<Stored>,
+    /// Where it starts among the tensor's rows.
+    first: usize,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl MatrixRef {
+    /// All rows of a tensor whose shape and bytes were checked.
+    pub fn whole(tensor: TensorInfo, format: Format, rows: usize, cols: usize) -> Self {
+        let row_bytes = format.row_bytes(cols).unwrap_or(0);
+        let stored = Arc::new(Stored { tensor, format, rows, cols, row_bytes, slot: Slot::default() });
+        Self { stored, first: 0, rows, cols }
+    }
+
+    /// `rows` of its rows from `first` on.
+    pub fn part(&self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows, "rows of the tensor");
+        Self { stored: self.stored.clone(), first: self.first + first, rows, cols: self.cols }
+    }
+
+    /// The view of the bytes to be read now. The shape was checked when the reference was made; the layout may be
+    /// another at the next call.
+    pub fn view<'a>(&'a self, gguf: &'a Gguf) -> Matrix<'a> {
+        self.rows(gguf, 0, self.rows)
+    }
+
+    /// The view of `n` of its rows from `first` on.
+    fn rows<'a>(&'a self, gguf: &'a Gguf, first: usize, n: usize) -> Matrix<'a> {
+        let s = &*self.stored;
+        let (start, end) = (self.first + first, self.first + first + n);
+        // A packed tensor has as many bytes a row, and only parts that are whole tiles but for the last.
+        let (layout, data, end) = match s.slot.get() {
+            Some(packed) => (Layout::Packed, packed, end.next_multiple_of(TILE_ROWS)),
+            None => (Layout::File, gguf.tensor_data(&s.tensor), end),
+        };
+        let data = &data[start * s.row_bytes..end * s.row_bytes];
+        Matrix::new(s.format, layout, n, s.cols, data).expect("checked when the model was opened")
+    }
+
+    /// The same matrix with a switch of its own.
+    pub fn apart(&self) -> Self {
+        let s = &*self.stored;
+        Self::whole(s.tensor.clone(), s.format, s.rows, s.cols)
+    }
+
+    /// The whole tensor as something to be packed.
+    pub fn target(&self, looked_up: bool) -> Target {
+        let s = &*self.stored;
+        let (tensor, slot) = (s.tensor.clone(), s.slot.clone());
+        Target { tensor, format: s.format, rows: s.rows, cols: s.cols, looked_up, slot }
+    }
+
+    /// Whether products take quantized activations.
+    pub fn is_quant(&self) -> bool {
+        self.stored.format.is_quant()
+    }
+}
+
+/// Several matrices `[rows, cols]` in one tensor, such as those of the experts.
+#[derive(Clone, Debug)]
+pub(crate) struct Stack {
+    all: MatrixRef,
+    pub rows: usize,
+}
+
+impl Stack {
+    /// The matrices of `rows` rows each that make up `all`.
+    pub fn new(all: MatrixRef, rows: usize) -> Self {
+        assert!(all.rows.is_multiple_of(rows), "whole matrices");
+        Self { all, rows }
+    }
+
+    /// The view of matrix `i`.
+    pub fn view<'a>(&'a self, gguf: &'a Gguf, i: usize) -> Matrix<'a> {
+        self.all.rows(gguf, i * self.rows, self.rows)
+    }
+
+    /// Whether products take quantized activations.
+    pub fn is_quant(&self) -> bool {
+        self.all.is_quant()
+    }
+}

@@ -1,0 +1,113 @@
+//! The weights of a model: where each matrix lies in the file, and the small vectors as f32.
+
+mod layer;
+mod load;
+mod matrix;
+
+pub(crate) use layer::{AttentionWeights, Experts, FeedForward, Gated, Grouped, Latent, LayerWeights, Shared};
+pub(crate) use matrix::MatrixRef;
+
+use crate::arch::NormKind;
+use crate::config::ModelConfig;
+use crate::error::EngineError;
+use crate::packed::Target;
+use hewn_loader::Gguf;
+use load::{Loader, need};
+
+/// A matrix and the bias that may be added to its product.
+#[derive(Clone, Debug)]
+pub(crate) struct Linear {
+    pub w: MatrixRef,
+    pub bias: Option<Vec<f32>>,
+}
+
+/// A norm over as many channels as it has weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
+    pub kind: NormKind,
+    pub w: Vec<f32>,
+    /// Of a layer norm only.
+    pub bias: Option<Vec<f32>>,
+}
+
+/// Divisors of the rotary frequencies (`[rope_dim / 2]`).
+#[derive(Clone, Debug)]
+pub(crate) enum RopeFactors {
+    /// None.
+    None,
+    /// The same for every sequence: Llama 3's long context.
+    One(Vec<f32>),
+    /// One set for sequences within the context of the pre-training, one for longer ones: Phi 3.
+    ByLength { short: Vec<f32>, long: Vec<f32> },
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Weights {
+    pub embed: MatrixRef,
+    pub layers: Vec<LayerWeights>,
+    pub out_norm: Norm,
+    /// The embedding again where the file ties them.
+    pub output: MatrixRef,
+    pub rope_factors: RopeFactors,
+    /// The matrices that take part in products, in the order of their use. The embedding is none of them, as its rows
+    /// are looked up in the file.
+    targets: Vec<Target>,
+}
+
+impl Weights {
+    /// Finds every tensor of the architecture and checks its shape and format; a tensor left over is an error.
+    pub fn load(gguf: &Gguf, c: &ModelConfig) -> Result<Self, EngineError> {
+        // A layer has several tensors: a bound on the layers before anything is sized by them.
+        if c.layers > gguf.tensors().len() {
+            let reason = format!("{} layers, but only {} tensors", c.layers, gguf.tensors().len());
+            return Err(EngineError::Config { key: format!("{}.block_count", c.arch.name), reason });
+        }
+        let mut l = Loader::new(gguf, c);
+        let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
+        let out_norm = l.norm("output_norm", c.dim, c.arch.norm)?;
+        let rope_factors = l.rope_factors()?;
+        let layers = (0..c.layers).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
+        let output = match l.matrix("output.weight", c.vocab, c.dim)? {
+            Some(output) => output,
+            None => {
+                let output = embed.apart();
+                l.targets.push(output.target(true));
+                output
+            }
+        };
+        l.finish()?;
+        Ok(Self { embed, layers, out_norm, output, rope_factors, targets: l.targets })
+    }
+
+    /// What a packed file of the model holds.
+    pub fn targets(&self) -> Vec<Target> {
+        self.targets.clone()
+    }
+}
+
+impl Loader<'_> {
+    fn rope_factors(&mut self) -> Result<RopeFactors, EngineError> {
+        let half = self.config.rope.dim / 2;
+        let mut read = |name: &str| -> Result<Option<Vec<f32>>, EngineError> {
+            let v = self.numbers(name, &[half])?;
+            if v.iter().flatten().any(|f| !(f.is_finite() && *f > 0.0)) {
+                let reason = "a divisor of the rotary frequencies is not a positive number".into();
+                return Err(EngineError::Config { key: name.into(), reason });
+            }
+            Ok(v)
+        };
+        let one = read("rope_freqs.weight")?;
+        match (one, read("rope_factors_short.weight")?, read("rope_factors_long.weight")?) {
+            (None, None, None) => Ok(RopeFactors::None),
+            (Some(f), None, None) => Ok(RopeFactors::One(f)),
+            (None, Some(short), Some(long)) => Ok(RopeFactors::ByLength { short, long }),
+            (_, None, Some(_)) => Err(EngineError::MissingTensor { name: "rope_factors_short.weight".into() }),
+            (_, Some(_), None) => Err(EngineError::MissingTensor { name: "rope_factors_long.weight".into() }),
+            (Some(_), ..) => Err(EngineError::UnexpectedTensor {
+                name: "rope_factors_long.weight".into(),
+                arch: self.config.arch.name,
+            }),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Make tiny random-weight models of architectures without a shared fixture, and reference logits for them.
+
+usage: make_arch.py OUT_DIR [NAME ...]        Needs: pip install gguf numpy llama-cpp-python
+
+Writes NAME.gguf (matrices in F16), NAME.json and NAME.f32 in the format of the shared fixtures. The reference is computed by
+llama.cpp in float32, with an f32 cache, on a copy of the file whose matrices are F32 with the same values: so an engine that
+computes F16 weights in float32 agrees but for the order of its sums. The files have no vocabulary.
+"""
+import ctypes, json, pathlib, sys, tempfile
+import numpy as np
+import gguf
+import llama_cpp as L
+
+VOCAB, TOKENS = 96, 80
+
+# What a spec may say, with the sizes that most have.
+BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, theta=10000.0, keys={}, rope=None,
+            before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
+            gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
+            qk_norm=None, experts=None, shared=None, sinks=False, factors=None, longrope=None, mla=None)
+
+AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
+YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
+SPECS = {
+    'gemma': dict(arch='gemma', tied=True, hd=16),
+    'granite': dict(arch='granite', keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1,
+                                          'logit_scale': 8.0}),
+    'olmo2': dict(arch='olmo2', before=None, ff_before=None, qk_norm='whole', **AROUND),
+    'smollm3': dict(arch='smollm3', layers=4, tied=True),
+    'falcon': dict(arch='falcon', layer_norm=True, norm_bias=True, gated=False, fused_qkv=True, ff_before=None, kv=1),
+    'starcoder2': dict(arch='starcoder2', layer_norm=True, norm_bias=True, gated=False, qkv_bias=True, o_bias=True,
+                       ff_bias=True),
+    'glm4': dict(arch='glm4', fused_gate=True, rope=4, qkv_bias=True, **AROUND),
+    'command-r': dict(arch='command-r', layer_norm=True, ff_before=None, tied=True, keys={'logit_scale': 0.0625}),
+    'gpt-oss': dict(arch='gpt-oss', qkv_bias=True, o_bias=True, sinks=True, ff_before='post_attention_norm',
+                    experts=dict(n=6, used=2, ff=40, bias=True),
+                    keys={'attention.sliding_window': 20, **YARN}),
+    'granitemoe': dict(arch='granitemoe', experts=dict(n=6, used=2, ff=48),
+                       keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1,
+                             'logit_scale': 8.0}),
+    # Ways to stretch a context.
+    'llama-yarn': dict(arch='llama', keys=YARN),
+    'llama-linear': dict(arch='llama', keys={'rope.scaling.type': 'linear', 'rope.scaling.factor': 4.0}),
+    'phi3-long': dict(arch='phi3', fused_qkv=True, fused_gate=True, longrope=True,
+                      keys={'rope.scaling.original_context_length': 64, 'rope.scaling.attn_factor': 1.19}),
+    'gemma3-linear': dict(arch='gemma3', layers=7, tied=True, qk_norm='head', theta=1e6, **AROUND,
+                          keys={'attention.sliding_window': 20, 'rope.scaling.type': 'linear',
+                                'rope.scaling.factor': 8.0}),
+    # Groups of experts, chosen with a bias.
+    'deepseek2-groups': dict(arch='deepseek2', kv=1, mla=dict(q_rank=24, kv_rank=32, rope=8, nope=16, v=16),
+                             experts=dict(n=8, used=2, ff=24, choice_bias=True), shared=24,
+                             keys={'attention.q_lora_rank': 24, 'attention.kv_lora_rank': 32, 'attention.key_length_mla': 24,
+                                   'attention.value_length_mla': 16, 'leading_dense_block_count': 1,
+                                   'expert_shared_count': 1, 'expert_group_count': 4, 'expert_group_used_count': 2,
+                                   'expert_gating_func': 2, 'expert_weights_norm': True, 'expert_weights_scale': 2.5}),
+}
+
+
+def tensors(s, rng):
+    """Names and values; matrices rounded to F16."""
+    out = []
+    D, F, hd, H, K = s['dim'], s['ff'], s['hd'], s['heads'], s['kv']
+
+    def mat(name, *shape, std=0.15):
+        out.append((name, (rng.standard_normal(shape) * std).astype(np.float16).astype(np.float32)))
+
+    def vec(name, *shape, base=0.0, std=0.1):
+        out.append((name, (base + rng.standard_normal(shape) * std).astype(np.float32)))
+
+    def norm(name, n=D):
+        if name:
+            vec(name + '.weight', n, base=1.0)
+            if s['norm_bias']:
+                vec(name + '.bias', n)
+
+    mat('token_embd.weight', VOCAB, D, std=0.5)
+    norm('output_norm')
+    if not s['tied']:
+        mat('output.weight', VOCAB, D)
+    half = (s['rope'] or hd) // 2
+    if s['longrope']:
+        vec('rope_factors_long.weight', half, base=4.0, std=0.5)
+        vec('rope_factors_short.weight', half, base=1.0, std=0.05)
+    for i in range(s['layers']):
+        p = f'blk.{i}.'
+        for key in ('before', 'after', 'ff_before', 'ff_after'):
+            norm(s[key] and p + s[key])
+        mla = s['mla']
+        if mla:
+            mat(p + 'attn_q_a.weight', mla['q_rank'], D)
+            vec(p + 'attn_q_a_norm.weight', mla['q_rank'], base=1.0)
+            mat(p + 'attn_q_b.weight', H * (mla['nope'] + mla['rope']), mla['q_rank'])
+            mat(p + 'attn_kv_a_mqa.weight', mla['kv_rank'] + mla['rope'], D)
+            vec(p + 'attn_kv_a_norm.weight', mla['kv_rank'], base=1.0)
+            mat(p + 'attn_k_b.weight', H, mla['kv_rank'], mla['nope'])
+            mat(p + 'attn_v_b.weight', H, mla['v'], mla['kv_rank'])
+            mat(p + 'attn_output.weight', D, H * mla['v'])
+        else:
+            parts = [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else [('q', H * hd), ('k', K * hd), ('v', K * hd)]
+            for name, rows in parts:
+                mat(p + f'attn_{name}.weight', rows, D, std=0.3)
+                if s['qkv_bias']:
+                    vec(p + f'attn_{name}.bias', rows)
+            mat(p + 'attn_output.weight', D, H * hd)
+            if s['o_bias']:
+                vec(p + 'attn_output.bias', D)
+        if s['qk_norm']:
+            whole = s['qk_norm'] == 'whole'
+            vec(p + 'attn_q_norm.weight', H * hd if whole else hd, base=1.0)
+            vec(p + 'attn_k_norm.weight', K * hd if whole else hd, base=1.0)
+        if s['sinks']:
+            vec(p + 'attn_sinks.weight', H, std=1.0)
+        e = s['experts']
+        if e and i >= s['keys'].get('leading_dense_block_count', 0):
+            n, M = e['n'], e['ff']
+            mat(p + 'ffn_gate_inp.weight', n, D, std=0.5)
+            mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
+            mat(p + 'ffn_down_exps.weight', n, D, M)
+            if e.get('choice_bias'):
+                vec(p + 'exp_probs_b.bias', n, std=0.3)
+            if e.get('bias'):
+                vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)
+                vec(p + 'ffn_down_exps.bias', n, D)
+            if s['shared']:
+                for name, shape in (('gate', (s['shared'], D)), ('up', (s['shared'], D)), ('down', (D, s['shared']))):
+                    mat(p + f'ffn_{name}_shexp.weight', *shape)
+        else:
+            if s['gated'] and not s['fused_gate']:
+                mat(p + 'ffn_gate.weight', F, D)
+            mat(p + 'ffn_up.weight', 2 * F if s['fused_gate'] else F, D)
+            mat(p + 'ffn_down.weight', D, F)
+            if s['ff_bias']:
+                vec(p + 'ffn_up.bias', F); vec(p + 'ffn_down.bias', D)
+    return out
+
+
+def write(path, s, values, half):
+    w = gguf.GGUFWriter(str(path), s['arch'])
+    a = s['arch']
+    w.add_name('tiny random weights')
+    ints = {'context_length': s['ctx'], 'embedding_length': s['dim'], 'block_count': s['layers'],
+            'feed_forward_length': s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
+            'vocab_size': VOCAB}
+    if s['mla']:
+        r, k = s['mla']['rope'], s['mla']['kv_rank']
+        ints.update({'rope.dimension_count': r, 'attention.key_length': k + r, 'attention.value_length': k})
+    else:
+        ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
+                     'attention.value_length': s['hd']})
+    if s['experts']:
+        e = s['experts']
+        ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
+    for k, v in ints.items():
+        w.add_uint32(f'{a}.{k}', v)
+    w.add_float32(f'{a}.attention.layer_norm_epsilon' if s['layer_norm'] else f'{a}.attention.layer_norm_rms_epsilon',
+                  s['eps'])
+    w.add_float32(f'{a}.rope.freq_base', s['theta'])
+    for k, v in s['keys'].items():
+        add = {bool: w.add_bool, int: w.add_uint32, float: w.add_float32, str: w.add_string}[type(v)]
+        add(f'{a}.{k}', v)
+    w.add_tokenizer_model('none')
+    for name, x in values:
+        matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name
+        w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
+    w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
+
+
+def logits(path, tokens, ctx):
+    """Logits of every token by llama.cpp, `[tokens, vocab]`."""
+    model = L.llama_model_load_from_file(str(path).encode(), L.llama_model_default_params())
+    assert model, f'cannot load {path}'
+    cp = L.llama_context_default_params()
+    cp.n_ctx, cp.n_batch, cp.n_ubatch, cp.n_threads, cp.n_threads_batch = ctx, 512, 512, 1, 1
+    cp.flash_attn_type = 0
+    cp.type_k = cp.type_v = 0
+    cp.swa_full = True
+    c = L.llama_init_from_model(model, cp)
+    n = len(tokens)
+    b = L.llama_batch_init(n, 0, 1)
+    b.n_tokens = n
+    for i, t in enumerate(tokens):
+        b.token[i] = t; b.pos[i] = i; b.n_seq_id[i] = 1; b.seq_id[i][0] = 0; b.logits[i] = 1
+    assert L.llama_decode(c, b) == 0
+    rows = [np.ctypeslib.as_array(L.llama_get_logits_ith(c, i), (VOCAB,)).copy() for i in range(n)]
+    L.llama_batch_free(b); L.llama_free(c); L.llama_model_free(model)
+    return np.stack(rows).astype(np.float64)
+
+
+def main():
+    out = pathlib.Path(sys.argv[1]); out.mkdir(exist_ok=True)
+    L.llama_backend_init()
+    keep = L.llama_log_callback(lambda level, text, data: sys.stderr.write(text.decode()) if level == 4 else None)
+    L.llama_log_set(keep, ctypes.c_void_p(0))
+    for seed, (name, spec) in enumerate(SPECS.items()):
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
+        s = {**BASE, **spec}
+        rng = np.random.default_rng(100 + seed)
+        values = tensors(s, rng)
+        tokens = [int(t) for t in rng.integers(0, VOCAB, TOKENS)]
+        write(out / f'{name}.gguf', s, values, True)
+        with tempfile.TemporaryDirectory() as tmp:
+            full = pathlib.Path(tmp) / 'f32.gguf'
+            write(full, s, values, False)
+            ref = logits(full, tokens, s['ctx'])
+        peer = logits(out / f'{name}.gguf', tokens, s['ctx'])
+        positions = sorted({*range(0, TOKENS, 8), TOKENS - 1})
+        r, p = ref[positions], peer[positions]
+        nmse = float(((p - r) ** 2).sum() / ((r - r.mean()) ** 2).sum())
+        top1 = float((p.argmax(1) == r.argmax(1)).mean())
+        r.astype('<f4').tofile(out / f'{name}.f32')
+        (out / f'{name}.json').write_text(json.dumps(dict(model=f'{name}.gguf', tokens=tokens, positions=positions,
+                                                          vocab=VOCAB, peer_nmse=nmse, peer_top1=top1)) + '\n')
+        print(f'{name}: {(out / f"{name}.gguf").stat().st_size} bytes, std {r.std():.3f}, peer nmse {nmse:.2e}')
+
+
+main()
