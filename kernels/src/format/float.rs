@@ -14,12 +14,15 @@ pub trait Float: Send + Sync + 'static {
     fn load<S: Isa>(s: S, bytes: &[u8]) -> S::F;
 }
 
-/// Reads sixteen little-endian u16.
+/// Reads sixteen little-endian u16. In one piece: filled one by one, the array goes through memory in sixteen small
+/// stores, and the register that is then loaded from it must wait for all of them.
 #[inline(always)]
 pub(super) fn sixteen_u16(bytes: &[u8]) -> [u16; 16] {
-    let mut bits = [0u16; 16];
-    for (o, b) in bits.iter_mut().zip(bytes[..32].as_chunks::<2>().0) {
-        *o = u16::from_le_bytes(*b);
+    let mut all: [u16; 16] = bytemuck::pod_read_unaligned(&bytes[..32]);
+    if cfg!(target_endian = "big") {
+        for v in &mut all {
+            *v = u16::from_le(*v);
+        }
     }
-    bits
+    all
 }

@@ -45,7 +45,7 @@ impl Quant for Tq1_0 {
         let q = std::array::from_fn(|k| {
             let (word, n) = place(i, k / 4);
             let left = b[4 * word + k % 4].wrapping_mul(POWERS[n]);
-            (u16::from(left) * 3 >> 8) as i8 - 1
+            (u16::from(left) * 3 / 256) as i8 - 1
         });
         Canon::new(q, half_at(b, 52))
     }

@@ -38,10 +38,10 @@ impl Isa for Avx2 {
         let mut pairs = simd!([_mm256_setzero_si256(); 2]);
         each!(N, g => {
             let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
-            let full = (g + 1) % room(BITS) == 0 || g + 1 == N;
+            let full = (g + 1).is_multiple_of(const { room(BITS) }) || g + 1 == N;
             each!(2, h => {
                 let p = simd!(products::<BITS>(w[g][h], x));
-                pairs[h] = if g % room(BITS) == 0 { p } else { simd!(_mm256_add_epi16(pairs[h], p)) };
+                pairs[h] = if g.is_multiple_of(const { room(BITS) }) { p } else { simd!(_mm256_add_epi16(pairs[h], p)) };
                 if full {
                     let sums = simd!(_mm256_madd_epi16(pairs[h], _mm256_set1_epi16(1)));
                     acc[h] = simd!(_mm256_add_epi32(acc[h], sums));
@@ -68,7 +68,7 @@ impl Isa for Avx2 {
             each!(2, h => {
                 let mut g = words[0];
                 while g < words[1] {
-                    let end = if g + room(BITS) < words[1] { g + room(BITS) } else { words[1] };
+                    let end = words[1].min(g + const { room(BITS) });
                     let mut pairs = [simd!(_mm256_setzero_si256()); C];
                     while g < end {
                         let w = simd!(_mm256_loadu_si256(w[t][g][32 * h..].as_ptr().cast()));

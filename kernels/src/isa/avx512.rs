@@ -44,8 +44,8 @@ impl Isa for Avx512 {
         each!(N, g => {
             let x = self.i_splat(bytemuck::cast(x[g]));
             let p = simd!(products::<BITS>(w[g], x));
-            pairs = if g % room(BITS) == 0 { p } else { simd!(_mm512_add_epi16(pairs, p)) };
-            if (g + 1) % room(BITS) == 0 || g + 1 == N {
+            pairs = if g.is_multiple_of(const { room(BITS) }) { p } else { simd!(_mm512_add_epi16(pairs, p)) };
+            if (g + 1).is_multiple_of(const { room(BITS) }) || g + 1 == N {
                 acc = simd!(_mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
             }
         });
@@ -61,7 +61,7 @@ impl Isa for Avx512 {
     ) {
         let mut g = words[0];
         while g < words[1] {
-            let end = if g + room(BITS) < words[1] { g + room(BITS) } else { words[1] };
+            let end = words[1].min(g + const { room(BITS) });
             let mut pairs = [[simd!(_mm512_setzero_si512()); C]; 2];
             while g < end {
                 let (a, b) = (self.i_load(&w[0][g]), self.i_load(&w[1][g]));

@@ -236,8 +236,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Sums over words `words[0]..words[1]` of a sub-block, zero points taken off: `w[t]` is tile `t` as
     /// [`i_tiles`](Isa::i_tiles) left it, `x[g]` the columns of group `g`.
     ///
-    /// # Safety Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with
-    /// exactly as many columns in each group and as many words as `tiles_open` was told.
+    /// # Safety
+    /// Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with exactly as many
+    /// columns in each group and as many words as `tiles_open` was told.
     unsafe fn tiles_sums(self, _w: &[[[u8; 64]; 8]; 2], _x: [&[ActBlock]; 2], _words: [usize; 2], _out: &mut TileSums) {
         unreachable!("no matrix unit")
     }
@@ -319,6 +320,3 @@ pub fn store_tail<S: Isa>(s: S, p: &mut [f32], v: S::F) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
