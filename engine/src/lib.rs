@@ -36,6 +36,7 @@ mod weights;
 pub mod chat;
 pub mod host;
 pub mod packed;
+pub mod record;
 pub mod sampler;
 pub mod text;
 pub mod tokenizer;
