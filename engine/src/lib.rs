@@ -38,6 +38,7 @@ pub mod host;
 pub mod packed;
 pub mod record;
 pub mod sampler;
+pub mod synth;
 pub mod text;
 pub mod tokenizer;
 

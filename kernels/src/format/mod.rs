@@ -35,6 +35,7 @@ macro_rules! eight {
 
 mod float;
 mod pack;
+pub mod random;
 mod rows;
 
 mod bf16;
