@@ -93,7 +93,7 @@ pub fn roofline(p: &Phase, limits: &Limits) -> Result<String, Box<dyn std::error
         let mut chart = ChartBuilder::on(&plot)
             .margin(12)
             .x_label_area_size(46)
-            .y_label_area_size(72)
+            .y_label_area_size(84)
             .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale())?;
         chart
             .configure_mesh()
@@ -115,11 +115,12 @@ pub fn roofline(p: &Phase, limits: &Limits) -> Result<String, Box<dyn std::error
             let rate = rate / 1e9;
             let ends = [x.start.max(y.start / rate), (top / rate).min(x.end)];
             chart.draw_series([PathElement::new(ends.map(|x| (x, x * rate)), style.stroke_width(2))])?;
-            // Below a rising line there is room to the right.
-            let low = ends[0] * (ends[1] / ends[0]).powf(0.04);
-            let (px, py) = chart.backend_coord(&(low, low * rate));
-            let label = format!("{name} {} GB/s", speed(rate));
-            plot.draw(&Text::new(label, (px + 10, py + 2), anchored(13, HPos::Left, VPos::Top)))?;
+            // No dot is above the caches' line, and hardly one to the right of the other's end.
+            let part = if name == "memory" { 0.9 } else { 0.85 };
+            let x = ends[0] * (ends[1] / ends[0]).powf(part);
+            let (px, py) = chart.backend_coord(&(x, x * rate));
+            let (px, h) = if name == "memory" { (px + 14, HPos::Left) } else { (px - 10, HPos::Right) };
+            plot.draw(&Text::new(format!("{name} {} GB/s", speed(rate)), (px, py), anchored(13, h, VPos::Center)))?;
         }
         let mut roofs = roofs;
         roofs.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -135,7 +136,7 @@ pub fn roofline(p: &Phase, limits: &Limits) -> Result<String, Box<dyn std::error
             let all: Vec<String> = near.iter().map(|(name, roof)| format!("{name} {}", speed(*roof))).collect();
             let (px, py) = chart.backend_coord(&(from.clamp(x.start, x.end), near[0].1));
             let label = all.join(", ") + " Gop/s";
-            plot.draw(&Text::new(label, (px + 12, py - 4), anchored(13, HPos::Left, VPos::Bottom)))?;
+            plot.draw(&Text::new(label, (px + 32, py - 4), anchored(13, HPos::Left, VPos::Bottom)))?;
         }
         // Names stand in a column beside the plot, in the order of the dots, and lines lead to them.
         let mut places: Vec<(i32, i32, Op)> =
@@ -167,11 +168,12 @@ pub fn layers(p: &Phase) -> Result<String, Box<dyn std::error::Error>> {
     let rows: Vec<_> = p.layers.iter().filter_map(|l| Some((l.layer?, l))).collect();
     let longest = rows.iter().map(|r| r.1.seconds / steps).fold(1e-9, f64::max);
     let (unit, scale) = unit(longest);
+    let digits = if longest * scale < 10.0 { 1 } else { 0 };
     svg(300, |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
             .x_label_area_size(44)
-            .y_label_area_size(72)
+            .y_label_area_size(84)
             .build_cartesian_2d(-0.6..rows.len() as f64 - 0.4, 0.0..longest * scale * 1.08)?;
         chart
             .configure_mesh()
@@ -184,6 +186,7 @@ pub fn layers(p: &Phase) -> Result<String, Box<dyn std::error::Error>> {
             .x_labels(rows.len().min(32))
             .x_desc("layer")
             .y_desc(format!("{unit} a step"))
+            .y_label_formatter(&|v| format!("{v:.digits$}"))
             .x_label_formatter(&|v| if v.fract() == 0.0 { format!("{v:.0}") } else { String::new() })
             .draw()?;
         for (x, l) in rows {
@@ -201,7 +204,7 @@ pub fn layers(p: &Phase) -> Result<String, Box<dyn std::error::Error>> {
 }
 
 fn unit(seconds: f64) -> (&'static str, f64) {
-    if seconds < 2e-3 { ("us", 1e6) } else { ("ms", 1e3) }
+    if seconds < 5e-4 { ("us", 1e6) } else { ("ms", 1e3) }
 }
 
 /// What every thread does in two layers in the middle of a step of median length.

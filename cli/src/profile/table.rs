@@ -48,7 +48,7 @@ fn phase(p: &Phase, threads: usize) -> String {
         p.of_ceilings * 100.0
     );
     let mut table = Table::new();
-    let head = ["operation", "calls", "time", "share", "a call", "read", "GB/s", "Gop/s", "bound", "of it", "lost"];
+    let head = ["operation", "calls", "time", "share", "a call", "read", "GB/s", "Gop/s", "bound", "reached", "lost"];
     table.load_style(presets::NOTHING).set_header(head);
     for o in &p.operations {
         table.add_row(row(o));
