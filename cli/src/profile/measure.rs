@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Events of a kind and thread that are kept: some hundred thousand a gigabyte of a model's answer would be too many.
+/// Events of a kind and thread that are kept: a few hundred megabytes.
 const EVENTS: usize = 2_000_000;
+/// More than a layer has.
+const OPS_A_LAYER: usize = 32;
 const WARM_UP: usize = 4;
 
 /// What was measured, before anything is made of it.
@@ -71,6 +73,11 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
         let cause = format!("{} has a context of {most}, but the run needs {need}", path.display());
         return Err(CliError::usage(cause, "lower --pp or --tg"));
     }
+    let steps = (need - generate).div_ceil(a.chunk as usize).max(generate);
+    if steps.saturating_mul(OPS_A_LAYER * (model.config().layers + 1)) > EVENTS {
+        let cause = format!("{need} tokens are too many to keep every event of");
+        return Err(CliError::usage(cause, "lower --pp or --tg, or raise --chunk"));
+    }
     let input = text.unwrap_or_else(|| tokens(&mut rng, random, vocab));
     drop(model);
     let mode = if a.layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
@@ -86,7 +93,7 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
     let before = Limits::measure(&team, &buffer)?;
     let context = SequenceOptions { ctx: Some(need.max(WARM_UP)), kv: a.kv.into() };
     let mut warm = Sequence::new(&model, &context)?;
-    let first = tokens(&mut rng, input.len().clamp(WARM_UP, a.chunk as usize).min(need.max(WARM_UP)), vocab);
+    let first = tokens(&mut rng, input.len().min(a.chunk as usize).max(WARM_UP), vocab);
     step(&mut runner, &mut warm, &first, cancel)?;
     drop(warm);
 

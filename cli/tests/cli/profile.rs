@@ -60,8 +60,10 @@ fn the_table_names_the_bounds() {
     }
     let text = hewn(&["profile", TINY, "-p", "Hello there", "--tg", "2", "-t", "1"]).ok();
     assert!(text.text().contains("decode: 2 tokens") && !text.text().contains("imbalance"), "{}", text.text());
-    let only = hewn(&["profile", TINY, "--tg", "2", "-t", "1"]).ok();
+    let only = hewn(&["profile", TINY, "--tg", "2", "-t", "1", "--chunk", "1"]).ok();
     assert!(!only.text().contains("prefill"));
+    let few = hewn(&["profile", TINY, "--pp", "3", "-t", "1", "--chunk", "2"]).ok();
+    assert!(!few.text().contains("decode"));
 }
 
 /// A slice: its start, its length, its name.
@@ -172,6 +174,7 @@ fn what_cannot_run_is_told_at_once() {
         (&["profile", TINY, "--pp", "500", "--tg", "500"], "has a context of 512"),
         (&["profile", TINY, "--pp", "18446744073709551615", "--tg", "1"], "has a context of 512"),
         (&["profile", TINY, "-p", ""], "no tokens"),
+        (&["profile", "--shape", "tiny", "--tg", "2000", "--chunk", "0"], "'0'"),
         (&["profile", TINY, "--isa", "mmx"], "mmx"),
         (&["profile", "no/such.gguf"], "no/such.gguf"),
         (&["profile", "no/such.gguf", "--html", arg(&nowhere)], "cannot write"),
