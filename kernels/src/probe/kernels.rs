@@ -92,8 +92,8 @@ impl Case {
         }
     }
 
-    /// Makes the data. Weights for one column are repeated until they take `span` bytes, and read in turn, as a model's
-    /// are: with more than the caches hold they come from memory. `None` where memory does not suffice.
+    /// Makes the data. Weights are repeated until they take `span` bytes, and read in turn, as a model's are: with more
+    /// than the caches hold they come from memory. `None` where memory does not suffice.
     pub fn prepare(&self, span: usize) -> Option<Ready> {
         let mut rng = SplitMix(1);
         let mut floats = |n: usize| (0..n).map(|_| rng.float()).collect::<Vec<f32>>();
@@ -104,7 +104,7 @@ impl Case {
                     Layout::File => one,
                     Layout::Packed => Matrix::new(format, Layout::File, ROWS, COLS, &one).ok()?.pack()?,
                 };
-                let copies = if columns == 1 { span.div_ceil(one.len()).max(1) } else { 1 };
+                let copies = span.div_ceil(one.len()).max(1);
                 let mut weights = Vec::new();
                 weights.try_reserve_exact(copies * one.len()).ok()?;
                 (0..copies).for_each(|_| weights.extend_from_slice(&one));
