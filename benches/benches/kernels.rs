@@ -1,5 +1,5 @@
-//! Every kernel on every instruction set, one thread. Throughput is weight bytes for products with one column (compare with
-//! the memory's rate) and operations for everything else (compare with the arithmetic peak): see `hewn roofline`.
+//! Every kernel on every instruction set, one thread. Throughput is weight bytes for products with one column (compare
+//! with the memory's rate) and operations for everything else (compare with the arithmetic peak): see `hewn roofline`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hewn_kernels::probe::kernels::Case;
