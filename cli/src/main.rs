@@ -10,14 +10,17 @@ mod cpu;
 mod errors;
 mod inspect;
 mod logits;
+mod outfile;
 mod output;
 mod pack;
 mod perplexity;
+mod profile;
 mod prompt;
 mod quantize;
 mod roofline;
 mod run;
 mod setup;
+mod synth;
 mod tokenize;
 
 use args::{Cli, Command};
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         Command::Pack(a) => pack::run(&a),
         Command::Cache(a) => cache::run(&a),
         Command::Bench(a) => bench::run(&a),
+        Command::Profile(a) => profile::run(&a),
+        Command::Synth(a) => synth::run(&a),
         Command::Cpu(a) => cpu::run(&a),
         Command::Roofline(a) => roofline::run(&a),
         Command::Completions(a) => complete::completions(&a),

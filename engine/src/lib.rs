@@ -38,7 +38,9 @@ pub mod host;
 pub mod packed;
 pub mod perplexity;
 pub mod quantize;
+pub mod record;
 pub mod sampler;
+pub mod synth;
 pub mod text;
 pub mod tokenizer;
 

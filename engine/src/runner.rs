@@ -3,11 +3,13 @@
 use crate::error::{EngineError, zeroed};
 use crate::forward::{Forward, Segment};
 use crate::model::Model;
+use crate::record::{Cost, Lap, Op, Recorder, StepEvent};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
-use hewn_kernels::Team;
+use hewn_kernels::{Team, TeamWatch};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Which rows of a sequence's tokens get logits. They are the dearest rows of a small model: ask for what you need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub struct Runner {
     rows: usize,
     chunk: usize,
     logits: Vec<f32>,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// Called between chunks with the rows done and the rows in all; `Break` stops the step.
@@ -67,7 +70,7 @@ impl Runner {
             return Err(EngineError::Option { name: "chunk", reason: "at least one row a step".into() });
         }
         let scratch = Scratch::new(model.config(), 1)?;
-        Ok(Self { model, team, scratch, rows: 1, chunk: options.chunk, logits: Vec::new() })
+        Ok(Self { model, team, scratch, rows: 1, chunk: options.chunk, logits: Vec::new(), recorder: None })
     }
 
     /// The model.
@@ -78,6 +81,11 @@ impl Runner {
     /// The team.
     pub fn team(&self) -> &Arc<Team> {
         &self.team
+    }
+
+    /// Has every step from now on told to `recorder`, or to nobody.
+    pub fn record(&mut self, recorder: Option<Arc<dyn Recorder>>) {
+        self.recorder = recorder;
     }
 
     /// Appends every work's tokens to its sequence and returns the logits asked for, `[rows, vocab]`, in the order of
@@ -172,8 +180,21 @@ impl Runner {
         let vocab = self.model.config().vocab;
         let out = &mut self.logits[written * vocab..(written + wanted.len()) * vocab];
         let (model, s) = (&*self.model, &mut self.scratch);
-        let result = self.team.step(|crew| Forward { model, crew, s, n }.run(&mut segments, &wanted, out));
+        let recorder = self.recorder.as_deref();
+        let start = recorder.map(|_| Instant::now());
+        let mut lap = Lap::new(recorder);
+        lap.op(Op::Team, Cost::default);
+        let result = self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
+            let result = Forward { model, crew, s, n, lap: &mut lap }.run(&mut segments, &wanted, out);
+            lap.op(Op::Team, Cost::default);
+            result
+        });
+        lap.finish();
         let result = result.map_err(EngineError::from).flatten();
+        if let (Some(recorder), Some(start), Ok(())) = (recorder, start, &result) {
+            let (sequences, logits) = (segments.len(), wanted.len());
+            recorder.step(&StepEvent { rows: n, sequences, logits, start, end: Instant::now() });
+        }
         for seg in &mut segments {
             let held = seg.seq.tokens.len();
             match &result {

@@ -9,6 +9,7 @@
 // Lane loops index several arrays by the same lane; zipped iterators would hide which lane meets which.
 #![allow(clippy::needless_range_loop)]
 
+mod cost;
 pub mod format;
 pub mod isa;
 pub mod kv;
@@ -20,7 +21,8 @@ pub mod team;
 #[cfg(test)]
 mod testing;
 
+pub use cost::Cost;
 pub use format::Format;
 pub use isa::{CpuIsa, IsaError, IsaKind};
 pub use kv::{KvLayer, KvShape, KvType};
-pub use team::{Crew, Team, TeamError};
+pub use team::{Crew, Team, TeamError, TeamWatch};

@@ -6,16 +6,19 @@
 
 mod compare;
 mod cost;
-mod measure;
+mod kernels;
+pub mod measure;
 mod plan;
-mod print;
+pub mod print;
 mod results;
 
 use crate::args::{BenchArgs, Layout};
 use crate::errors::CliError;
+use crate::outfile::OutputFile;
 use crate::output::{Interrupt, bytes};
+use crate::pack;
 use crate::roofline::{Machine, available_memory, large_buffer};
-use crate::{pack, setup};
+use crate::synth::{self, Synthetic, Temporary};
 use cost::{Ceilings, Cost, ModelCost};
 use hewn_engine::{
     CancelToken, EngineError, LoadOptions, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions, Team,
@@ -28,7 +31,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use results::{Report, Row, Spread};
 use std::io::{Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Runs the subcommand.
@@ -36,41 +39,35 @@ pub fn run(a: &BenchArgs) -> Result<(), CliError> {
     if let [old, new] = &a.compare[..] {
         return compare::run(old, new);
     }
-    let plan = Plan::new(a)?;
-    if a.models.is_empty() {
-        return Err(CliError::usage("no model was given", "name one or more GGUF files"));
+    if a.list_shapes {
+        return synth::list();
     }
-    let output = a.output.as_deref().map(Output::open).transpose()?;
-    let report = Bench::new(a, &plan)?.run(a, &plan)?;
+    let plan = Plan::new(a)?;
+    let made =
+        a.shape.iter().flat_map(|s| a.quant.iter().map(|q| Synthetic::find(s, q))).collect::<Result<Vec<_>, _>>()?;
+    let output = OutputFile::maybe(a.output.as_deref())?;
+    if let Some(filter) = &a.kernels {
+        let text = kernels::run(a, &plan, filter)?;
+        return match output {
+            Some(output) => output.write(&text),
+            None => Ok(stdout().lock().write_all(text.as_bytes())?),
+        };
+    }
+    if a.models.is_empty() && made.is_empty() {
+        return Err(CliError::usage("no model was given", "name one or more GGUF files, or a shape with --shape"));
+    }
+    let interrupt = Interrupt::install()?;
+    let packed = plan.layouts.contains(&Layout::Packed);
+    let made =
+        interrupt.guard(|cancel| made.iter().map(|m| m.temporary(packed, cancel)).collect::<Result<Vec<_>, _>>())?;
+    let models: Vec<&Path> = a.models.iter().map(PathBuf::as_path).chain(made.iter().map(Temporary::path)).collect();
+    let report = Bench::new(a, &plan, &models)?.run(a, &plan, &interrupt)?;
     let style = Style::of(a);
     if let Some(output) = output {
         output.write(&print::text(&report, style)?)?;
         return Ok(stdout().lock().write_all(print::text(&report, Style::Table)?.as_bytes())?);
     }
     Ok(stdout().lock().write_all(print::text(&report, style)?.as_bytes())?)
-}
-
-/// A file that is known to be writable before the run, and is there only after it.
-struct Output<'a> {
-    path: &'a Path,
-    file: tempfile::NamedTempFile,
-}
-
-impl<'a> Output<'a> {
-    fn open(path: &'a Path) -> Result<Self, CliError> {
-        let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let fail = |e: &std::io::Error| CliError::file("write", path, e);
-        if path.is_dir() {
-            return Err(fail(&std::io::ErrorKind::IsADirectory.into()));
-        }
-        Ok(Self { path, file: setup::temporary_in(dir).map_err(|e| fail(&e))? })
-    }
-
-    fn write(mut self, text: &str) -> Result<(), CliError> {
-        let fail = |e: &std::io::Error| CliError::file("write", self.path, e);
-        self.file.write_all(text.as_bytes()).map_err(|e| fail(&e))?;
-        self.file.persist(self.path).map(drop).map_err(|e| fail(&e.error))
-    }
 }
 
 /// A model in one layout.
@@ -111,10 +108,10 @@ struct Bench {
 
 impl Bench {
     /// Opens everything and checks that it can run.
-    fn new(a: &BenchArgs, plan: &Plan) -> Result<Self, CliError> {
+    fn new(a: &BenchArgs, plan: &Plan, models: &[&Path]) -> Result<Self, CliError> {
         let chunk = a.chunk as usize;
         let mut opened = Vec::new();
-        for path in &a.models {
+        for path in models {
             // Without its packed file first: what cannot run is told before that is made.
             let model = Model::open(path, &LoadOptions::default())?;
             let (ctx, most) = (plan.ctx(), model.config().ctx);
@@ -126,7 +123,7 @@ impl Bench {
         }
         check_memory(a, plan, &opened)?;
         let mut subjects = Vec::new();
-        for (path, model) in a.models.iter().zip(opened) {
+        for (path, model) in models.iter().zip(opened) {
             let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             let cost = ModelCost::new(model.gguf(), model.config(), a.kv.into(), chunk);
             for layout in &plan.layouts {
@@ -164,8 +161,7 @@ impl Bench {
         Ok(Self { subjects, lanes, cases, buffer: large_buffer(&team)? })
     }
 
-    fn run(mut self, a: &BenchArgs, plan: &Plan) -> Result<Report, CliError> {
-        let interrupt = Interrupt::install()?;
+    fn run(mut self, a: &BenchArgs, plan: &Plan, interrupt: &Interrupt) -> Result<Report, CliError> {
         let bar = progress((self.cases.len() * (a.repetitions as usize + 1)) as u64);
         let done = interrupt.guard(|cancel| -> Result<(), CliError> {
             self.prepare(a, plan, cancel)?;

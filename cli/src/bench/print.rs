@@ -1,10 +1,11 @@
 //! A report as text: a table for people, Markdown for a page, CSV and JSON for programs.
 
-use super::results::{Report, Row};
+use super::results::Report;
 use crate::args::BenchArgs;
 use crate::errors::CliError;
 use crate::output::{bytes, count};
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
+use serde::Serialize;
 use serde_json::Value;
 
 /// How a report is written.
@@ -114,7 +115,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The JSON's fields in columns, those of `tokens_per_s` on their own, without the samples.
-fn csv(rows: &[Row]) -> Result<String, serde_json::Error> {
+pub fn csv<T: Serialize>(rows: &[T]) -> Result<String, serde_json::Error> {
     let mut text = String::new();
     for (i, row) in rows.iter().enumerate() {
         let Value::Object(fields) = serde_json::to_value(row)? else { continue };

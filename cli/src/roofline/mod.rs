@@ -1,8 +1,10 @@
 //! `hewn roofline`: how fast this machine can read and compute, and what that means for a model.
 
+mod limits;
 mod measure;
 mod plot;
 
+pub use limits::{Bound, Limits};
 pub use measure::{Machine, Roofline, available_memory, large_buffer};
 
 use crate::args::RooflineArgs;

@@ -1,6 +1,7 @@
 //! The binary `hewn` as a user or a script meets it: what it prints, where, and with which exit code.
 
 mod bench;
+mod browser;
 mod chat;
 mod cpu;
 mod errors;
@@ -10,8 +11,10 @@ mod inspect;
 mod logits;
 mod pack;
 mod perplexity;
+mod profile;
 mod quantize;
 mod roofline;
 mod support;
+mod synth;
 mod tokenize;
 mod tools;

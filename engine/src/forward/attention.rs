@@ -3,12 +3,13 @@
 use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm};
 use crate::arch::HeadNorm;
 use crate::error::EngineError;
+use crate::record::{Cost, Op};
 use crate::weights::{Grouped, LayerWeights, Linear, Norm};
 use hewn_kernels::op::attention::{Query, Rules, attention};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
-impl Forward<'_> {
+impl Forward<'_, '_> {
     /// `t = O(attention(rope(Q h), rope(K h), V h))`.
     pub(super) fn grouped_attention(
         &mut self,
@@ -25,6 +26,8 @@ impl Forward<'_> {
             let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
             let (q, k, v) = (&mut s.q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
             let gguf = self.model.gguf();
+            let views = || [&g.q, &g.k, &g.v].map(|p| p.w.view(gguf));
+            self.lap.op(Op::QkvProduct, || Cost::products(n, &views()));
             foresee(crew, n, self.model, &[&l.o.w]);
             matmul(
                 crew,
@@ -38,6 +41,11 @@ impl Forward<'_> {
         }
         let half = c.rope.dim / 2;
         let table = c.rope_of(i);
+        // A turn takes three instructions, a norm two.
+        self.lap.op(Op::Rope, || {
+            let float = 3 * usize::from(table.is_some()) + 2 * usize::from(g.q_norm.is_some());
+            Cost::elements(n, qw + kw + if g.v.bias.is_some() { vw } else { 0 }, 2, float)
+        });
         let s = &mut *self.s;
         let (cos, sin) = (&s.cos, &s.sin);
         let finish = |linear: &Linear, with: Option<&Norm>, r: usize, row: &mut [f32]| {
@@ -72,6 +80,8 @@ impl Forward<'_> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let (kw, vw) = (c.kv_heads * c.k_dim, c.kv_heads * c.v_dim);
         let s = &mut *self.s;
+        let kv_row = segments.first().map_or(0, |seg| seg.seq.layers[i].shape().position_bytes());
+        self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
         let mut row = 0;
         for seg in &mut *segments {
             let rows = row..row + seg.tokens.len();
@@ -86,6 +96,20 @@ impl Forward<'_> {
             })
             .collect();
         let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.window_of(i), sinks };
+        self.lap.op(Op::Attention, || {
+            // Each query sees its window; from the cache comes what any of a sequence's sees.
+            let window = rules.window.unwrap_or(usize::MAX);
+            let seen: usize = queries.iter().map(|q| window.min(q.pos + 1)).sum();
+            let read = |seg: &Segment<'_>| {
+                let len = seg.seq.layers[i].len();
+                len.min(window.saturating_add(seg.tokens.len() - 1))
+            };
+            let read: usize = segments.iter().map(read).sum();
+            // A bound on scores is a hyperbolic tangent, some 20 instructions.
+            let score = c.k_dim + c.v_dim + if rules.cap.is_some() { 20 } else { 0 };
+            let rows = Cost::elements(n, c.q_width() + c.att_width(), 1, 0);
+            Cost { kv_bytes: (read * kv_row) as u64, float: (seen * c.heads * score) as u64, ..rows }
+        });
         attention(crew, &queries, c.heads, &rules, &s.q[..n * c.q_width()], &mut s.att[..n * c.att_width()]);
         Ok(())
     }

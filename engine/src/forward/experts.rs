@@ -9,10 +9,12 @@ use super::rows::{gather_parts, quantize_parts};
 use super::{Forward, SPLIT, bias, blocks_of, foresee, quantize_rows};
 use crate::config;
 use crate::error::EngineError;
+use crate::record::{Cost, Op};
 use crate::scratch::Choice;
-use crate::weights::{Experts, MatrixRef, Shared};
+use crate::weights::{Experts, MatrixRef, Shared, Stack};
 use hewn_kernels::op::activation::{add, add_scaled, gate};
-use hewn_kernels::op::matmul::{Input, Product, matmul, matmul_each};
+use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
+use hewn_kernels::op::quantize::ActBlock;
 
 /// The rows of a step sorted by the experts that take them.
 struct Sorted {
@@ -53,7 +55,7 @@ impl Sorted {
     }
 }
 
-impl Forward<'_> {
+impl Forward<'_, '_> {
     /// `t = sum over the chosen experts of weight * Down(act(Gate h) * Up h)`, and the shared expert's output.
     pub(super) fn experts(&mut self, i: usize, w: &Experts) -> Result<(), EngineError> {
         let c = self.model.config();
@@ -61,7 +63,7 @@ impl Forward<'_> {
         let at = || format!("before the feed-forward part of layer {i}");
         let quant = [w.router.w.is_quant(), w.gate.is_quant(), w.up.is_quant()].contains(&true)
             || w.shared.iter().flat_map(|s| s.part.first().into_iter().chain(&s.gate)).any(|m| m.is_quant());
-        quantize_rows(self.crew, quant, &self.s.h[..self.n * c.dim], c.dim, &mut self.s.blocks, at)?;
+        self.quantize_h_if(quant, at)?;
         self.choose(i, e, w)?;
         let sorted = Sorted::new(&self.s.experts.chosen[..self.n * e.used], e.used, e.count);
         self.run_experts(i, e, w, &sorted)?;
@@ -82,6 +84,14 @@ impl Forward<'_> {
         if let Some(gate) = w.shared.as_ref().and_then(|s| s.gate.as_ref()) {
             products.push(Product { w: gate.view(gguf), x, out: &mut s.experts.shared[..n] });
         }
+        self.lap.op(Op::Router, || {
+            let gate = w.shared.as_ref().and_then(|s| s.gate.as_ref());
+            let views: Vec<_> = [&w.router.w].into_iter().chain(gate).map(|m| m.view(gguf)).collect();
+            let mut cost = Cost::products(n, &views);
+            // An exponential, and a comparison for each one that is chosen.
+            cost += Cost { rows: 0, ..Cost::elements(n, e.count, 2, 20 + e.used) };
+            cost
+        });
         matmul(crew, n, &mut products);
         crew.rows(scores, e.count, n >= SPLIT, |_, _, row| bias(&w.router, row));
         if !scores.iter().all(|v| v.is_finite()) {
@@ -103,6 +113,12 @@ impl Forward<'_> {
         let (floats, blocks) = (&mut s.experts.rows[..all * dim], &mut s.experts.blocks[..]);
         // One row is the same input for all of its experts.
         if n > 1 {
+            self.lap.op(Op::Regroup, || {
+                let of = |m: &Stack| if m.is_quant() { dim / 32 * size_of::<ActBlock>() } else { dim * 4 };
+                let (gate, up) = (of(&w.gate), of(&w.up));
+                let row = if gate == up { gate } else { gate + up };
+                Cost { rows: all, activation_bytes: (2 * all * row) as u64, ..Cost::default() }
+            });
             if w.gate.is_quant() || w.up.is_quant() {
                 gather_parts(crew, &parts, &order.rows, (&s.blocks, n), dim, blocks);
             }
@@ -112,6 +128,7 @@ impl Forward<'_> {
             }
         }
         let (out, up) = (&mut s.gate[..all * ff], &mut s.up[..all * ff]);
+        self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| vec![w.gate.view(gguf, i), w.up.view(gguf, i)]));
         {
             let input = |first: usize, rows: usize| match n {
                 1 => Input { floats: &s.h[..dim], blocks: blocks_of(&s.blocks, 1, dim) },
@@ -127,6 +144,7 @@ impl Forward<'_> {
             }
             matmul_each(crew, &mut products);
         }
+        self.lap.op(Op::Activation, || Cost::elements(all, ff, 3, 20));
         if let Some(b) = &w.up_bias {
             crew.rows(up, ff, all >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * ff..][..ff]));
         }
@@ -138,8 +156,10 @@ impl Forward<'_> {
         });
         let blocks = &mut s.experts.blocks[..];
         if w.down.is_quant() {
+            self.lap.op(Op::Quantize, || Cost::quantize(all, ff));
             quantize_parts(crew, &parts, out, ff, blocks, || format!("in the experts of layer {i}"))?;
         }
+        self.lap.op(Op::ExpertDown, || expert_cost(order, |i| vec![w.down.view(gguf, i)]));
         let (mut outs, mut first) = (floats, 0);
         let mut products = Vec::with_capacity(parts.len());
         for &(expert, rows) in &order.experts {
@@ -155,6 +175,7 @@ impl Forward<'_> {
     fn combine(&mut self, e: &config::Experts, w: &Experts, order: &Sorted) {
         let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
         let s = &mut *self.s;
+        self.lap.op(Op::Combine, || Cost::elements(n, dim, e.used + 1, e.used));
         let outs = &mut s.experts.rows[..n * e.used * dim];
         if let Some(b) = &w.down_bias {
             crew.rows(outs, dim, n >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * dim..][..dim]));
@@ -173,14 +194,18 @@ impl Forward<'_> {
         self.activated(&w.part);
         let then: Vec<&MatrixRef> = self.after_layer(i);
         let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
-        let (down, s) = (&w.part.down, &mut *self.s);
+        let down = &w.part.down;
+        self.lap_quantize(down.w.is_quant(), n, down.w.cols);
+        let s = &mut *self.s;
         let floats = &s.gate[..n * down.w.cols];
         let at = || format!("in the shared expert of layer {i}");
         quantize_rows(crew, down.w.is_quant(), floats, down.w.cols, &mut s.blocks, at)?;
         let x = Input { floats, blocks: blocks_of(&s.blocks, n, down.w.cols) };
+        self.lap.op(Op::DownProduct, || Cost::products(n, &[down.w.view(self.model.gguf())]));
         let out = &mut s.experts.rows[..n * dim];
         foresee(crew, n, self.model, &then);
         matmul(crew, n, &mut [Product { w: down.w.view(self.model.gguf()), x, out: &mut *out }]);
+        self.lap.op(Op::Combine, || Cost::elements(n, dim, 3, 1));
         let (out, scores) = (&*out, &s.experts.shared);
         crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| match &w.gate {
             Some(_) => add_scaled(t, &out[r * dim..][..dim], sigmoid(scores[r])),
@@ -188,6 +213,13 @@ impl Forward<'_> {
         });
         Ok(())
     }
+}
+
+/// What products of each expert's rows with its matrices cost: the weights of those that take rows, and no others.
+fn expert_cost<'a>(order: &Sorted, matrices: impl Fn(usize) -> Vec<Matrix<'a>>) -> Cost {
+    let mut all = Cost::default();
+    order.experts.iter().for_each(|(expert, rows)| all += Cost::products(*rows, &matrices(*expert)));
+    all
 }
 
 /// The blocks of `rows` rows from sorted place `first` on; none where rows are not whole blocks.

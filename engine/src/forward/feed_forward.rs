@@ -2,11 +2,12 @@
 
 use super::{Forward, SPLIT, Source, bias, blocks_of, foresee};
 use crate::error::EngineError;
+use crate::record::{Cost, Op};
 use crate::weights::{Gated, MatrixRef};
 use hewn_kernels::op::activation::{activate, gate};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 
-impl Forward<'_> {
+impl Forward<'_, '_> {
     /// `t = Down(act(Gate h) * Up h)`, or `t = Down(act(Up h))` without a gate.
     pub(super) fn dense(&mut self, i: usize, w: &Gated) -> Result<(), EngineError> {
         self.quantize_h(&w.first(), || format!("before the feed-forward part of layer {i}"))?;
@@ -23,9 +24,16 @@ impl Forward<'_> {
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (out, up) = (&mut s.gate[..n * ff], &mut s.up[..n * ff]);
         let then: [&MatrixRef; 1] = [&w.down.w];
+        self.lap.op(Op::GateUpProduct, || {
+            let views: Vec<_> = w.first().into_iter().map(|m| m.view(gguf)).collect();
+            Cost::products(n, &views)
+        });
         foresee(crew, n, self.model, &then);
+        // The exponential is a polynomial; with the division some 20 instructions.
+        let activation = || Cost::elements(n, ff, 2 + usize::from(w.gate.is_some()), 20);
         let Some(gated) = &w.gate else {
             matmul(crew, n, &mut [Product { w: w.up.w.view(gguf), x, out: &mut *out }]);
+            self.lap.op(Op::Activation, activation);
             crew.rows(out, ff, n >= SPLIT, |_, _, row| {
                 bias(&w.up, row);
                 activate(crew.isa(), kind, row);
@@ -40,6 +48,7 @@ impl Forward<'_> {
                 Product { w: w.up.w.view(gguf), x, out: &mut *up },
             ],
         );
+        self.lap.op(Op::Activation, activation);
         if w.up.bias.is_some() {
             crew.rows(up, ff, n >= SPLIT, |_, _, row| bias(&w.up, row));
         }

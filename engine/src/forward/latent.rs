@@ -2,13 +2,14 @@
 //! which every head's keys and values could be made. They are not: a head's query is taken to the latent's channels
 //! instead, and its output from them, so that all heads attend to the same cached vectors.
 
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows};
 use crate::error::EngineError;
+use crate::record::{Cost, Op};
 use crate::weights::{Latent, LayerWeights};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
-impl Forward<'_> {
+impl Forward<'_, '_> {
     /// `t = O(concat over heads of V_b attention(K_b q_nope ++ rope(q_rope), latent ++ rope(k_rope), latent))`.
     pub(super) fn latent_attention(
         &mut self,
@@ -25,6 +26,10 @@ impl Forward<'_> {
         self.quantize_h(&[w.q_a.as_ref().map_or(&w.q_b.w, |(a, _)| &a.w), &w.kv_a.w], at)?;
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        self.lap.op(Op::QkvProduct, || {
+            let first = w.q_a.as_ref().map_or(&w.q_b.w, |(a, _)| &a.w);
+            Cost::products(n, &[first.view(gguf), w.kv_a.w.view(gguf)])
+        });
         let kv = Product { w: w.kv_a.w.view(gguf), x, out: &mut s.k[..n * kw] };
         let q_b = &mut s.latent.q_b[..n * q_width];
         match &w.q_a {
@@ -33,13 +38,20 @@ impl Forward<'_> {
                 let q_a = &mut s.latent.q_a[..n * a.w.rows];
                 foresee(crew, n, self.model, &[&w.q_b.w]);
                 matmul(crew, n, &mut [Product { w: a.w.view(gguf), x, out: &mut *q_a }, kv]);
+                self.lap.op(Op::Norm, || norm_cost(n, a.w.rows, Some(with)));
                 crew.rows(q_a, a.w.rows, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
+                if w.q_b.w.is_quant() {
+                    self.lap.op(Op::Quantize, || Cost::quantize(n, a.w.rows));
+                }
                 quantize_rows(crew, w.q_b.w.is_quant(), q_a, a.w.rows, &mut s.blocks, at)?;
+                self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.q_b.w.view(gguf)]));
                 let x = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, a.w.rows) };
                 matmul(crew, n, &mut [Product { w: w.q_b.w.view(gguf), x, out: &mut *q_b }]);
             }
         }
         let half = rot / 2;
+        self.lap
+            .op(Op::Rope, || Cost { float: (n * (2 * rank + 3 * rot)) as u64, ..Cost::elements(n, kw + rank, 2, 0) });
         let (cos, sin) = (&s.cos, &s.sin);
         let turn = |r: usize, part: &mut [f32]| {
             rope(crew.isa(), part, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
@@ -53,6 +65,7 @@ impl Forward<'_> {
         crew.rows(&mut s.v[..n * rank], rank, n >= SPLIT, |_, r, v| v.copy_from_slice(&k[r * kw..][..rank]));
 
         // Each head's unturned channels to those of the latent.
+        self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * nope, 2, 0));
         let q_b = &*q_b;
         let inputs = &mut s.latent.heads_in[..c.heads * n * nope];
         crew.rows(inputs, nope, n >= SPLIT, |_, j, row| {
@@ -61,6 +74,8 @@ impl Forward<'_> {
         });
         heads(self, w.k_b.is_quant(), nope, rank, |h| w.k_b.view(gguf, h), at)?;
         let s = &mut *self.s;
+        self.lap
+            .op(Op::Rope, || Cost { float: (n * c.heads * rot * 3) as u64, ..Cost::elements(n, c.heads * kw, 2, 0) });
         let (absorbed, q_b) = (&s.latent.heads_out, &s.latent.q_b);
         let (cos, sin) = (&s.cos, &s.sin);
         crew.rows(&mut s.q[..n * c.heads * kw], c.heads * kw, n >= SPLIT, |_, r, row| {
@@ -75,6 +90,7 @@ impl Forward<'_> {
 
         // Each head's output from the latent's channels to its own.
         let s = &mut *self.s;
+        self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * rank, 2, 0));
         let (att, width) = (&s.att, c.heads * rank);
         crew.rows(&mut s.latent.heads_in[..c.heads * n * rank], rank, n >= SPLIT, |_, j, row| {
             let (head, r) = (j / n, j % n);
@@ -83,6 +99,7 @@ impl Forward<'_> {
         let at = || format!("after the attention of layer {i}");
         heads(self, w.v_b.is_quant(), rank, sizes.v_dim, |h| w.v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
+        self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * sizes.v_dim, 2, 0));
         let (from, v) = (&s.latent.heads_out, sizes.v_dim);
         crew.rows(&mut s.latent.out[..n * c.heads * v], c.heads * v, n >= SPLIT, |_, r, row| {
             for (h, out) in row.chunks_exact_mut(v).enumerate() {
@@ -96,18 +113,25 @@ impl Forward<'_> {
 
 /// `heads_out` (`[heads, n, outs]`) = each head's matrix times its rows of `heads_in` (`[heads, n, ins]`).
 fn heads<'w>(
-    f: &mut Forward<'_>,
+    f: &mut Forward<'_, '_>,
     quant: bool,
     ins: usize,
     outs: usize,
     matrix: impl Fn(usize) -> hewn_kernels::op::matmul::Matrix<'w>,
     at: impl Fn() -> String,
 ) -> Result<(), EngineError> {
-    let (heads, n, s) = (f.model.config().heads, f.n, &mut *f.s);
+    let (heads, n) = (f.model.config().heads, f.n);
+    f.lap_quantize(quant, heads * n, ins);
+    let s = &mut *f.s;
     let from = &s.latent.heads_in[..heads * n * ins];
     if quant {
         super::rows::quantize_parts(f.crew, &vec![n; heads], from, ins, &mut s.blocks, at)?;
     }
+    f.lap.op(Op::LatentProduct, || {
+        let mut all = Cost::default();
+        (0..heads).for_each(|h| all += Cost::products(n, &[matrix(h)]));
+        all
+    });
     let blocks = blocks_of(&s.blocks, heads * n, ins);
     let mut products: Vec<Product<'_>> = s.latent.heads_out[..heads * n * outs]
         .chunks_exact_mut(n * outs)

@@ -13,6 +13,7 @@ mod rows;
 use crate::arch::NormKind;
 use crate::error::EngineError;
 use crate::model::Model;
+use crate::record::{Cost, Lap, Op};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
 use crate::weights::{AttentionWeights, FeedForward, LayerWeights, Linear, MatrixRef, Norm};
@@ -32,18 +33,20 @@ pub(crate) struct Segment<'a> {
 }
 
 /// One step in the making.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, 'r> {
     pub model: &'a Model,
     pub crew: &'a Crew<'a>,
     pub s: &'a mut Scratch,
     /// Rows of this step.
     pub n: usize,
+    /// Tells a recorder which operation runs.
+    pub lap: &'a mut Lap<'r>,
 }
 
 /// Rows from which elementwise work is worth a parallel region.
 const SPLIT: usize = 4;
 
-impl<'m> Forward<'m> {
+impl<'m> Forward<'m, '_> {
     /// Runs the rows of `segments` through all layers, appending to their caches, and writes the logits of the rows in
     /// `wanted` to `out` (`[wanted.len(), vocab]`).
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
@@ -51,6 +54,7 @@ impl<'m> Forward<'m> {
         self.embed(segments);
         self.turn_tables(segments);
         for (i, layer) in model.weights().layers.iter().enumerate() {
+            self.lap.layer = Some(i);
             self.normed(layer.before_attention.as_ref());
             match &layer.attention {
                 AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
@@ -66,6 +70,7 @@ impl<'m> Forward<'m> {
             }
             self.to_stream(layer.after_ff.as_ref());
         }
+        self.lap.layer = None;
         self.logits(wanted, out)
     }
 
@@ -74,6 +79,10 @@ impl<'m> Forward<'m> {
         let factor = self.model.config().embed_scale;
         let tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
         let dim = embed.cols();
+        self.lap.op(Op::Embedding, || Cost {
+            weight_bytes: (embed.data().len() / embed.rows().max(1) * self.n) as u64,
+            ..Cost::elements(self.n, dim, 1, 1 + usize::from(factor != 1.0))
+        });
         self.crew.rows(&mut self.s.x[..self.n * dim], dim, self.n >= SPLIT, |_, i, x| {
             // Tokens were checked against the vocabulary.
             let row = embed.file_row(tokens[i] as usize).unwrap_or(&[]);
@@ -87,6 +96,9 @@ impl<'m> Forward<'m> {
     /// The sines and cosines of each table for each row.
     fn turn_tables(&mut self, segments: &[Segment<'_>]) {
         let (half, mut row) = (self.model.config().rope.dim / 2, 0);
+        // Sines and cosines in f64: some 40 instructions each.
+        let tables = segments.first().map_or(0, |seg| self.model.ropes(seg.seq.ctx()).len());
+        self.lap.op(Op::RopeTables, || Cost::elements(self.n * tables, half, 2, 80));
         for seg in segments {
             for pos in seg.seq.len()..seg.seq.len() + seg.tokens.len() {
                 for (t, table) in self.model.ropes(seg.seq.ctx()).iter().enumerate() {
@@ -112,9 +124,13 @@ impl<'m> Forward<'m> {
         self.normed(Some(&w.out_norm));
         self.quantize_h(&[&w.output], || "before the output projection".into())?;
         let x = Input { floats: &self.s.h[..self.n * c.dim], blocks: blocks_of(&self.s.blocks, self.n, c.dim) };
+        self.lap.op(Op::Logits, || Cost::products(self.n, &[w.output.view(self.model.gguf())]));
         matmul(self.crew, self.n, &mut [Product { w: w.output.view(self.model.gguf()), x, out: &mut *out }]);
         let isa = self.crew.isa();
         if c.logit_scale != 1.0 || c.logit_cap.is_some() {
+            // A hyperbolic tangent takes some 20 instructions.
+            let float = usize::from(c.logit_scale != 1.0) + if c.logit_cap.is_some() { 20 } else { 0 };
+            self.lap.op(Op::LogitBounds, || Cost::elements(self.n, c.vocab, 2, float));
             self.crew.rows(out, c.vocab, self.n >= SPLIT, |_, _, row| {
                 if c.logit_scale != 1.0 {
                     scale(row, c.logit_scale);
@@ -134,6 +150,7 @@ impl<'m> Forward<'m> {
     fn normed(&mut self, with: Option<&Norm>) {
         let (c, n) = (self.model.config(), self.n);
         let (x, isa) = (&self.s.x, self.crew.isa());
+        self.lap.op(Op::Norm, || norm_cost(n, c.dim, with));
         self.crew.rows(&mut self.s.h[..n * c.dim], c.dim, n >= SPLIT, |_, r, h| {
             h.copy_from_slice(&x[r * c.dim..][..c.dim]);
             if let Some(with) = with {
@@ -147,8 +164,10 @@ impl<'m> Forward<'m> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let t = &mut self.s.t[..n * c.dim];
         if let Some(with) = with {
+            self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
             crew.rows(t, c.dim, n >= SPLIT, |_, _, t| norm(crew.isa(), t, with, c.eps));
         }
+        self.lap.op(Op::ResidualAdd, || Cost::elements(n, c.dim, 3, 1));
         crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, r, x| {
             let t = &t[r * c.dim..][..c.dim];
             match c.residual_scale {
@@ -159,9 +178,21 @@ impl<'m> Forward<'m> {
     }
 
     fn quantize_h(&mut self, readers: &[&MatrixRef], at: impl Fn() -> String) -> Result<(), EngineError> {
-        let (dim, n) = (self.model.config().dim, self.n);
         let needed = readers.iter().any(|w| w.is_quant());
+        self.quantize_h_if(needed, at)
+    }
+
+    fn quantize_h_if(&mut self, needed: bool, at: impl Fn() -> String) -> Result<(), EngineError> {
+        let (dim, n) = (self.model.config().dim, self.n);
+        self.lap_quantize(needed, n, dim);
         quantize_rows(self.crew, needed, &self.s.h[..n * dim], dim, &mut self.s.blocks, at)
+    }
+
+    /// What runs now is a quantization of `rows` of `width`, if it is needed.
+    fn lap_quantize(&mut self, needed: bool, rows: usize, width: usize) {
+        if needed {
+            self.lap.op(Op::Quantize, || Cost::quantize(rows, width));
+        }
     }
 
     /// `t = linear(source)`; the product after it is with the weights `then`.
@@ -173,8 +204,9 @@ impl<'m> Forward<'m> {
         at: impl Fn() -> String,
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let s = &mut *self.s;
         let width = linear.w.cols;
+        self.lap_quantize(linear.w.is_quant(), n, width);
+        let s = &mut *self.s;
         let floats = match source {
             Source::Attention => &s.att[..n * width],
             Source::Latent => &s.latent.out[..n * width],
@@ -183,6 +215,7 @@ impl<'m> Forward<'m> {
         quantize_rows(crew, linear.w.is_quant(), floats, width, &mut s.blocks, at)?;
         let x = Input { floats, blocks: blocks_of(&s.blocks, n, width) };
         let t = &mut s.t[..n * c.dim];
+        self.lap.op(source.op(), || Cost::products(n, &[linear.w.view(self.model.gguf())]));
         foresee(crew, n, self.model, then);
         matmul(crew, n, &mut [Product { w: linear.w.view(self.model.gguf()), x, out: &mut *t }]);
         if linear.bias.is_some() {
@@ -205,6 +238,16 @@ enum Source {
     FeedForward,
 }
 
+impl Source {
+    /// The product that it goes into.
+    fn op(&self) -> Op {
+        match self {
+            Self::Attention | Self::Latent => Op::AttentionOutput,
+            Self::FeedForward => Op::DownProduct,
+        }
+    }
+}
+
 /// Says that the next product but one is with these weights.
 fn foresee(crew: &Crew<'_>, n: usize, model: &Model, weights: &[&MatrixRef]) {
     let views: Vec<Matrix<'_>> = weights.iter().map(|w| w.view(model.gguf())).collect();
@@ -223,4 +266,14 @@ fn norm(isa: CpuIsa, x: &mut [f32], with: &Norm, eps: f32) {
         NormKind::Rms => rms_norm(isa, x, &with.w, eps),
         NormKind::Layer => layer_norm(isa, x, &with.w, with.bias.as_deref(), eps),
     }
+}
+
+/// What norming `rows` rows costs; without a norm they are only copied.
+fn norm_cost(rows: usize, width: usize, with: Option<&Norm>) -> Cost {
+    let float = match with.map(|w| w.kind) {
+        None => 0,
+        Some(NormKind::Rms) => 2,
+        Some(NormKind::Layer) => 4,
+    };
+    Cost::elements(rows, width, 2, float)
 }

@@ -5,7 +5,7 @@ mod load;
 mod matrix;
 
 pub(crate) use layer::{AttentionWeights, Experts, FeedForward, Gated, Grouped, Latent, LayerWeights, Shared};
-pub(crate) use matrix::MatrixRef;
+pub(crate) use matrix::{MatrixRef, Stack};
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;

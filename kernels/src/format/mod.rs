@@ -36,6 +36,7 @@ mod float;
 mod fold;
 mod grid;
 mod pack;
+pub mod random;
 mod rows;
 
 mod bf16;

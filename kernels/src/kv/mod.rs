@@ -60,6 +60,11 @@ impl KvShape {
         (self.k_dim + self.v_pad()) * TILE
     }
 
+    /// Bytes that one position of one layer takes, padding included.
+    pub fn position_bytes(&self) -> usize {
+        self.tile_bytes() / TILE
+    }
+
     /// Bytes of one tile of one layer.
     pub fn tile_bytes(&self) -> usize {
         self.heads * self.head_len() * self.kind.bytes()

@@ -29,12 +29,15 @@ mod regions;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use crate::isa::CpuIsa;
 use regions::Regions;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
+
+pub use watch::TeamWatch;
 
 /// Why a team could not be made or a step did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +99,17 @@ impl Team {
     /// Runs `f` on the team. Parallel regions are opened through the [`Crew`] it gets; a panic on any of the threads
     /// ends the step with [`TeamError::Panicked`].
     pub fn step<R: Send>(&self, f: impl FnOnce(&Crew<'_>) -> R + Send) -> Result<R, TeamError> {
+        self.watched_step(None, f)
+    }
+
+    /// The same, with somebody who is told what the threads do. Nobody watching costs a branch a region.
+    pub fn watched_step<R: Send>(
+        &self,
+        watch: Option<&dyn TeamWatch>,
+        f: impl FnOnce(&Crew<'_>) -> R + Send,
+    ) -> Result<R, TeamError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let regions = Regions::new(self.threads);
+        let regions = Regions::new(self.threads, watch);
         let crew = Crew { team: self, regions: self.pool.as_ref().map(|_| &regions) };
         let outcome = match &self.pool {
             None => catch_unwind(AssertUnwindSafe(|| f(&crew))),
@@ -129,7 +141,7 @@ fn panic_text(p: &(dyn Any + Send)) -> String {
 /// The team during one step, in the hands of the step's code.
 pub struct Crew<'t> {
     team: &'t Team,
-    regions: Option<&'t Regions>,
+    regions: Option<&'t Regions<'t>>,
 }
 
 impl Crew<'_> {

@@ -1,5 +1,6 @@
 //! The parallel regions of one step: how the leader opens and closes them, how the others join, leave and wait.
 
+use super::TeamWatch;
 use super::shares::Shares;
 use crate::isa::prefetch;
 use std::any::Any;
@@ -22,7 +23,7 @@ pub(super) const SPIN: Duration = Duration::from_micros(100);
 const FETCH: usize = 4;
 
 /// The leader's side and the workers' side of the regions of one step.
-pub(super) struct Regions {
+pub(super) struct Regions<'w> {
     /// `epoch << 32 | open bit | number of workers that joined`. The job may change only while closed with none joined.
     state: AtomicU64,
     job: UnsafeCell<Option<Job<'static>>>,
@@ -40,14 +41,16 @@ pub(super) struct Regions {
     bell: Condvar,
     /// For the leader: the last worker has left a closed region.
     left: Condvar,
+    /// Is told who works when.
+    watch: Option<&'w dyn TeamWatch>,
 }
 
 // SAFETY: `job` is written by the leader only while the region is closed and nobody has joined, and read by workers
 // only between joining and leaving; both sides go through `state` with acquire/release ordering.
-unsafe impl Sync for Regions {}
+unsafe impl Sync for Regions<'_> {}
 
-impl Regions {
-    pub fn new(threads: usize) -> Self {
+impl<'w> Regions<'w> {
+    pub fn new(threads: usize, watch: Option<&'w dyn TeamWatch>) -> Self {
         Self {
             state: AtomicU64::new(0),
             job: UnsafeCell::new(None),
@@ -60,6 +63,7 @@ impl Regions {
             ahead: (0..threads).map(|_| Ahead::default()).collect(),
             bell: Condvar::new(),
             left: Condvar::new(),
+            watch,
         }
     }
 
@@ -70,11 +74,12 @@ impl Regions {
         let job: Job<'static> = unsafe { std::mem::transmute(job) };
         // SAFETY: the region is closed and empty here (see below), so no worker reads the cell.
         unsafe { *self.job.get() = Some(job) };
+        let opened = self.watch.map(|w| (w, Instant::now()));
         self.shares.deal(chunks);
         let epoch = (self.state.load(Ordering::Relaxed) >> 32).wrapping_add(1) & 0xffff_ffff;
         self.state.store(epoch << 32 | OPEN, Ordering::SeqCst);
         self.wake();
-        let mine = catch_unwind(AssertUnwindSafe(|| self.chunks(0, job)));
+        let mine = catch_unwind(AssertUnwindSafe(|| self.take_part(0, job)));
         if mine.is_err() {
             // Leave nothing for the others to start.
             self.shares.clear();
@@ -85,6 +90,9 @@ impl Regions {
             if !wait.spin() {
                 self.sleep_until_left();
             }
+        }
+        if let Some((watch, start)) = opened {
+            watch.region(start, Instant::now());
         }
         if let Err(p) = mine {
             resume_unwind(p);
@@ -99,6 +107,17 @@ impl Regions {
         let ahead = &self.ahead[worker];
         ahead.from.store(bytes.as_ptr() as usize, Ordering::Relaxed);
         ahead.to.store(bytes.as_ptr() as usize + bytes.len(), Ordering::Relaxed);
+    }
+
+    fn take_part(&self, worker: usize, job: Job<'_>) {
+        match self.watch {
+            None => self.chunks(worker, job),
+            Some(watch) => {
+                let start = Instant::now();
+                self.chunks(worker, job);
+                watch.busy(worker, start, Instant::now());
+            }
+        }
     }
 
     fn chunks(&self, worker: usize, job: Job<'_>) {
@@ -120,7 +139,7 @@ impl Regions {
                     // will not touch it until this worker has left.
                     let job = unsafe { *self.job.get() };
                     if let Some(job) = job
-                        && let Err(p) = catch_unwind(AssertUnwindSafe(|| self.chunks(worker, job)))
+                        && let Err(p) = catch_unwind(AssertUnwindSafe(|| self.take_part(worker, job)))
                     {
                         self.shares.clear();
                         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(p);

@@ -1,7 +1,7 @@
 use super::regions::SPIN;
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn team(threads: usize) -> Team {
     Team::new(threads, CpuIsa::best()).unwrap()
@@ -108,4 +108,44 @@ fn steps_from_several_threads_take_turns() {
             });
         }
     });
+}
+
+/// Notes what it is told.
+#[derive(Default)]
+struct Notes {
+    busy: Mutex<Vec<(usize, Instant, Instant)>>,
+    regions: Mutex<Vec<(Instant, Instant)>>,
+}
+
+impl TeamWatch for Notes {
+    fn busy(&self, worker: usize, start: Instant, end: Instant) {
+        self.busy.lock().unwrap().push((worker, start, end));
+    }
+    fn region(&self, start: Instant, end: Instant) {
+        self.regions.lock().unwrap().push((start, end));
+    }
+}
+
+#[test]
+fn a_watch_sees_every_region_and_who_worked_in_it() {
+    let (t, notes) = (team(3), Notes::default());
+    t.watched_step(Some(&notes), |crew| {
+        for _ in 0..10 {
+            crew.run(6, &|_, _| std::thread::sleep(Duration::from_millis(1)));
+            crew.run(1, &|_, _| {});
+        }
+    })
+    .unwrap();
+    t.step(|crew| crew.run(6, &|_, _| {})).unwrap();
+    let (busy, regions) = (notes.busy.into_inner().unwrap(), notes.regions.into_inner().unwrap());
+    assert_eq!(regions.len(), 10, "a region of one chunk is none, and nobody watched the second step");
+    assert!(regions.windows(2).all(|w| w[0].1 <= w[1].0));
+    for (start, end) in regions {
+        let here: Vec<_> = busy.iter().filter(|b| start <= b.1 && b.2 <= end).collect();
+        assert!(here.iter().any(|b| b.0 == 0) && here.len() <= 3, "the leader always takes part");
+        // Six chunks of a millisecond by at most three threads.
+        let work: Duration = here.iter().map(|b| b.2 - b.1).sum();
+        assert!(work >= Duration::from_millis(6), "{work:?}");
+    }
+    assert!(busy.iter().any(|b| b.0 != 0));
 }

@@ -1,0 +1,299 @@
+//! Model files with random weights, in the shapes of well-known models: to measure speed without the weights.
+//!
+//! A file has all metadata of its architecture and a vocabulary of the right size that works (bytes, a few merges, padding
+//! tokens), so that other programs load it too. It is written as it is made, in pieces: memory stays small.
+
+mod mix;
+mod shapes;
+mod vocab;
+
+pub use mix::{MIXES, Mix};
+pub use shapes::{Experts, SHAPES, Shape};
+
+use hewn_kernels::Format;
+use hewn_kernels::format::random::{RandomWeights, SplitMix};
+use hewn_loader::{GgufWriter, MetaValue, TensorType};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+/// Why no file was made.
+#[derive(Debug, thiserror::Error)]
+pub enum SynthError {
+    /// The output failed.
+    #[error("the file could not be written: {0}")]
+    Io(#[from] io::Error),
+    /// The caller stopped it.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// Bytes written at a time, rounded to whole blocks.
+const PIECE: usize = 1 << 20;
+
+/// A tensor of the file.
+struct Tensor {
+    name: String,
+    /// Matrices one below the other.
+    count: usize,
+    /// Rows of each.
+    rows: usize,
+    cols: usize,
+    format: Format,
+    fill: Fill,
+}
+
+/// What is in it.
+enum Fill {
+    /// Random weights of this root mean square.
+    Random(f32),
+    /// Random numbers around 1.
+    Norm,
+    /// Llama 3's divisors of the rotary frequencies.
+    RopeFactors,
+}
+
+impl Tensor {
+    fn bytes(&self) -> u64 {
+        self.format.row_bytes(self.cols).unwrap_or(0) as u64 * (self.count * self.rows) as u64
+    }
+}
+
+/// Writes a model of that shape and mix. The same seed gives the same file. `progress` is told the bytes of weights written
+/// and in all.
+///
+/// # Errors
+/// The output's, or `progress` broke it off.
+pub fn write(
+    shape: &Shape,
+    mix: Mix,
+    seed: u64,
+    out: &mut impl Write,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<(), SynthError> {
+    let tensors = tensors(shape, mix);
+    let mut w = GgufWriter::new();
+    metadata(&mut w, shape, mix)?;
+    for t in &tensors {
+        let dims = [t.cols as u64, t.rows as u64, t.count as u64];
+        let significant = dims.iter().rposition(|d| *d != 1).map_or(1, |last| last + 1);
+        w.tensor(&t.name, &dims[..significant], TensorType::from_id(t.format.id()))?;
+    }
+    let total = tensors.iter().map(Tensor::bytes).sum();
+    let mut done = 0;
+    let mut stream = w.stream(out)?;
+    let mut piece = Vec::new();
+    for (i, t) in tensors.iter().enumerate() {
+        let seed = seed ^ (i as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
+        let mut source = Source::new(t, shape, seed);
+        let block = t.format.block_bytes() as u64;
+        let mut left = t.bytes();
+        while left > 0 {
+            let n = left.min(PIECE as u64 / block * block);
+            piece.resize(n as usize, 0);
+            source.fill(&mut piece);
+            stream.write(&piece)?;
+            (left, done) = (left - n, done + n);
+            if progress(done, total).is_break() {
+                return Err(SynthError::Cancelled);
+            }
+        }
+    }
+    stream.finish()?;
+    Ok(())
+}
+
+/// Bytes of the weights of such a file.
+pub fn weight_bytes(shape: &Shape, mix: Mix) -> u64 {
+    tensors(shape, mix).iter().map(Tensor::bytes).sum()
+}
+
+enum Source {
+    Weights(RandomWeights),
+    Norm(SplitMix),
+    Bytes(Vec<u8>),
+}
+
+impl Source {
+    fn new(t: &Tensor, s: &Shape, seed: u64) -> Self {
+        match t.fill {
+            Fill::Random(rms) => Self::Weights(RandomWeights::new(t.format, rms, seed)),
+            Fill::Norm => Self::Norm(SplitMix(seed)),
+            Fill::RopeFactors => Self::Bytes(rope_factors(s).into_iter().flat_map(f32::to_le_bytes).collect()),
+        }
+    }
+
+    fn fill(&mut self, out: &mut [u8]) {
+        match self {
+            Self::Weights(w) => w.fill(out),
+            Self::Norm(rng) => {
+                out.chunks_exact_mut(4).for_each(|b| b.copy_from_slice(&(1.0 + 0.1 * rng.float()).to_le_bytes()));
+            }
+            // A table is far shorter than a piece.
+            Self::Bytes(all) => out.copy_from_slice(all),
+        }
+    }
+}
+
+/// Every tensor. Sizes keep the stream near 1: a product of a normed input has about its size, and what the layers add to
+/// the stream shrinks with their number.
+fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
+    let (q, kv) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
+    let mut all = Vec::new();
+    let vector = |name: String, n, fill| Tensor { name, count: 1, rows: 1, cols: n, format: Format::F32, fill };
+    let matrix = |name: String, part: &str, layer, [rows, cols]: [usize; 2], size: f32| {
+        let format = mix.format(part, layer, s, cols);
+        Tensor { name, count: 1, rows, cols, format, fill: Fill::Random(size / (cols as f32).sqrt()) }
+    };
+    all.push(matrix("token_embd.weight".into(), "token_embd", 0, [s.vocab, s.dim], 1.0));
+    all.push(vector("output_norm.weight".into(), s.dim, Fill::Norm));
+    if !s.tied {
+        all.push(matrix("output.weight".into(), "output", 0, [s.vocab, s.dim], 1.0));
+    }
+    if s.rope_stretch > 0.0 {
+        all.push(vector("rope_freqs.weight".into(), s.head_dim / 2, Fill::RopeFactors));
+    }
+    let back = 1.0 / (2.0 * s.layers as f32).sqrt();
+    for i in 0..s.layers {
+        let name = |part: &str, kind: &str| format!("blk.{i}.{part}.{kind}");
+        all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
+        all.push(vector(name("ffn_norm", "weight"), s.dim, Fill::Norm));
+        if s.arch.starts_with("qwen3") {
+            all.push(vector(name("attn_q_norm", "weight"), s.head_dim, Fill::Norm));
+            all.push(vector(name("attn_k_norm", "weight"), s.head_dim, Fill::Norm));
+        }
+        for (part, rows) in [("attn_q", q), ("attn_k", kv), ("attn_v", kv)] {
+            all.push(matrix(name(part, "weight"), part, i, [rows, s.dim], 1.0));
+            if s.arch == "qwen2" {
+                all.push(vector(name(part, "bias"), rows, Fill::Random(0.1)));
+            }
+        }
+        all.push(matrix(name("attn_output", "weight"), "attn_output", i, [s.dim, q], back));
+        let (count, ff, suffix) = s.experts.map_or((1, s.ff, ""), |e| (e.count, e.ff, "_exps"));
+        if count > 1 {
+            // Routers are customarily not quantized.
+            let router = matrix(name("ffn_gate_inp", "weight"), "ffn_gate_inp", i, [count, s.dim], 1.0);
+            all.push(Tensor { format: Format::F32, ..router });
+        }
+        for (part, shape, size) in
+            [("ffn_gate", [ff, s.dim], 1.0), ("ffn_up", [ff, s.dim], 1.0), ("ffn_down", [s.dim, ff], back)]
+        {
+            let one = matrix(name(&format!("{part}{suffix}"), "weight"), part, i, shape, size);
+            all.push(Tensor { count, ..one });
+        }
+    }
+    all
+}
+
+/// Llama 3's stretch: high frequencies stay, low ones are divided, and between (1 to 4 turns in 8192 positions) it is blended.
+fn rope_factors(s: &Shape) -> Vec<f32> {
+    let of = |i: usize| {
+        let frequency = f64::from(s.rope_base).powf(-2.0 * i as f64 / s.head_dim as f64);
+        let turns = 8192.0 * frequency / std::f64::consts::TAU;
+        let blend = ((turns - 1.0) / 3.0).clamp(0.0, 1.0);
+        1.0 / ((1.0 - blend) / f64::from(s.rope_stretch) + blend)
+    };
+    (0..s.head_dim / 2).map(|i| of(i) as f32).collect()
+}
+
+fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
+    let text = |v: &str| MetaValue::Str(v.into());
+    w.meta("general.architecture", text(s.arch))?;
+    w.meta("general.type", text("model"))?;
+    w.meta("general.name", text(&format!("random weights, shape of {}", s.name)))?;
+    w.meta("general.file_type", MetaValue::U32(mix.file_type))?;
+    w.meta("general.quantization_version", MetaValue::U32(2))?;
+    let sizes = [
+        ("vocab_size", s.vocab),
+        ("context_length", s.ctx),
+        ("embedding_length", s.dim),
+        ("block_count", s.layers),
+        ("feed_forward_length", s.ff),
+        ("attention.head_count", s.heads),
+        ("attention.head_count_kv", s.kv_heads),
+        ("attention.key_length", s.head_dim),
+        ("attention.value_length", s.head_dim),
+        ("rope.dimension_count", s.head_dim),
+    ];
+    for (key, v) in sizes {
+        w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
+    }
+    if let Some(e) = s.experts {
+        let sizes = [("expert_count", e.count), ("expert_used_count", e.used), ("expert_feed_forward_length", e.ff)];
+        for (key, v) in sizes {
+            w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
+        }
+    }
+    w.meta(&format!("{}.attention.layer_norm_rms_epsilon", s.arch), MetaValue::F32(s.eps))?;
+    w.meta(&format!("{}.rope.freq_base", s.arch), MetaValue::F32(s.rope_base))?;
+    vocab::write(w, s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::{EncodeOptions, Tokenizer};
+    use crate::{Model, Sequence, SequenceOptions};
+    use hewn_loader::Gguf;
+
+    fn make(name: &str, mix: Mix, seed: u64) -> Vec<u8> {
+        let (mut file, mut last) = (Vec::new(), 0);
+        let shape = Shape::find(name).unwrap();
+        write(shape, mix, seed, &mut file, &mut |done, total| {
+            assert!(done > last && done <= total);
+            last = done;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(last, weight_bytes(shape, mix));
+        file
+    }
+
+    #[test]
+    fn every_mix_is_a_model_with_a_vocabulary() {
+        for &mix in MIXES {
+            let moe = make("tiny-moe", mix, 1);
+            assert!(Model::from_gguf(Gguf::from_bytes(moe).unwrap()).unwrap().config().experts.is_some());
+            let file = make("tiny", mix, 1);
+            assert_eq!(file, make("tiny", mix, 1), "the same seed, the same file");
+            let model = Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap();
+            assert!(Sequence::new(&model, &SequenceOptions::default()).is_ok());
+            let tokenizer = Tokenizer::from_gguf(model.gguf()).unwrap();
+            assert_eq!(tokenizer.vocab_size(), model.config().vocab);
+            let ids = tokenizer.encode("Hello the\nworld é", &EncodeOptions::default());
+            assert!(!ids.is_empty() && ids.iter().all(|id| *id < 300), "{ids:?}");
+        }
+        assert_ne!(make("tiny", MIXES[0], 1), make("tiny", MIXES[0], 2));
+    }
+
+    #[test]
+    fn shapes_are_consistent_and_as_large_as_their_models() {
+        for s in SHAPES {
+            assert!(s.heads % s.kv_heads == 0 && s.head_dim % 2 == 0 && s.vocab >= 300 && s.layers > 0, "{}", s.name);
+        }
+        let billions = |name: &str| {
+            let weights = tensors(Shape::find(name).unwrap(), Mix::find("f32").unwrap());
+            weights.iter().map(|t| t.count * t.rows * t.cols).sum::<usize>() as f64 / 1e9
+        };
+        for (name, size) in [
+            ("r1-distill-qwen-1.5b", 1.777),
+            ("r1-distill-qwen-7b", 7.616),
+            ("r1-distill-llama-8b", 8.030),
+            ("llama-3.2-1b", 1.236),
+            ("qwen2.5-0.5b", 0.494),
+            ("tinyllama-1.1b", 1.100),
+            ("smollm2-135m", 0.1345),
+            ("qwen3-0.6b", 0.596),
+            ("qwen3-8b", 8.191),
+            ("qwen3-30b-a3b", 30.532),
+        ] {
+            assert!((billions(name) / size - 1.0).abs() < 1e-3, "{name}: {}", billions(name));
+        }
+    }
+
+    #[test]
+    fn it_can_be_stopped() {
+        let mut stop = |_, _| ControlFlow::Break(());
+        let result = write(Shape::find("tiny").unwrap(), MIXES[0], 1, &mut Vec::new(), &mut stop);
+        assert!(matches!(result, Err(SynthError::Cancelled)));
+    }
+}

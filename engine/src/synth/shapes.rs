@@ -1,0 +1,213 @@
+//! The shapes of well-known models, from their published configurations.
+
+/// Hyperparameters of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// The name by which it is asked for.
+    pub name: &'static str,
+    /// `general.architecture`.
+    pub arch: &'static str,
+    /// Layers.
+    pub layers: usize,
+    /// Channels of the residual stream.
+    pub dim: usize,
+    /// Channels of the feed-forward part.
+    pub ff: usize,
+    /// Experts that take its place, where there are some: all layers have them.
+    pub experts: Option<Experts>,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads.
+    pub kv_heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Tokens.
+    pub vocab: usize,
+    /// Whether the output projection is the embedding.
+    pub tied: bool,
+    /// Positions.
+    pub ctx: usize,
+    /// Rotary base.
+    pub rope_base: f32,
+    /// Factor by which Llama 3 stretches its low rotary frequencies; 0 where the file has no such table.
+    pub rope_stretch: f32,
+    /// Epsilon of the norms.
+    pub eps: f32,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many take each row.
+    pub used: usize,
+    /// Channels of each.
+    pub ff: usize,
+}
+
+/// Llama 3's tokenizer and rotary table.
+const LLAMA3: Shape = Shape {
+    name: "",
+    arch: "llama",
+    layers: 0,
+    dim: 0,
+    ff: 0,
+    experts: None,
+    heads: 32,
+    kv_heads: 8,
+    head_dim: 128,
+    vocab: 128_256,
+    tied: false,
+    ctx: 131_072,
+    rope_base: 500_000.0,
+    rope_stretch: 8.0,
+    eps: 1e-5,
+};
+
+/// Qwen 2.5, whose distillations differ in the rotary base and the context.
+const QWEN2: Shape = Shape {
+    arch: "qwen2",
+    kv_heads: 2,
+    vocab: 151_936,
+    ctx: 32_768,
+    rope_base: 1_000_000.0,
+    rope_stretch: 0.0,
+    eps: 1e-6,
+    ..LLAMA3
+};
+
+const R1_QWEN: Shape = Shape { ctx: 131_072, rope_base: 10_000.0, ..QWEN2 };
+
+const QWEN3: Shape = Shape { arch: "qwen3", kv_heads: 8, ctx: 40_960, ..QWEN2 };
+
+const QWEN3_MOE: Shape = Shape { arch: "qwen3moe", kv_heads: 4, ..QWEN3 };
+
+/// All shapes, small ones first within a family.
+pub const SHAPES: &[Shape] = &[
+    Shape {
+        name: "tiny",
+        layers: 2,
+        dim: 256,
+        ff: 512,
+        heads: 4,
+        head_dim: 64,
+        vocab: 512,
+        tied: true,
+        ctx: 2048,
+        ..QWEN2
+    },
+    Shape {
+        name: "tiny-moe",
+        layers: 2,
+        dim: 256,
+        ff: 512,
+        experts: Some(Experts { count: 8, used: 2, ff: 256 }),
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 64,
+        vocab: 512,
+        ctx: 2048,
+        ..QWEN3_MOE
+    },
+    Shape { name: "r1-distill-qwen-1.5b", layers: 28, dim: 1536, ff: 8960, heads: 12, ..R1_QWEN },
+    Shape {
+        name: "r1-distill-qwen-7b",
+        layers: 28,
+        dim: 3584,
+        ff: 18_944,
+        heads: 28,
+        kv_heads: 4,
+        vocab: 152_064,
+        ..R1_QWEN
+    },
+    Shape { name: "r1-distill-llama-8b", layers: 32, dim: 4096, ff: 14_336, ..LLAMA3 },
+    Shape {
+        name: "llama-3.2-1b",
+        layers: 16,
+        dim: 2048,
+        ff: 8192,
+        head_dim: 64,
+        tied: true,
+        rope_stretch: 32.0,
+        ..LLAMA3
+    },
+    Shape {
+        name: "llama-3.2-3b",
+        layers: 28,
+        dim: 3072,
+        ff: 8192,
+        heads: 24,
+        tied: true,
+        rope_stretch: 32.0,
+        ..LLAMA3
+    },
+    Shape { name: "llama-3.1-8b", layers: 32, dim: 4096, ff: 14_336, ..LLAMA3 },
+    Shape { name: "qwen2.5-0.5b", layers: 24, dim: 896, ff: 4864, heads: 14, head_dim: 64, tied: true, ..QWEN2 },
+    Shape { name: "qwen2.5-1.5b", layers: 28, dim: 1536, ff: 8960, heads: 12, tied: true, ..QWEN2 },
+    Shape { name: "qwen2.5-3b", layers: 36, dim: 2048, ff: 11_008, heads: 16, tied: true, ..QWEN2 },
+    Shape { name: "qwen2.5-7b", layers: 28, dim: 3584, ff: 18_944, heads: 28, kv_heads: 4, vocab: 152_064, ..QWEN2 },
+    Shape { name: "qwen3-0.6b", layers: 28, dim: 1024, ff: 3072, heads: 16, tied: true, ..QWEN3 },
+    Shape { name: "qwen3-1.7b", layers: 28, dim: 2048, ff: 6144, heads: 16, tied: true, ..QWEN3 },
+    Shape { name: "qwen3-4b", layers: 36, dim: 2560, ff: 9728, tied: true, ..QWEN3 },
+    Shape { name: "qwen3-8b", layers: 36, dim: 4096, ff: 12_288, ..QWEN3 },
+    Shape {
+        name: "qwen3-30b-a3b",
+        layers: 48,
+        dim: 2048,
+        ff: 6144,
+        experts: Some(Experts { count: 128, used: 8, ff: 768 }),
+        ..QWEN3_MOE
+    },
+    Shape {
+        name: "smollm2-135m",
+        layers: 30,
+        dim: 576,
+        ff: 1536,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        vocab: 49_152,
+        tied: true,
+        ctx: 8192,
+        rope_base: 100_000.0,
+        rope_stretch: 0.0,
+        ..LLAMA3
+    },
+    Shape {
+        name: "tinyllama-1.1b",
+        layers: 22,
+        dim: 2048,
+        ff: 5632,
+        kv_heads: 4,
+        head_dim: 64,
+        vocab: 32_000,
+        ctx: 2048,
+        rope_base: 10_000.0,
+        rope_stretch: 0.0,
+        ..LLAMA3
+    },
+    Shape {
+        name: "mistral-7b",
+        layers: 32,
+        dim: 4096,
+        ff: 14_336,
+        vocab: 32_768,
+        ctx: 32_768,
+        rope_base: 1_000_000.0,
+        rope_stretch: 0.0,
+        ..LLAMA3
+    },
+];
+
+impl Shape {
+    /// Those whose architecture can be run.
+    pub fn runnable() -> impl Iterator<Item = &'static Self> {
+        SHAPES.iter().filter(|s| crate::arch::find(s.arch).is_some())
+    }
+
+    /// The runnable one of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        Self::runnable().find(|s| s.name == name)
+    }
+}

@@ -1,0 +1,207 @@
+//! A recorder is told everything that a step does, and changes nothing.
+
+use hewn_engine::record::{MemoryRecorder, Op, OpEvent, Recorder, Recording};
+use hewn_engine::synth;
+use hewn_engine::{CpuIsa, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, Work};
+use hewn_kernels::Format;
+use hewn_loader::Gguf;
+use hewn_tests::tiny::{Shape, Tiny};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn runner(file: Vec<u8>, threads: usize) -> Runner {
+    let model = Arc::new(Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap());
+    let team = Arc::new(Team::new(threads, CpuIsa::best()).unwrap());
+    Runner::new(model, team, &RunnerOptions { chunk: 24 }).unwrap()
+}
+
+/// What a run is told to a recorder.
+fn recorded(r: &mut Runner) -> Recording {
+    let recorder = Arc::new(MemoryRecorder::new(r.team().threads(), 100_000));
+    r.record(Some(recorder.clone() as Arc<dyn Recorder>));
+    run(r);
+    r.record(None);
+    recorder.take()
+}
+
+/// A prompt of 40 tokens in two chunks, then one token; the logits of both.
+fn run(r: &mut Runner) -> Vec<f32> {
+    let mut seq = Sequence::new(r.model(), &SequenceOptions::default()).unwrap();
+    let tokens: Vec<u32> = (0..41).map(|i| i * 5 % 96).collect();
+    let mut all = Vec::new();
+    for part in [&tokens[..40], &tokens[40..]] {
+        let work = Work { seq: &mut seq, tokens: part, logits: Logits::Last };
+        all.extend_from_slice(r.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap());
+    }
+    all
+}
+
+#[test]
+fn operations_fill_the_steps() {
+    for threads in [1, 3] {
+        let mut r = runner(Tiny::make(Shape::qwen2(Format::Q4K), 1).bytes, threads);
+        let unwatched = run(&mut r);
+        let recorder = Arc::new(MemoryRecorder::new(threads, 100_000));
+        r.record(Some(recorder.clone() as Arc<dyn Recorder>));
+        assert_eq!(run(&mut r), unwatched, "the same bits");
+        let all = recorder.take();
+        r.record(None);
+        run(&mut r);
+        assert!(recorder.take().ops.is_empty(), "nobody is told any more");
+
+        assert_eq!(all.dropped, 0);
+        let shape = |s: &hewn_engine::record::StepEvent| (s.rows, s.sequences, s.logits);
+        assert_eq!(all.steps.iter().map(shape).collect::<Vec<_>>(), [(24, 1, 0), (16, 1, 1), (1, 1, 1)]);
+        let wall: Duration = all.steps.iter().map(|s| s.end - s.start).sum();
+        let ops: Duration = all.ops.iter().map(|o| o.end - o.start).sum();
+        // Only what the recorder itself does between the two is missing.
+        assert!(ops <= wall && ops.as_secs_f64() > 0.95 * wall.as_secs_f64(), "{ops:?} of {wall:?}");
+        assert!(all.ops.windows(2).all(|o| o[0].end <= o[1].start), "they do not overlap");
+        for op in Op::ALL {
+            let here: Vec<_> = all.ops.iter().filter(|o| o.op == op).collect();
+            let (layers, want) = match op {
+                Op::Router | Op::ExpertGateUp | Op::ExpertDown | Op::Combine => (false, 0),
+                Op::LatentProduct | Op::Regroup | Op::LogitBounds => (false, 0),
+                Op::Team => (false, 6),
+                Op::Embedding | Op::RopeTables => (false, 3),
+                Op::Logits => (false, 2),
+                // In each of two layers of three steps; some twice, and once more before the logits of two of them.
+                Op::Norm => (true, 12 + 2),
+                Op::Quantize => (true, 24 + 2),
+                Op::ResidualAdd => (true, 12),
+                _ => (true, 6),
+            };
+            assert_eq!(here.len(), want, "{}", op.name());
+            assert_eq!(here.iter().any(|o| o.layer == Some(1)), layers, "{}", op.name());
+        }
+        let find = |op: Op, rows: usize| all.ops.iter().find(|o| o.op == op && o.cost.rows == rows).unwrap().cost;
+        // 512 x 256 weights, two such matrices, 24 rows; 144 bytes for 256 weights.
+        let gate_up = find(Op::GateUpProduct, 24);
+        assert_eq!((gate_up.narrow, gate_up.weight_bytes), (24 * 2 * 512 * 256, 2 * 512 * 144));
+        // Position 40 sees 41 positions, of 2 heads with 64 channels of keys and of values in halfs.
+        let attention = find(Op::Attention, 1);
+        assert_eq!((attention.kv_bytes, attention.float), (41 * 2 * 128 * 2, 41 * 4 * 128));
+        if threads == 1 {
+            assert!(all.busy.is_empty() && all.regions.is_empty(), "there is nobody to wait for");
+        } else {
+            assert!(all.busy.iter().all(|b| b.worker < threads && b.start <= b.end));
+            let inside = |r: &(_, _)| all.ops.iter().any(|o| o.start <= r.0 && r.1 <= o.end);
+            assert!(!all.regions.is_empty() && all.regions.iter().all(inside));
+        }
+    }
+}
+
+/// Operations of the last step, which is one token.
+fn decode(all: &Recording) -> Vec<OpEvent> {
+    let last = all.steps.last().unwrap();
+    assert_eq!(last.rows, 1);
+    all.ops.iter().filter(|o| o.start >= last.start).copied().collect()
+}
+
+/// An operation begins where the one before ends, but between steps.
+fn no_gaps(all: &Recording) {
+    assert_eq!(all.dropped, 0);
+    let gaps = all.ops.windows(2).filter(|o| o[0].end != o[1].start).count();
+    assert_eq!(gaps, all.steps.len() - 1);
+}
+
+/// Bytes of a file's matrices that a row's products read, if it goes to `used` of `count` experts.
+fn read_by_a_row(gguf: &Gguf, [used, count]: [u64; 2]) -> u64 {
+    let tied = gguf.tensor("output.weight").is_none();
+    let matrices = gguf
+        .tensors()
+        .iter()
+        .filter(|t| t.name.ends_with(".weight") && (t.dims.len() > 1 || t.name.contains("_inp_shexp.")));
+    let read = matrices.filter(|t| tied || t.name != "token_embd.weight");
+    read.map(|t| {
+        let bytes = gguf.tensor_data(t).len() as u64;
+        if t.name.contains("_exps.") { bytes / count * used } else { bytes }
+    })
+    .sum()
+}
+
+fn weights(ops: &[OpEvent], of: impl Fn(Op) -> bool) -> u64 {
+    ops.iter().filter(|o| of(o.op)).map(|o| o.cost.weight_bytes).sum()
+}
+
+#[test]
+fn experts_are_counted_as_far_as_they_are_chosen() {
+    let mut made = Vec::new();
+    let (shape, mix) = (synth::Shape::find("tiny-moe").unwrap(), synth::Mix::find("q4_k_m").unwrap());
+    synth::write(shape, mix, 1, &mut made, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
+    let mut files = vec![("tiny-moe".to_owned(), made)];
+    files.extend(["granitemoe", "gpt-oss"].map(|name| {
+        let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
+        (name.to_owned(), file)
+    }));
+    if let Some(dir) = hewn_tests::shared() {
+        // The first is quantized and has experts that take every row, the second latent attention besides.
+        let read = |name: &str| std::fs::read(dir.join(format!("fixtures/arch/{name}.gguf"))).unwrap();
+        files.extend(["qwen2moe", "deepseek2"].map(|name| (name.to_owned(), read(name))));
+    }
+    for (name, file) in files {
+        for threads in [1, 2] {
+            let mut r = runner(file.clone(), threads);
+            let all = recorded(&mut r);
+            no_gaps(&all);
+            let (gguf, e) = (r.model().gguf(), r.model().config().experts.clone().unwrap());
+            let (used, count) = (e.used as u64, e.count as u64);
+            let want = read_by_a_row(gguf, [used, count]);
+            let ops = decode(&all);
+            assert_eq!(weights(&ops, |op| op != Op::Embedding), want, "{name}");
+            let expert = |op| matches!(op, Op::ExpertGateUp | Op::ExpertDown);
+            let held = gguf.tensors().iter().filter(|t| t.name.contains("_exps.weight"));
+            let held: u64 = held.map(|t| gguf.tensor_data(t).len() as u64).sum();
+            assert_eq!(weights(&ops, expert), held / count * used, "{name}");
+            // A prompt reads an expert once for all rows that chose it.
+            let start = all.steps[0].start;
+            let first: Vec<_> =
+                all.ops.iter().filter(|o| (start..all.steps[0].end).contains(&o.start)).copied().collect();
+            let prompt = weights(&first, expert);
+            assert!(prompt >= held / count * used && prompt <= held, "{name}");
+            for op in [Op::Router, Op::ExpertGateUp, Op::ExpertDown, Op::Combine] {
+                let layers: Vec<_> = ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect();
+                assert!(layers.contains(&(r.model().config().layers - 1)), "{name} {}", op.name());
+            }
+            let latent = ops.iter().filter(|o| o.op == Op::LatentProduct).count();
+            assert_eq!(latent > 0, name == "deepseek2", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_window_counts_what_it_shows() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/gpt-oss.gguf");
+    let mut r = runner(std::fs::read(file).unwrap(), 1);
+    let all = recorded(&mut r);
+    let c = r.model().config().clone();
+    assert_eq!((c.window_of(0), c.window_of(1)), (Some(20), None));
+    // Two heads of 8 channels, values padded to 16, in halfs; four query heads.
+    let (row, flops) = (2 * (8 + 16) * 2, 4 * 16);
+    let cost = |layer, rows| {
+        let event = all.ops.iter().rfind(|o| o.op == Op::Attention && o.layer == Some(layer) && o.cost.rows == rows);
+        let cost = event.unwrap().cost;
+        (cost.kv_bytes / row, cost.float / flops)
+    };
+    assert_eq!(cost(0, 1), (20, 20));
+    assert_eq!(cost(1, 1), (41, 41));
+    // Positions 24 to 40: the first sees from 5 on.
+    assert_eq!(cost(0, 16), (35, 16 * 20));
+    assert_eq!(cost(1, 16), (40, (25..=40).sum()));
+}
+
+#[test]
+fn caps_and_scales_have_their_own_operations() {
+    for (name, bounded) in [("command-r", true), ("granite", true), ("gemma3-linear", false), ("falcon", false)] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
+        let mut r = runner(std::fs::read(file).unwrap(), 1);
+        let all = recorded(&mut r);
+        no_gaps(&all);
+        let ops = decode(&all);
+        assert_eq!(ops.iter().any(|o| o.op == Op::LogitBounds), bounded, "{name}");
+        assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model().gguf(), [1, 1]), "{name}");
+    }
+}
