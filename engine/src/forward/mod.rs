@@ -60,7 +60,7 @@ impl<'m> Forward<'m, '_> {
                 AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
                 AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
             }
-            self.to_stream(layer.after_attention.as_ref());
+            self.join_stream(layer.after_attention.as_ref());
             if !model.config().arch.parallel {
                 self.normed(layer.before_ff.as_ref());
             }
@@ -68,7 +68,7 @@ impl<'m> Forward<'m, '_> {
                 FeedForward::Dense(w) => self.dense(i, w)?,
                 FeedForward::Experts(w) => self.experts(i, w)?,
             }
-            self.to_stream(layer.after_ff.as_ref());
+            self.join_stream(layer.after_ff.as_ref());
         }
         self.lap.layer = None;
         self.logits(wanted, out)
@@ -160,7 +160,7 @@ impl<'m> Forward<'m, '_> {
     }
 
     /// `x += norm(t)`, row by row; `x += t` without one.
-    fn to_stream(&mut self, with: Option<&Norm>) {
+    fn join_stream(&mut self, with: Option<&Norm>) {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let t = &mut self.s.t[..n * c.dim];
         if let Some(with) = with {

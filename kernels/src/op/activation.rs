@@ -90,7 +90,7 @@ fn silu<S: Isa>(s: S, x: S::F) -> S::F {
 /// `(1 + tanh u) / 2` is `1 / (1 + e^(-2 u))`, which needs no tanh and cancels nothing.
 #[inline(always)]
 fn gelu<S: Isa>(s: S, x: S::F) -> S::F {
-    const TWICE_ROOT: f32 = 1.595_769_1;
+    const TWICE_ROOT: f32 = 1.595_769;
     let cubic = s.f_fma(s.f_mul(x, x), s.f_splat(0.044_715), s.f_splat(1.0));
     logistic_share(s, x, s.f_mul(s.f_mul(x, s.f_splat(-TWICE_ROOT)), cubic))
 }
