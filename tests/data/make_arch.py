@@ -18,7 +18,7 @@ VOCAB, TOKENS = 96, 80
 BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, theta=10000.0, keys={}, rope=None,
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
             gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
-            qk_norm=None, experts=None, shared=None, sinks=False, factors=None, longrope=None, mla=None)
+            qk_norm=None, experts=None, sinks=False, longrope=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -47,13 +47,6 @@ SPECS = {
     'gemma3-linear': dict(arch='gemma3', layers=7, tied=True, qk_norm='head', theta=1e6, **AROUND,
                           keys={'attention.sliding_window': 20, 'rope.scaling.type': 'linear',
                                 'rope.scaling.factor': 8.0}),
-    # Groups of experts, chosen with a bias.
-    'deepseek2-groups': dict(arch='deepseek2', kv=1, mla=dict(q_rank=24, kv_rank=32, rope=8, nope=16, v=16),
-                             experts=dict(n=8, used=2, ff=24, choice_bias=True), shared=24,
-                             keys={'attention.q_lora_rank': 24, 'attention.kv_lora_rank': 32, 'attention.key_length_mla': 24,
-                                   'attention.value_length_mla': 16, 'leading_dense_block_count': 1,
-                                   'expert_shared_count': 1, 'expert_group_count': 4, 'expert_group_used_count': 2,
-                                   'expert_gating_func': 2, 'expert_weights_norm': True, 'expert_weights_scale': 2.5}),
 }
 
 
@@ -86,25 +79,14 @@ def tensors(s, rng):
         p = f'blk.{i}.'
         for key in ('before', 'after', 'ff_before', 'ff_after'):
             norm(s[key] and p + s[key])
-        mla = s['mla']
-        if mla:
-            mat(p + 'attn_q_a.weight', mla['q_rank'], D)
-            vec(p + 'attn_q_a_norm.weight', mla['q_rank'], base=1.0)
-            mat(p + 'attn_q_b.weight', H * (mla['nope'] + mla['rope']), mla['q_rank'])
-            mat(p + 'attn_kv_a_mqa.weight', mla['kv_rank'] + mla['rope'], D)
-            vec(p + 'attn_kv_a_norm.weight', mla['kv_rank'], base=1.0)
-            mat(p + 'attn_k_b.weight', H, mla['kv_rank'], mla['nope'])
-            mat(p + 'attn_v_b.weight', H, mla['v'], mla['kv_rank'])
-            mat(p + 'attn_output.weight', D, H * mla['v'])
-        else:
-            parts = [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else [('q', H * hd), ('k', K * hd), ('v', K * hd)]
-            for name, rows in parts:
-                mat(p + f'attn_{name}.weight', rows, D, std=0.3)
-                if s['qkv_bias']:
-                    vec(p + f'attn_{name}.bias', rows)
-            mat(p + 'attn_output.weight', D, H * hd)
-            if s['o_bias']:
-                vec(p + 'attn_output.bias', D)
+        parts = [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else [('q', H * hd), ('k', K * hd), ('v', K * hd)]
+        for name, rows in parts:
+            mat(p + f'attn_{name}.weight', rows, D, std=0.3)
+            if s['qkv_bias']:
+                vec(p + f'attn_{name}.bias', rows)
+        mat(p + 'attn_output.weight', D, H * hd)
+        if s['o_bias']:
+            vec(p + 'attn_output.bias', D)
         if s['qk_norm']:
             whole = s['qk_norm'] == 'whole'
             vec(p + 'attn_q_norm.weight', H * hd if whole else hd, base=1.0)
@@ -112,19 +94,14 @@ def tensors(s, rng):
         if s['sinks']:
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
-        if e and i >= s['keys'].get('leading_dense_block_count', 0):
+        if e:
             n, M = e['n'], e['ff']
             mat(p + 'ffn_gate_inp.weight', n, D, std=0.5)
             mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
-            if e.get('choice_bias'):
-                vec(p + 'exp_probs_b.bias', n, std=0.3)
             if e.get('bias'):
                 vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)
                 vec(p + 'ffn_down_exps.bias', n, D)
-            if s['shared']:
-                for name, shape in (('gate', (s['shared'], D)), ('up', (s['shared'], D)), ('down', (D, s['shared']))):
-                    mat(p + f'ffn_{name}_shexp.weight', *shape)
         else:
             if s['gated'] and not s['fused_gate']:
                 mat(p + 'ffn_gate.weight', F, D)
@@ -142,12 +119,8 @@ def write(path, s, values, half):
     ints = {'context_length': s['ctx'], 'embedding_length': s['dim'], 'block_count': s['layers'],
             'feed_forward_length': s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
             'vocab_size': VOCAB}
-    if s['mla']:
-        r, k = s['mla']['rope'], s['mla']['kv_rank']
-        ints.update({'rope.dimension_count': r, 'attention.key_length': k + r, 'attention.value_length': k})
-    else:
-        ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
-                     'attention.value_length': s['hd']})
+    ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
+                 'attention.value_length': s['hd']})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
