@@ -17,6 +17,10 @@ pub fn logits(m: &Tiny, tokens: &[u32], half_kv: bool) -> Vec<f64> {
                 if c.qkv_bias {
                     y.iter_mut().zip(m.vector(&name(&format!("{part}.bias")))).for_each(|(y, b)| *y += b);
                 }
+                if turn && c.head_norm {
+                    let w = m.vector(&name(&format!("{part}_norm.weight")));
+                    y.chunks_mut(c.head_dim).for_each(|head| head.copy_from_slice(&norm(head, &w, c.eps)));
+                }
                 if turn {
                     y.chunks_mut(c.head_dim).for_each(|head| rotate(head, p as f64, c.rope_base, c.pairing));
                 }
@@ -33,20 +37,39 @@ pub fn logits(m: &Tiny, tokens: &[u32], half_kv: bool) -> Vec<f64> {
                 let d = c.head_dim;
                 let kv = head / (c.heads / c.kv_heads) * d;
                 let score = |j: usize| dot(&q[p][head * d..][..d], &k[j][kv..][..d]) / (d as f64).sqrt();
-                let scores: Vec<f64> = (0..=p).map(score).collect();
+                let seen = c.window.map_or(0, |w| (p + 1).saturating_sub(w))..=p;
+                let scores: Vec<f64> = seen.clone().map(score).collect();
                 let top = scores.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s));
                 let e: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
                 let sum: f64 = e.iter().sum();
-                att.extend((0..d).map(|i| (0..=p).map(|j| e[j] / sum * v[j][kv + i]).sum::<f64>()));
+                att.extend((0..d).map(|i| seen.clone().zip(&e).map(|(j, e)| e / sum * v[j][kv + i]).sum::<f64>()));
             }
             let o = m.times(&name("attn_output.weight"), &att);
             x[p].iter_mut().zip(o).for_each(|(x, o)| *x += o);
         }
         for x in &mut x {
             let h = norm(x, &m.vector(&name("ffn_norm.weight")), c.eps);
-            let (gate, up) = (m.times(&name("ffn_gate.weight"), &h), m.times(&name("ffn_up.weight"), &h));
-            let act: Vec<f64> = gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
-            x.iter_mut().zip(m.times(&name("ffn_down.weight"), &act)).for_each(|(x, d)| *x += d);
+            let act = |gate: Vec<f64>, up: Vec<f64>| -> Vec<f64> {
+                gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+            };
+            let Some([n, used]) = c.experts else {
+                let act = act(m.times(&name("ffn_gate.weight"), &h), m.times(&name("ffn_up.weight"), &h));
+                x.iter_mut().zip(m.times(&name("ffn_down.weight"), &act)).for_each(|(x, d)| *x += d);
+                continue;
+            };
+            // Weights that sum to 1 are a softmax over the chosen.
+            let mut scores: Vec<(usize, f64)> =
+                m.times(&name("ffn_gate_inp.weight"), &h).into_iter().enumerate().collect();
+            assert_eq!(scores.len(), n);
+            scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+            let sum: f64 = scores[..used].iter().map(|s| (s.1 - scores[0].1).exp()).sum();
+            for &(e, score) in &scores[..used] {
+                let one = |part: &str, rows: usize, x: &[f64]| m.times_one_of(&name(part), e, rows, x);
+                let act = act(one("ffn_gate_exps.weight", c.ff, &h), one("ffn_up_exps.weight", c.ff, &h));
+                let weight = (score - scores[0].1).exp() / sum;
+                let down = one("ffn_down_exps.weight", c.dim, &act);
+                x.iter_mut().zip(down).for_each(|(x, d)| *x += weight * d);
+            }
         }
     }
     let output = if c.tied { "token_embd.weight" } else { "output.weight" };

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// `llama` or `qwen2`.
+    /// `llama`, `qwen2` or `qwen3moe`.
     pub arch: &'static str,
     /// Format of every matrix.
     pub format: Format,
@@ -40,6 +40,12 @@ pub struct Shape {
     pub pairing: Pairing,
     /// Norm epsilon.
     pub eps: f64,
+    /// Norms of each query and key head.
+    pub head_norm: bool,
+    /// Positions that a token sees.
+    pub window: Option<usize>,
+    /// Experts in place of the feed-forward part, and how many take each row.
+    pub experts: Option<[usize; 2]>,
 }
 
 impl Shape {
@@ -59,7 +65,21 @@ impl Shape {
             rope_base: 10000.0,
             pairing: Pairing::Halves,
             eps: 1e-6,
+            head_norm: false,
+            window: None,
+            experts: None,
         }
+    }
+
+    /// A `qwen3moe`: normed heads, two of five experts.
+    pub fn qwen3moe(format: Format) -> Self {
+        let experts = Some([5, 2]);
+        Self { arch: "qwen3moe", qkv_bias: false, head_norm: true, experts, ff: 256, ..Self::qwen2(format) }
+    }
+
+    /// A `llama` with a sliding window, as Mistral's.
+    pub fn windowed(format: Format) -> Self {
+        Self { window: Some(40), ..Self::llama(format) }
     }
 
     /// A `llama` likewise, with odd sizes where the format allows: heads of 40 channels, an untied output.
@@ -127,7 +147,18 @@ impl Tiny {
                     add(&format!("{part}.bias"), 1, rows);
                 }
             }
+            if shape.head_norm {
+                add("attn_q_norm.weight", 1, shape.head_dim);
+                add("attn_k_norm.weight", 1, shape.head_dim);
+            }
             add("attn_output.weight", shape.dim, q);
+            if let Some([n, _]) = shape.experts {
+                add("ffn_gate_inp.weight", n, shape.dim);
+                add("ffn_gate_exps.weight", n * shape.ff, shape.dim);
+                add("ffn_up_exps.weight", n * shape.ff, shape.dim);
+                add("ffn_down_exps.weight", n * shape.dim, shape.ff);
+                continue;
+            }
             add("ffn_gate.weight", shape.ff, shape.dim);
             add("ffn_up.weight", shape.ff, shape.dim);
             add("ffn_down.weight", shape.dim, shape.ff);
@@ -136,10 +167,14 @@ impl Tiny {
         let mut data = Vec::new();
         for (name, rows, cols) in list {
             let vector = rows == 1;
-            let format = if vector { Format::F32 } else { shape.format };
+            // Scores in F32, and far apart: no rounding sends a row to another expert.
+            let router = name.ends_with("ffn_gate_inp.weight");
+            let format = if vector || router { Format::F32 } else { shape.format };
             let bytes = if vector {
                 let base = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
                 (0..cols).flat_map(|_| (base + 0.1 * float(&mut rng)).to_le_bytes()).collect()
+            } else if router {
+                (0..rows * cols).flat_map(|_| (2.0 * float(&mut rng)).to_le_bytes()).collect()
             } else {
                 random_matrix(format, rows, cols, &mut rng)
             };
@@ -150,7 +185,12 @@ impl Tiny {
                 out.into_iter().map(f64::from).collect()
             });
             weights.insert(name.clone(), rows_f64.collect());
-            let dims: Vec<u64> = if vector { vec![cols as u64] } else { vec![cols as u64, rows as u64] };
+            let count = shape.experts.filter(|_| name.contains("_exps.")).map_or(1, |[n, _]| n);
+            let dims: Vec<u64> = match (vector, count) {
+                (true, _) => vec![cols as u64],
+                (false, 1) => vec![cols as u64, rows as u64],
+                (false, n) => vec![cols as u64, (rows / n) as u64, n as u64],
+            };
             w.tensor(&name, &dims, TensorType::from_id(format.id())).unwrap();
             data.push(bytes);
         }
@@ -176,6 +216,9 @@ impl Tiny {
             rope_base: c.rope.base.into(),
             pairing: c.arch.pairing,
             eps: c.eps.into(),
+            head_norm: false,
+            window: None,
+            experts: None,
         };
         let rows = |t: &TensorInfo| {
             let format = Format::from_id(t.dtype.id()).unwrap();
@@ -204,6 +247,12 @@ impl Tiny {
     /// Matrix times vector.
     pub fn times(&self, name: &str, x: &[f64]) -> Vec<f64> {
         self.weights[name].iter().map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+    }
+
+    /// Matrix `i` of several in one tensor, of `rows` rows each, times vector.
+    pub fn times_one_of(&self, name: &str, i: usize, rows: usize, x: &[f64]) -> Vec<f64> {
+        let one = &self.weights[name][i * rows..(i + 1) * rows];
+        one.iter().map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
     }
 
     /// Tokens in the vocabulary.
@@ -314,6 +363,14 @@ fn metadata(w: &mut GgufWriter, s: &Shape, tokens: &[String]) {
     ];
     for (key, v) in sizes {
         put(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32));
+    }
+    if let Some(window) = s.window {
+        put(&format!("{}.attention.sliding_window", s.arch), MetaValue::U32(window as u32));
+    }
+    if let Some([n, used]) = s.experts {
+        put(&format!("{}.expert_count", s.arch), MetaValue::U32(n as u32));
+        put(&format!("{}.expert_used_count", s.arch), MetaValue::U32(used as u32));
+        put(&format!("{}.expert_feed_forward_length", s.arch), MetaValue::U32(s.ff as u32));
     }
     put(&format!("{}.attention.layer_norm_rms_epsilon", s.arch), MetaValue::F32(s.eps as f32));
     put(&format!("{}.rope.freq_base", s.arch), MetaValue::F32(s.rope_base as f32));

@@ -39,7 +39,7 @@ fn same_bits(name: &str, model: &Arc<Model>, tokens: &[u32], kv: KvType) {
 #[test]
 fn own_models() {
     for &format in Format::ALL {
-        for shape in [Shape::qwen2(format), Shape::llama(format)] {
+        for shape in [Shape::qwen2(format), Shape::llama(format), Shape::windowed(format), Shape::qwen3moe(format)] {
             let name = format!("{} {}", shape.arch, format.name());
             let tiny = Tiny::make(shape, 3);
             let tokens: Vec<u32> = (0..70).map(|i| (i * 31 + 5) % tiny.vocab() as u32).collect();
@@ -52,7 +52,7 @@ fn own_models() {
 #[test]
 fn shared_fixtures() {
     let Some(dir) = shared() else { return };
-    let arch = "llama llama-gqa llama3-rope mistral mixtral qwen2 qwen2moe qwen3 qwen3moe";
+    let arch = "llama llama-gqa llama3-rope mistral mixtral phi3 qwen2 qwen2moe qwen3 qwen3moe gemma2 gemma3 deepseek2";
     let quant = "f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k_s q4_k_m_mix q5_k_s q6_k iq4_nl iq4_xs iq3_s tq1_0 \
                  tq2_0 moe_q4_k_m_mix mxfp4_moe";
     let arch = arch.split(' ').map(|n| ("arch", n));
@@ -68,6 +68,18 @@ fn shared_fixtures() {
             bits(&all_logits(&read, tokens, setup)),
             "{name}: --no-mmap"
         );
+    }
+}
+
+#[test]
+fn own_architectures() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let Some(name) = file.strip_suffix(".gguf") else { continue };
+        let f = Fixture::read(&dir, name);
+        let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+        same_bits(name, &model, &f.tokens, KvType::F16);
     }
 }
 
@@ -110,7 +122,7 @@ fn same_bits_when_switched(name: &str, path: &Path, tokens: &[u32]) {
 fn packed_files() {
     let dir = tempfile::tempdir().unwrap();
     for &format in Format::ALL {
-        for shape in [Shape::qwen2(format), Shape::llama(format)] {
+        for shape in [Shape::qwen2(format), Shape::llama(format), Shape::qwen3moe(format)] {
             let (name, path) = (format!("{} {}", shape.arch, format.name()), dir.path().join("m.gguf"));
             let tiny = Tiny::make(shape, 5);
             let tokens: Vec<u32> = (0..30).map(|i| (i * 37 + 2) % tiny.vocab() as u32).collect();

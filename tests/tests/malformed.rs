@@ -425,6 +425,33 @@ fn hyperparameters_are_checked_before_anything_is_sized() {
 }
 
 #[test]
+fn hyperparameters_of_experts_are_checked() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/arch/gpt-oss.gguf");
+    let file = std::fs::read(path).unwrap();
+    Model::from_gguf(Gguf::from_bytes(file.clone()).unwrap()).unwrap();
+    for key in ["expert_count", "expert_used_count", "expert_feed_forward_length", "rope.scaling.factor"] {
+        let at = file.windows(key.len()).position(|w| w == key.as_bytes()).unwrap() + key.len() + 4;
+        for v in [0u32, 7, 1 << 24, u32::MAX] {
+            let mut bytes = file.clone();
+            bytes[at..at + 4].copy_from_slice(&v.to_le_bytes());
+            let err = Model::from_gguf(Gguf::from_bytes(bytes).unwrap()).map(|_| ()).unwrap_err().to_string();
+            let names = ["expert", "exps", "ffn_gate_inp", key];
+            assert!(names.iter().any(|n| err.contains(n)), "{key} = {v}: {err}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_architecture_is_named() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/arch/gpt-oss.gguf");
+    let mut file = std::fs::read(path).unwrap();
+    let at = file.windows(7).position(|w| w == b"gpt-oss").unwrap();
+    file[at..at + 7].copy_from_slice(b"gpt-new");
+    let err = Model::from_gguf(Gguf::from_bytes(file).unwrap()).map(|_| ()).unwrap_err().to_string();
+    assert!(err.contains("`gpt-new`") && err.contains("gpt-oss") && err.contains("qwen3moe"), "{err}");
+}
+
+#[test]
 fn weights_that_are_not_numbers_end_the_step() {
     for format in [Format::Q8_0, Format::Q2K, Format::Q4K, Format::Iq1M, Format::F32, Format::F16] {
         let tiny = Tiny::make(Shape { layers: 1, ..Shape::qwen2(format) }, 1);

@@ -38,8 +38,12 @@ impl Products {
 /// Sizes of a model, as the steps see them.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelCost {
-    /// Bytes and products of the layers.
+    /// Bytes and products of the layers, but for experts.
     layers: (f64, Products),
+    /// Of all experts.
+    experts: (f64, Products),
+    /// The part of them that takes a token; 1 without experts.
+    used: f64,
     /// Bytes and products of the output projection.
     output: (f64, Products),
     /// Bytes of the cache for one position.
@@ -82,12 +86,13 @@ impl Ceilings {
 impl ModelCost {
     /// Adds up a file's matrices. The embedding is looked up, not multiplied, unless it is the output projection too.
     pub fn new(gguf: &Gguf, c: &ModelConfig, kv: KvType, chunk: usize) -> Self {
-        let (mut layers, mut output) = ((0.0, Products::default()), (0.0, Products::default()));
+        let [mut layers, mut experts, mut output] = [(0.0, Products::default()); 3];
         let tied = gguf.tensor("output.weight").is_none();
         for t in gguf.tensors() {
             let part = match t.name.as_str() {
                 "token_embd.weight" if !tied => continue,
                 "token_embd.weight" | "output.weight" => &mut output,
+                name if name.contains("_exps.") => &mut experts,
                 _ => &mut layers,
             };
             part.0 += t.bytes as f64;
@@ -98,21 +103,26 @@ impl ModelCost {
             }
         }
         let kv_position = (c.layers * c.kv_heads * (c.k_dim + c.v_dim) * kv.bytes()) as f64;
-        Self { layers, output, kv_position, chunk }
+        let used = c.experts.as_ref().map_or(1.0, |e| e.used as f64 / e.count as f64);
+        Self { layers, experts, used, output, kv_position, chunk }
     }
 
-    /// Of one test. A prompt's weights are read once a chunk; its logits are computed for the last token only.
+    /// Of one test. A prompt's weights are read once a chunk; its logits are computed for the last token only. Of the
+    /// experts, those are read that some token of the step goes to, if they choose independently.
     pub fn of(&self, t: &Test) -> Cost {
         let (n, b, d) = (t.tokens as f64, t.batch as f64, t.depth as f64);
+        let read = |rows: f64| self.experts.0 * (1.0 - (1.0 - self.used).powf(rows));
+        let layers = self.layers.1.plus(self.experts.1, self.used);
         match t.kind {
             Kind::Prompt => Cost {
-                bytes: t.tokens.div_ceil(self.chunk) as f64 * self.layers.0 + self.output.0,
-                products: self.output.1.plus(self.layers.1, n),
+                bytes: t.tokens.div_ceil(self.chunk) as f64 * (self.layers.0 + read(n.min(self.chunk as f64)))
+                    + self.output.0,
+                products: self.output.1.plus(layers, n),
                 tokens: n,
             },
             Kind::Generate => Cost {
-                bytes: n * (self.layers.0 + self.output.0 + b * self.kv_position * (d + (n + 1.0) / 2.0)),
-                products: Products::default().plus(self.layers.1, n * b).plus(self.output.1, n * b),
+                bytes: n * (self.layers.0 + read(b) + self.output.0 + b * self.kv_position * (d + (n + 1.0) / 2.0)),
+                products: Products::default().plus(layers, n * b).plus(self.output.1, n * b),
                 tokens: n * b,
             },
         }
@@ -150,7 +160,10 @@ mod tests {
     #[test]
     fn decoding_reads_and_prompts_compute() {
         let matrix = |weights| Products { narrow: weights, ..Products::default() };
-        let m = ModelCost { layers: (100.0, matrix(200.0)), output: (50.0, matrix(100.0)), kv_position: 2.0, chunk: 4 };
+        let experts = (40.0, matrix(80.0));
+        let (layers, output) = ((100.0, matrix(200.0)), (50.0, matrix(100.0)));
+        let dense = (0.0, Products::default());
+        let m = ModelCost { layers, experts: dense, used: 1.0, output, kv_position: 2.0, chunk: 4 };
         let prompt = m.of(&Test { kind: Kind::Prompt, tokens: 6, depth: 0, batch: 1 });
         assert_eq!((prompt.bytes, prompt.operations(), prompt.tokens), (250.0, 2.0 * 1300.0, 6.0));
         // Positions 10 and 11 of two sequences read 11 and 12 positions each.
@@ -158,5 +171,9 @@ mod tests {
         assert_eq!((answer.bytes, answer.operations(), answer.tokens), (300.0 + 92.0, 2.0 * 1200.0, 4.0));
         let c = Ceilings { read: 10.0, narrow: 100.0, ..Ceilings::default() };
         assert_eq!(answer.least(&c), (39.2, 24.0));
+        // A quarter of the experts takes a token: two tokens read 7 in 16 of them.
+        let m = ModelCost { experts, used: 0.25, ..m };
+        let answer = m.of(&Test { kind: Kind::Generate, tokens: 2, depth: 10, batch: 2 });
+        assert_eq!((answer.bytes, answer.operations()), (392.0 + 2.0 * 40.0 * 7.0 / 16.0, 2.0 * 1280.0));
     }
 }

@@ -1,6 +1,6 @@
 //! `hewn perplexity`.
 
-use crate::support::{Done, TINY, VOCAB, arg, folder, hewn, hewn_with};
+use crate::support::{TINY, VOCAB, arg, folder, hewn, hewn_with, refused};
 use std::path::{Path, PathBuf};
 
 /// A text of some 350 tokens.
@@ -10,17 +10,6 @@ fn text(dir: &Path) -> PathBuf {
     let text: Vec<&str> = (0..120).map(|i| words[(i * i + i / 7) % words.len()]).collect();
     std::fs::write(&path, text.join(" ")).unwrap();
     path
-}
-
-#[track_caller]
-fn refused(done: &Done, code: i32, cause: &str) {
-    let lines: Vec<&str> = done.err.lines().collect();
-    assert!(done.code == Some(code) && lines.len() == 2 && done.out.is_empty(), "{}", done.err);
-    assert!(
-        lines[0].starts_with("error: ") && lines[0].contains(cause) && lines[1].starts_with("hint: "),
-        "{}",
-        done.err
-    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `hewn quantize`.
 
-use crate::support::{Done, TINY, VOCAB, arg, command, folder, hewn};
+use crate::support::{TINY, VOCAB, arg, command, folder, hewn, refused};
 use hewn_loader::{Gguf, GgufWriter, MetaValue, OpenOptions, TensorType, write_split};
 use std::path::{Path, PathBuf};
 
@@ -19,17 +19,6 @@ fn logits(dir: &Path, model: &Path) -> Vec<u8> {
     let out = dir.join("out.f32");
     hewn(&["logits", arg(model), "--tokens", "3,14,15,92,65", "--pack", "off", "-o", arg(&out)]).ok();
     std::fs::read(&out).unwrap()
-}
-
-#[track_caller]
-fn refused(done: &Done, code: i32, cause: &str) {
-    let lines: Vec<&str> = done.err.lines().collect();
-    assert!(done.code == Some(code) && lines.len() == 2 && done.out.is_empty(), "{}", done.err);
-    assert!(
-        lines[0].starts_with("error: ") && lines[0].contains(cause) && lines[1].starts_with("hint: "),
-        "{}",
-        done.err
-    );
 }
 
 #[test]

@@ -149,3 +149,15 @@ fn copy(value: &Value<'_>) -> MetaValue {
         Value::F64(v) => MetaValue::F64(*v),
     }
 }
+
+/// The program refused: nothing but one line with the cause and one with a hint.
+#[track_caller]
+pub fn refused(done: &Done, code: i32, cause: &str) {
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert!(done.code == Some(code) && lines.len() == 2 && done.out.is_empty(), "{}", done.err);
+    assert!(
+        lines[0].starts_with("error: ") && lines[0].contains(cause) && lines[1].starts_with("hint: "),
+        "{}",
+        done.err
+    );
+}

@@ -57,7 +57,7 @@ impl Experts {
         let shared = r.size_or_none("expert_shared_count")?.unwrap_or(0);
         let shared_ff = match r.size_or_none("expert_shared_feed_forward_length")? {
             Some(ff) => ff,
-            None if shared <= MAX_EXPERTS => shared * own,
+            None if shared <= MAX_EXPERTS => shared.saturating_mul(own),
             None => return r.bad("expert_shared_count", format!("{shared} is more than {MAX_EXPERTS}")),
         };
         let groups = r.size_or_none("expert_group_count")?.unwrap_or(1);
