@@ -4,13 +4,15 @@
 //! what the vector ports do. Its right operand is eight words of rows in lanes, exactly the panel's layout; its left one
 //! is the activation blocks where they lie. The sums are integers, so the contract does not notice.
 //!
-//! The registers, for 32 columns and a pair of tiles:
-//!
 //! ```text
-//!               tmm6 = tile 0   tmm7 = tile 1       8 x 64 bytes of weights
-//!   tmm4 x[0..16]   tmm0            tmm1            16 x 16 sums
-//!   tmm5 x[16..32]  tmm2            tmm3
+//! tmm0..tmm3   sums of 16 columns x 16 rows, so that one is computed while another is stored
+//! tmm4, tmm5   activations: 16 columns x 4 or 8 words
+//! tmm6, tmm7   weights: 4 or 8 words x 16 rows
 //! ```
+//!
+//! Measured on a CPU of this kind: beside instructions of the unit the vector ports do one operation of 512 bits a
+//! cycle instead of two, so that the three which scale a register of sums cost 48 cycles a tile, and the unit's own 25
+//! disappear behind them.
 //!
 //! The intrinsics are not stable in Rust 1.95, hence `asm!`.
 
@@ -56,61 +58,87 @@ fn allowed() -> bool {
 #[repr(C, align(64))]
 struct Config([u8; 64]);
 
-/// Shapes the registers for two groups of `columns` (1 to 16 each) and `words` words of weights (4 or 8).
+/// Shapes the registers for `columns` (1 to 16) and `words` words of weights (4 or 8).
 ///
 /// # Safety
 /// [`available`].
 #[inline(always)]
-pub unsafe fn open(columns: [usize; 2], words: usize) {
-    assert!(columns.iter().all(|c| (1..=16).contains(c)) && (words == 4 || words == 8));
+pub unsafe fn open(columns: usize, words: usize) {
+    assert!((1..=16).contains(&columns) && (words == 4 || words == 8));
     let mut c = Config([0; 64]);
     c.0[0] = 1;
-    let mut shape = |register: usize, rows: usize, bytes: usize| {
+    for register in 0..8 {
+        let (rows, bytes) = match register {
+            0..4 => (columns, 64),
+            4..6 => (columns, 4 * words),
+            _ => (words, 64),
+        };
         c.0[16 + 2 * register] = bytes as u8;
         c.0[48 + register] = rows as u8;
-    };
-    for group in 0..2 {
-        shape(2 * group, columns[group], 64);
-        shape(2 * group + 1, columns[group], 64);
-        shape(4 + group, columns[group], 4 * words);
-        shape(6 + group, words, 64);
     }
     // SAFETY: the unit is there by the caller's promise, and the configuration is a valid one: no row is longer than 64
     // bytes and no register has more than 16 rows.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &c.0, options(nostack, readonly)) }
 }
 
-/// Sums over words `words[0]..words[1]` of a sub-block: `w[t]` is tile `t`, `x[g]` the columns of group `g`.
+/// Begins the sums of a tile's words `word..` with the columns `x`, in register `R`.
 ///
 /// # Safety
 /// Between [`open`] and [`close`], on the thread that called it, with as many columns and words as it was told.
 #[inline(always)]
-pub unsafe fn sums(w: &[[[u8; 64]; 8]; 2], x: [&[ActBlock]; 2], words: [usize; 2], out: &mut TileSums) {
-    // SAFETY: by the shapes given to `open` the loads touch the first 32 bytes of each block of `x`, and the words of
-    // `w`, 64 bytes each; the stores write up to 16 rows of 64 bytes to each of the four parts of `out`.
-    unsafe {
-        let word = words[0];
-        asm!(
-            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-            "tileloadd tmm6, [{w0} + {line}*1]",
-            "tileloadd tmm4, [{x0} + {line}*1]",
-            "tdpbssd tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{w1} + {line}*1]",
-            "tdpbssd tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{x1} + {line}*1]",
-            "tdpbssd tmm2, tmm5, tmm6",
-            "tdpbssd tmm3, tmm5, tmm7",
-            "tilestored [{out} + {line}*1], tmm0",
-            "tilestored [{out} + {line}*1 + 1024], tmm1",
-            "tilestored [{out} + {line}*1 + 2048], tmm2",
-            "tilestored [{out} + {line}*1 + 3072], tmm3",
-            w0 = in(reg) w[0][word..].as_ptr(), w1 = in(reg) w[1][word..].as_ptr(),
-            x0 = in(reg) x[0].as_ptr().cast::<u8>().wrapping_add(4 * word),
-            x1 = in(reg) x[1].as_ptr().cast::<u8>().wrapping_add(4 * word),
-            line = in(reg) size_of::<ActBlock>(),
-            out = in(reg) &mut out.0,
-            options(nostack)
-        );
+pub unsafe fn start<const R: usize>(w: &[[u8; 64]; 8], x: &[ActBlock], word: usize) {
+    macro_rules! start {
+        ($sums:literal, $x:literal, $w:literal) => {
+            // SAFETY: by the shapes given to `open` the loads touch the first 32 bytes of each block of `x`, and the
+            // words of `w`, 64 bytes each.
+            unsafe {
+                asm!(
+                    concat!("tileloadd ", $x, ", [{x} + {line}*1]"),
+                    concat!("tileloadd ", $w, ", [{w} + {line}*1]"),
+                    concat!("tilezero ", $sums),
+                    concat!("tdpbssd ", $sums, ", ", $x, ", ", $w),
+                    x = in(reg) x.as_ptr().cast::<u8>().wrapping_add(4 * word),
+                    w = in(reg) w[word..].as_ptr(),
+                    line = in(reg) size_of::<ActBlock>(),
+                    options(nostack, readonly)
+                )
+            }
+        };
+    }
+    const { assert!(R < 4) };
+    match R {
+        0 => start!("tmm0", "tmm4", "tmm6"),
+        1 => start!("tmm1", "tmm5", "tmm7"),
+        2 => start!("tmm2", "tmm4", "tmm6"),
+        _ => start!("tmm3", "tmm5", "tmm7"),
+    }
+}
+
+/// Stores the sums of register `R`.
+///
+/// # Safety
+/// As [`start`].
+#[inline(always)]
+pub unsafe fn finish<const R: usize>(out: &mut TileSums) {
+    macro_rules! finish {
+        ($sums:literal) => {
+            // SAFETY: at most 16 rows of 64 bytes, the size of `out`.
+            unsafe {
+                asm!(
+                    concat!("tilestored [{out} + {line}*1], ", $sums),
+                    out = in(reg) &mut out.0,
+                    line = in(reg) size_of::<[i32; 16]>(),
+                    options(nostack)
+                )
+            }
+        };
+    }
+    const { assert!(R < 4) };
+    match R {
+        0 => finish!("tmm0"),
+        1 => finish!("tmm1"),
+        2 => finish!("tmm2"),
+        _ => finish!("tmm3"),
     }
 }
 

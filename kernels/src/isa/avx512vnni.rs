@@ -55,15 +55,20 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
         simd!(_mm512_sub_epi8(w, _mm512_set1_epi8(zero as i8)))
     }
     #[inline(always)]
-    unsafe fn tiles_open(self, columns: [usize; 2], words: usize) {
+    unsafe fn tiles_open(self, columns: usize, words: usize) {
         assert!(TILES, "no matrix unit");
         // SAFETY: the unit is there, as checked.
         unsafe { amx::open(columns, words) }
     }
     #[inline(always)]
-    unsafe fn tiles_sums(self, w: &[[[u8; 64]; 8]; 2], x: [&[ActBlock]; 2], words: [usize; 2], out: &mut TileSums) {
+    unsafe fn tiles_start<const R: usize>(self, w: &[[u8; 64]; 8], x: &[ActBlock], word: usize) {
         // SAFETY: the caller keeps the promises of the trait, which are those of `amx`.
-        unsafe { amx::sums(w, x, words, out) }
+        unsafe { amx::start::<R>(w, x, word) }
+    }
+    #[inline(always)]
+    unsafe fn tiles_finish<const R: usize>(self, out: &mut TileSums) {
+        // SAFETY: as above.
+        unsafe { amx::finish::<R>(out) }
     }
     #[inline(always)]
     unsafe fn tiles_close(self) {

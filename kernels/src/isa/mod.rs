@@ -225,21 +225,29 @@ pub trait Isa: Copy + Send + Sync + 'static {
         unreachable!("no matrix unit")
     }
 
-    /// Shapes the matrix unit for two groups of `columns` (1 to 16 each) and `words` words of weights (4 or 8).
+    /// Shapes the matrix unit for `columns` (1 to 16) and `words` words of weights (4 or 8).
     ///
     /// # Safety
     /// [`TILES`](Isa::TILES).
-    unsafe fn tiles_open(self, _columns: [usize; 2], _words: usize) {
+    unsafe fn tiles_open(self, _columns: usize, _words: usize) {
         unreachable!("no matrix unit")
     }
 
-    /// Sums over words `words[0]..words[1]` of a sub-block, zero points taken off: `w[t]` is tile `t` as
-    /// [`i_tiles`](Isa::i_tiles) left it, `x[g]` the columns of group `g`.
+    /// Begins the sums over words `word..` of a sub-block, zero points taken off, in register `R` (0 to 3): `w` are a
+    /// tile's weights as [`i_tiles`](Isa::i_tiles) left them, `x` the columns.
     ///
     /// # Safety
     /// Between [`tiles_open`](Isa::tiles_open) and [`tiles_close`](Isa::tiles_close) on one thread, with exactly as many
-    /// columns in each group and as many words as `tiles_open` was told.
-    unsafe fn tiles_sums(self, _w: &[[[u8; 64]; 8]; 2], _x: [&[ActBlock]; 2], _words: [usize; 2], _out: &mut TileSums) {
+    /// columns and words left as `tiles_open` was told.
+    unsafe fn tiles_start<const R: usize>(self, _w: &[[u8; 64]; 8], _x: &[ActBlock], _word: usize) {
+        unreachable!("no matrix unit")
+    }
+
+    /// Stores the sums of register `R`: as many columns as `tiles_open` was told.
+    ///
+    /// # Safety
+    /// As [`tiles_start`](Isa::tiles_start).
+    unsafe fn tiles_finish<const R: usize>(self, _out: &mut TileSums) {
         unreachable!("no matrix unit")
     }
 
@@ -285,13 +293,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn f_top(self, a: Self::F) -> f32;
 }
 
-/// Integer sums of a matrix unit, `[column group][tile][column][row]`.
+/// Integer sums of a matrix unit, `[column][row]`.
 #[repr(C, align(64))]
-pub struct TileSums(pub [[[[i32; 16]; 16]; 2]; 2]);
+pub struct TileSums(pub [[i32; 16]; 16]);
 
 impl TileSums {
     /// All zero.
-    pub const ZERO: Self = Self([[[[0; 16]; 16]; 2]; 2]);
+    pub const ZERO: Self = Self([[0; 16]; 16]);
 }
 
 /// Loads 16 values, zero where `p` has fewer.

@@ -92,7 +92,7 @@ fn total<S: Isa, const N: usize>(s: S, acc: &[S::I; N]) -> i32 {
     s.i_sum(sum)
 }
 
-/// The matrix unit, where there is one, on the shapes that the kernels use: 32 columns, a pair of tiles, 32 weights.
+/// The matrix unit, where there is one, on the shapes that the kernels use: 16 columns, a tile, 32 weights; four of them a turn.
 struct Tiles(u64);
 
 /// Multiply-adds of one turn of [`Tiles`].
@@ -107,7 +107,7 @@ impl Kernel for Tiles {
         if S::TILES {
             // SAFETY: there is a matrix unit; it is open while its registers are used, in the shapes that they have.
             unsafe {
-                s.tiles_open([16, 16], 8);
+                s.tiles_open(16, 8);
                 for _ in 0..self.0 {
                     std::arch::asm!(
                         "tdpbssd tmm0, tmm4, tmm6",

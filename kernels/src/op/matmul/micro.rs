@@ -159,6 +159,13 @@ impl<F: Form> Kernel for Micro<'_, F> {
         for c in (0..self.sums.len()).step_by(GROUP) {
             let n = GROUP.min(self.sums.len() - c);
             let mut i = 0;
+            if n == GROUP {
+                // Fewer than five columns have too few sums under way to keep two ports busy.
+                self.columns::<S, 6>(s, c, 0);
+                self.columns::<S, 5>(s, c, 6);
+                self.columns::<S, 5>(s, c, 11);
+                continue;
+            }
             while n - i >= WIDE {
                 self.columns::<S, WIDE>(s, c, i);
                 i += WIDE;

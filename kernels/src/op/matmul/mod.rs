@@ -205,6 +205,11 @@ impl Rows {
     #[inline(always)]
     pub fn store_tile(&self, c: usize, tile: usize, v: &[f32; TILE_ROWS]) {
         let row = tile * TILE_ROWS;
-        self.store(c, row, &v[..TILE_ROWS.min(self.rows - row)]);
+        if row + TILE_ROWS <= self.rows {
+            // Of a length that the compiler knows: a store instead of a call.
+            self.store(c, row, v);
+        } else {
+            self.store(c, row, &v[..self.rows - row]);
+        }
     }
 }

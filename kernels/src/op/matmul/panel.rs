@@ -184,6 +184,7 @@ impl<Q: Quant> Chunk<'_, Q> {
     }
 
     /// Writes the sums of a pass, column by column: the rows of a column lie side by side.
+    #[inline(always)]
     fn store(&self, c: usize, tiles: [usize; 2], columns: usize) {
         for i in 0..columns {
             for tile in tiles[0]..tiles[1] {

@@ -1,26 +1,24 @@
-//! The micro-kernel on a matrix unit: the unit sums the products of 32 columns at a time, the vector ports scale them.
+//! The micro-kernel on a matrix unit: the unit sums the products of 16 columns and a tile, the vector ports scale them.
 //!
-//! The sums of four sub-blocks go through a buffer in the nearest cache; then four columns at a time are scaled with
-//! their running sums in registers. What is left to the vector ports is 3 instructions of the 11 that a sub-block takes
+//! ```text
+//! group of 16 columns
+//!   tile of the pair      running sums of 16 columns x 16 rows in registers
+//!     sub-block           unit: begin the sums of the step after the next | store those of the next
+//!                         ports: scale those of this one
+//! ```
+//!
+//! A step's sums go through a buffer in the nearest cache, one step after they were begun and one before they are used,
+//! so neither side waits for the other. What is left to the ports is 3 instructions of the 11 that a sub-block takes
 //! without the unit (5 of 13 for forms with an offset).
 
 use super::micro::Micro;
-use crate::format::Form;
+use super::panel::{PairSums, PanelSub};
+use crate::format::{Form, TILE_ROWS};
 use crate::isa::{Isa, TileSums, each};
 use crate::op::quantize::{ActBlock, GROUP};
 
-/// Registers of sums in the buffer: a sub-block takes one, or two for its halves.
-const BUFFERS: usize = 4;
-
-/// Two groups of columns, as the unit takes them. Where there is no second group the first stands in for it, and its
-/// sums are not used.
-struct Pair<'a> {
-    c: usize,
-    columns: usize,
-    x: [&'a [ActBlock]; 2],
-    height: [usize; 2],
-    next: [*const ActBlock; 2],
-}
+/// The sums of a step: of its two halves where those have factors of their own, else the first only.
+type Sums = [TileSums; 2];
 
 impl<F: Form> Micro<'_, F> {
     /// All columns.
@@ -28,125 +26,151 @@ impl<F: Form> Micro<'_, F> {
     pub(super) fn tiled<S: Isa>(&mut self, s: S) {
         assert!(S::TILES);
         let n = self.sums.len();
-        let mut buffer = [const { TileSums::ZERO }; BUFFERS];
-        let words = if F::HALVES { 4 } else { 8 };
-        let step = if F::HALVES { BUFFERS / 2 } else { BUFFERS };
-        let mut open = [0; 2];
-        for c in (0..n).step_by(2 * GROUP) {
-            let first = self.group(c);
-            let second = if n - c > GROUP { self.group(c + GROUP) } else { first };
-            let pair = Pair {
-                c,
-                columns: (2 * GROUP).min(n - c),
-                x: [first.0, second.0],
-                height: [first.1, second.1],
-                next: [self.next_group(c + GROUP), self.next_group(c + 2 * GROUP)],
+        let whole = n / GROUP * GROUP;
+        if whole > 0 {
+            self.groups::<S, true>(s, [0, whole]);
+        }
+        if whole < n {
+            self.groups::<S, false>(s, [whole, n]);
+        }
+    }
+
+    /// Columns `range[0]..range[1]`: whole groups, or with `WHOLE` false a shorter one.
+    #[inline(always)]
+    fn groups<S: Isa, const WHOLE: bool>(&mut self, s: S, range: [usize; 2]) {
+        let height = if WHOLE { GROUP } else { range[1] - range[0] };
+        let depth = self.panel.len();
+        let weights: &[PanelSub] = self.panel;
+        let (mut buffer, mut short) = ([const { [TileSums::ZERO, TileSums::ZERO] }; 2], [PairSums::default(); GROUP]);
+        let [even, odd] = &mut buffer;
+        // SAFETY: only instruction sets with a matrix unit come here.
+        unsafe { s.tiles_open(height, if F::HALVES { 4 } else { 8 }) };
+        // Steps of a group: first all sub-blocks of tile 0, then of tile 1. Whatever is begun last is never used.
+        let step = |j: usize| if j < depth { (0, j) } else { (1, j - depth) };
+        let mut x = self.group(range[0]).0;
+        start::<S, F, 0>(s, &weights[0].w[0], &x[..height]);
+        let (t, k) = step(1);
+        start::<S, F, 1>(s, &weights[k].w[t], &x[k * height..][..height]);
+        finish::<S, F, 0>(s, even);
+        let mut is_even = true;
+        for c in (range[0]..range[1]).step_by(GROUP) {
+            let next = if c + GROUP < range[1] { self.group(c + GROUP).0 } else { x };
+            let far = self.next_group(c);
+            let fresh = self.fresh;
+            let sums = if WHOLE {
+                self.sums[c..].first_chunk_mut().expect("a whole group")
+            } else {
+                short[..height].copy_from_slice(&self.sums[c..]);
+                &mut short
             };
-            if open != pair.height {
-                // SAFETY: only instruction sets with a matrix unit come here.
-                unsafe { s.tiles_open(pair.height, words) };
-                open = pair.height;
+            for t in 0..2 {
+                let mut acc = [s.f_splat(0.0); GROUP];
+                if !fresh {
+                    each!(2, h => { each!(8, i => { acc[8 * h + i] = s.f_load(&sums[8 * h + i][t]); }); });
+                }
+                for k in 0..depth {
+                    let ahead = t * depth + k + 2;
+                    let (x_ahead, ahead) = if ahead < 2 * depth { (x, ahead) } else { (next, ahead - 2 * depth) };
+                    let (t_ahead, k_ahead) = if ahead < depth { (0, ahead) } else { (1, ahead - depth) };
+                    let w = &weights[k_ahead].w[t_ahead];
+                    let x_ahead = &x_ahead[k_ahead * height..][..height];
+                    // The same blocks of the next group.
+                    each!(8, i => { s.prefetch(far.wrapping_add(k * GROUP + 8 * t + i).cast()); });
+                    let (p, x) = (&weights[k], &x[k * height..][..height]);
+                    if is_even {
+                        start::<S, F, 0>(s, w, x_ahead);
+                        finish::<S, F, 1>(s, odd);
+                        scale::<S, F, WHOLE>(s, p, t, x, even, &mut acc);
+                    } else {
+                        start::<S, F, 1>(s, w, x_ahead);
+                        finish::<S, F, 0>(s, even);
+                        scale::<S, F, WHOLE>(s, p, t, x, odd, &mut acc);
+                    }
+                    is_even = !is_even;
+                }
+                each!(2, h => { each!(8, i => { s.f_store(&mut sums[8 * h + i][t], acc[8 * h + i]); }); });
             }
-            for k in (0..self.panel.len()).step_by(step) {
-                let k = [k, (k + step).min(self.panel.len())];
-                self.sum(s, &pair, k, &mut buffer);
-                self.scale(s, &pair, k, &buffer);
+            if !WHOLE {
+                self.sums[c..].copy_from_slice(&short[..height]);
             }
+            x = next;
         }
         // SAFETY: as above.
         unsafe { s.tiles_close() };
     }
-
-    /// The integer sums of sub-blocks `k[0]..k[1]`.
-    #[inline(always)]
-    fn sum<S: Isa>(&self, s: S, pair: &Pair<'_>, k: [usize; 2], out: &mut [TileSums; BUFFERS]) {
-        for (j, p) in self.panel[k[0]..k[1]].iter().enumerate() {
-            let [a, b] = [0, 1].map(|g| &pair.x[g][(k[0] + j) * pair.height[g]..][..pair.height[g]]);
-            // SAFETY: the unit was opened for groups of these heights, cut to length above, and for the words of the form.
-            unsafe {
-                if F::HALVES {
-                    s.tiles_sums(&p.w, [a, b], [0, 4], &mut out[2 * j]);
-                    s.tiles_sums(&p.w, [a, b], [4, 8], &mut out[2 * j + 1]);
-                } else {
-                    s.tiles_sums(&p.w, [a, b], [0, 8], &mut out[j]);
-                }
-            }
-        }
-    }
-
-    /// Adds the scaled sums of sub-blocks `k[0]..k[1]`.
-    #[inline(always)]
-    fn scale<S: Isa>(&mut self, s: S, pair: &Pair<'_>, k: [usize; 2], sums: &[TileSums; BUFFERS]) {
-        for g in 0..pair.columns.div_ceil(GROUP) {
-            let mut c = 0;
-            while pair.height[g] - c >= 4 {
-                self.scale_columns::<S, 4>(s, pair, g, c, k, sums);
-                c += 4;
-            }
-            for c in c..pair.height[g] {
-                self.scale_columns::<S, 1>(s, pair, g, c, k, sums);
-            }
-        }
-    }
-
-    /// Columns `c..c + C` of group `g`.
-    #[inline(always)]
-    fn scale_columns<S: Isa, const C: usize>(
-        &mut self,
-        s: S,
-        pair: &Pair<'_>,
-        g: usize,
-        c: usize,
-        k: [usize; 2],
-        from: &[TileSums; BUFFERS],
-    ) {
-        let sums = &mut self.sums[pair.c + GROUP * g + c..][..C];
-        let mut acc = [[s.f_splat(0.0); C]; 2];
-        if !(self.fresh && k[0] == 0) {
-            each!(C, i => {
-                acc[0][i] = s.f_load(&sums[i][0]);
-                acc[1][i] = s.f_load(&sums[i][1]);
-            });
-        }
-        let x = pair.x[g][k[0] * pair.height[g]..].chunks_exact(pair.height[g]);
-        // The same blocks two groups on are next.
-        let next = pair.next[g].wrapping_add(c + k[0] * GROUP);
-        for (j, (p, x)) in self.panel[k[0]..k[1]].iter().zip(x).enumerate() {
-            each!(C, i => { s.prefetch(next.wrapping_add(j * GROUP + i).cast()); });
-            let x: &[ActBlock; C] = x[c..].first_chunk().expect("C columns from c on");
-            let slot = if F::HALVES { 2 * j } else { j };
-            let from: [&[[i32; 16]; C]; 4] = [
-                column(&from[slot], g, 0, c),
-                column(&from[slot], g, 1, c),
-                column(&from[(slot + 1) % BUFFERS], g, 0, c),
-                column(&from[(slot + 1) % BUFFERS], g, 1, c),
-            ];
-            each!(C, i => {
-                let d = s.f_splat(x[i].d);
-                each!(2, t => {
-                    let mut value = s.i_to_f(s.i_load(bytemuck::cast_ref(&from[t][i])));
-                    if F::HALVES {
-                        let high = s.i_to_f(s.i_load(bytemuck::cast_ref(&from[2 + t][i])));
-                        value = s.f_mul(value, s.f_load(&p.half[t][0]));
-                        value = s.f_fma(high, s.f_load(&p.half[t][1]), value);
-                    }
-                    acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.scale[t]), d), value, acc[t][i]);
-                    if F::OFFSET {
-                        let sum = p.offset_sum::<S, F>(s, t, &x[i]);
-                        acc[t][i] = s.f_fma(s.f_mul(s.f_load(&p.offset[t]), d), sum, acc[t][i]);
-                    }
-                });
-            });
-        }
-        each!(C, i => {
-            s.f_store(&mut sums[i][0], acc[0][i]);
-            s.f_store(&mut sums[i][1], acc[1][i]);
-        });
-    }
 }
 
-/// The sums of columns `c..c + C` of a group with tile `t`.
+/// Begins the integer sums of a step with `P` 0 and 1 by turns.
 #[inline(always)]
-fn column<const C: usize>(sums: &TileSums, g: usize, t: usize, c: usize) -> &[[i32; 16]; C] {
-    sums.0[g][t][c..].first_chunk().expect("C of 16 columns")
+fn start<S: Isa, F: Form, const P: usize>(s: S, w: &[[u8; 64]; 8], x: &[ActBlock]) {
+    // SAFETY: the unit was opened for groups of this height and for the words of the form.
+    unsafe {
+        match (P, F::HALVES) {
+            (0, false) => s.tiles_start::<0>(w, x, 0),
+            (_, false) => s.tiles_start::<1>(w, x, 0),
+            (0, true) => {
+                s.tiles_start::<0>(w, x, 0);
+                s.tiles_start::<1>(w, x, 4);
+            }
+            (_, true) => {
+                s.tiles_start::<2>(w, x, 0);
+                s.tiles_start::<3>(w, x, 4);
+            }
+        }
+    }
 }
+
+/// Stores the integer sums of the step that was begun with this `P`.
+#[inline(always)]
+fn finish<S: Isa, F: Form, const P: usize>(s: S, [low, high]: &mut Sums) {
+    // SAFETY: as in `start`.
+    unsafe {
+        match (P, F::HALVES) {
+            (0, false) => s.tiles_finish::<0>(low),
+            (_, false) => s.tiles_finish::<1>(low),
+            (0, true) => {
+                s.tiles_finish::<0>(low);
+                s.tiles_finish::<1>(high);
+            }
+            (_, true) => {
+                s.tiles_finish::<2>(low);
+                s.tiles_finish::<3>(high);
+            }
+        }
+    }
+}
+/// Adds the scaled sums of a sub-block of tile `t`. In a group that is not whole, the last column stands in for those
+/// that it lacks.
+#[inline(always)]
+fn scale<S: Isa, F: Form, const WHOLE: bool>(
+    s: S,
+    p: &PanelSub,
+    t: usize,
+    x: &[ActBlock],
+    [low, high]: &Sums,
+    acc: &mut [S::F; GROUP],
+) {
+    let height = if WHOLE { GROUP } else { x.len() };
+    let x = &x[..height];
+    let scale = s.f_load(&p.scale[t]);
+    let offset = s.f_load(&p.offset[t]);
+    let half = [s.f_load(&p.half[t][0]), s.f_load(&p.half[t][1])];
+    each!(2, h => {
+        each!(8, i => {
+            let i = 8 * h + i;
+            let x = &x[if WHOLE { i } else { i.min(height - 1) }];
+            let d = s.f_splat(x.d);
+            let mut value = s.i_to_f(s.i_load(bytemuck::cast_ref(&low.0[i])));
+            if F::HALVES {
+                let high = s.i_to_f(s.i_load(bytemuck::cast_ref(&high.0[i])));
+                value = s.f_fma(high, half[1], s.f_mul(value, half[0]));
+            }
+            acc[i] = s.f_fma(s.f_mul(scale, d), value, acc[i]);
+            if F::OFFSET {
+                acc[i] = s.f_fma(s.f_mul(offset, d), p.offset_sum::<S, F>(s, t, x), acc[i]);
+            }
+        });
+    });
+}
+
+const _: () = assert!(GROUP == TILE_ROWS);
