@@ -33,6 +33,8 @@ pub(crate) struct Scratch {
     pub up: Vec<f32>,
     /// Whatever was quantized last, `[rows, widest / 32]`.
     pub blocks: Vec<ActBlock>,
+    /// The gated product in blocks, where the operations before it are one region, `[rows, ff / 32]`.
+    pub inner: Vec<ActBlock>,
     /// Cosines of the rows' positions, `[tables, rows, rope_dim / 2]`.
     pub cos: Vec<f32>,
     /// Sines likewise.
@@ -127,6 +129,7 @@ impl Scratch {
             gate: m.make(ff)?,
             up: m.make(ff)?,
             blocks: m.make(widest.max(c.ff).div_ceil(32))?,
+            inner: m.make(c.ff.div_ceil(32))?,
             cos: m.make(tables)?,
             sin: m.make(tables)?,
             latent: LatentScratch::build(c, m)?,

@@ -205,15 +205,18 @@ impl<'m> Forward<'m, '_> {
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let width = linear.w.cols;
-        self.lap_quantize(linear.w.is_quant(), n, width);
+        let quant = linear.w.is_quant() && !matches!(source, Source::Fused);
+        self.lap_quantize(quant, n, width);
         let s = &mut *self.s;
         let floats = match source {
             Source::Attention => &s.att[..n * width],
             Source::Latent => &s.latent.out[..n * width],
             Source::FeedForward => &s.gate[..n * width],
+            Source::Fused => &[],
         };
-        quantize_rows(crew, linear.w.is_quant(), floats, width, &mut s.blocks, at)?;
-        let x = Input { floats, blocks: blocks_of(&s.blocks, n, width) };
+        quantize_rows(crew, quant, floats, width, &mut s.blocks, at)?;
+        let blocks = if matches!(source, Source::Fused) { &s.inner } else { &s.blocks };
+        let x = Input { floats, blocks: blocks_of(blocks, n, width) };
         let t = &mut s.t[..n * c.dim];
         self.lap.op(source.op(), || Cost::products(n, &[linear.w.view(self.model.gguf())]));
         foresee(crew, n, self.model, then);
@@ -236,6 +239,8 @@ enum Source {
     Attention,
     Latent,
     FeedForward,
+    /// Blocks already.
+    Fused,
 }
 
 impl Source {
@@ -243,7 +248,7 @@ impl Source {
     fn op(&self) -> Op {
         match self {
             Self::Attention | Self::Latent => Op::AttentionOutput,
-            Self::FeedForward => Op::DownProduct,
+            Self::FeedForward | Self::Fused => Op::DownProduct,
         }
     }
 }

@@ -105,9 +105,16 @@ impl LayerWeights {
 }
 
 impl Gated {
-    /// The matrices that are read first.
+    /// The matrices that are read first: those that the part's input is multiplied with.
     pub fn first(&self) -> Vec<&MatrixRef> {
         self.gate.iter().chain([&self.up]).map(|l| &l.w).collect()
+    }
+
+    /// The gate, if everything up to the input of `down` can be one region: what it makes is quantized, and nothing is
+    /// added on the way.
+    pub fn fused(&self) -> Option<&MatrixRef> {
+        let gate = self.gate.as_ref().filter(|g| g.bias.is_none() && self.up.bias.is_none())?;
+        self.down.w.is_quant().then_some(&gate.w)
     }
 }
 

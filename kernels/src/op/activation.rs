@@ -24,30 +24,26 @@ impl Kernel for Gate<'_> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        let pairs = self.gate.chunks_mut(16).zip(self.up.chunks(16));
-        match self.kind {
-            Activation::Silu => {
-                for (o, u) in pairs {
-                    let v = silu(s, load_tail(s, o));
-                    store_tail(s, o, s.f_mul(v, load_tail(s, u)));
-                }
-            }
-            Activation::Gelu => {
-                for (o, u) in pairs {
-                    let v = gelu(s, load_tail(s, o));
-                    store_tail(s, o, s.f_mul(v, load_tail(s, u)));
-                }
-            }
-            Activation::Clamped => {
-                // In this order a NaN comes through (see `f_min`).
-                let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
-                for (o, u) in pairs {
-                    let g = s.f_min(high, load_tail(s, o));
-                    let u = s.f_max(low, s.f_min(high, load_tail(s, u)));
-                    let v = logistic_share(s, g, s.f_mul(g, s.f_splat(-1.702)));
-                    store_tail(s, o, s.f_mul(v, s.f_add(u, s.f_splat(1.0))));
-                }
-            }
+        for (o, u) in self.gate.chunks_mut(16).zip(self.up.chunks(16)) {
+            let v = gated(s, self.kind, load_tail(s, o), load_tail(s, u));
+            store_tail(s, o, v);
+        }
+    }
+}
+
+/// `activation(g) * u`.
+#[inline(always)]
+pub(crate) fn gated<S: Isa>(s: S, kind: Activation, g: S::F, u: S::F) -> S::F {
+    match kind {
+        Activation::Silu => s.f_mul(silu(s, g), u),
+        Activation::Gelu => s.f_mul(gelu(s, g), u),
+        Activation::Clamped => {
+            // In this order a NaN comes through (see `f_min`).
+            let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
+            let g = s.f_min(high, g);
+            let u = s.f_max(low, s.f_min(high, u));
+            let v = logistic_share(s, g, s.f_mul(g, s.f_splat(-1.702)));
+            s.f_mul(v, s.f_add(u, s.f_splat(1.0)))
         }
     }
 }

@@ -103,35 +103,38 @@ impl Kernel for QuantizeGroup<'_> {
 
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> Self::Out {
-        // Non-negative floats order like their bits, and infinity and NaNs lie above every finite number: one integer
-        // maximum finds the largest magnitude and anything not finite.
-        let mut top = 0;
         let subs = self.out.len() / self.rows;
         for row in 0..self.rows {
             let x = &self.x[row * subs * SUB..][..subs * SUB];
             for (x, out) in x.as_chunks::<SUB>().0.iter().zip(self.out.chunks_exact_mut(self.rows)) {
                 let lo = s.f_load(x[..16].first_chunk().expect("16 of 32"));
                 let hi = s.f_load(x[16..].first_chunk().expect("16 of 32"));
-                let sign = s.i_splat(0x7fff_ffff);
-                let max = s.i_top(s.i_max(s.i_and(s.f_as_i(lo), sign), s.i_and(s.f_as_i(hi), sign)));
-                top = top.max(max);
-                let d = f32::from_bits(max as u32) / 127.0;
-                if d < f32::MIN_POSITIVE {
-                    out[row] = ActBlock::default();
-                    continue;
-                }
-                if max >= 0x7f80_0000 {
-                    return Err(NonFinite);
-                }
-                let inv = s.f_splat(1.0 / d);
-                let (a, b) = (s.f_round(s.f_mul(lo, inv)), s.f_round(s.f_mul(hi, inv)));
-                let half = [s.i_sum(a), s.i_sum(b)];
-                let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
-                out[row] = ActBlock::from_sums(d, bytemuck::cast(q), half);
+                out[row] = block(s, lo, hi)?;
             }
         }
-        if top >= 0x7f80_0000 { Err(NonFinite) } else { Ok(()) }
+        Ok(())
     }
+}
+
+/// The block of 32 values.
+#[inline(always)]
+pub(crate) fn block<S: Isa>(s: S, lo: S::F, hi: S::F) -> Result<ActBlock, NonFinite> {
+    // Non-negative floats order like their bits, and infinity and NaNs lie above every finite number: one integer
+    // maximum finds the largest magnitude and anything not finite.
+    let sign = s.i_splat(0x7fff_ffff);
+    let max = s.i_top(s.i_max(s.i_and(s.f_as_i(lo), sign), s.i_and(s.f_as_i(hi), sign)));
+    let d = f32::from_bits(max as u32) / 127.0;
+    if d < f32::MIN_POSITIVE {
+        return Ok(ActBlock::default());
+    }
+    if max >= 0x7f80_0000 {
+        return Err(NonFinite);
+    }
+    let inv = s.f_splat(1.0 / d);
+    let (a, b) = (s.f_round(s.f_mul(lo, inv)), s.f_round(s.f_mul(hi, inv)));
+    let half = [s.i_sum(a), s.i_sum(b)];
+    let q: [[i8; 16]; 2] = [s.i_narrow(a), s.i_narrow(b)];
+    Ok(ActBlock::from_sums(d, bytemuck::cast(q), half))
 }
 
 /// Quantizes the rows of one [`GROUP`] (`x` is `[rows, cols]`, `rows` at most 16, `cols` a multiple of 32) to their

@@ -1,8 +1,9 @@
 //! Matrix products and attention equal the oracle bit for bit: every ISA, team size, layout and awkward shape.
 
+use super::activation::{self, Activation};
 use super::attention::{Query, Rules, attention};
-use super::matmul::{Input, Layout, Matrix, Product, matmul};
-use super::quantize::{ActBlock, block_index, quantize_all};
+use super::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
+use super::quantize::{ActBlock, NonFinite, block_index, quantize_all};
 use crate::format::{Float, Format, FormatVisitor, Quant};
 use crate::kv::{KvLayer, KvShape, KvType};
 use crate::testing::Lcg;
@@ -93,6 +94,65 @@ fn products_equal_the_oracle() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_gated_product_equals_its_operations_one_by_one() {
+    let teams = teams();
+    let mut rng = Lcg(31);
+    let formats = [(Format::Q4_0, Format::Q4_0), (Format::Q4K, Format::Q6K), (Format::Q8_0, Format::F16)];
+    for (i, (of_gate, of_up)) in formats.into_iter().enumerate() {
+        for (cols, channels, n) in
+            [(256, 32, 1), (256, 96, 2), (512, 352, 19), (256, 544, 70), (256, 0, 3), (256, 64, 0)]
+        {
+            let data = [of_gate, of_up].map(|f| f.visit(Weights(channels * cols, &mut rng)));
+            let x: Vec<f32> = rng.floats(n * cols).iter().map(|v| v * 0.1).collect();
+            let mut blocks = vec![ActBlock::default(); n * cols / 32];
+            quantize_all(CpuIsa::best(), n, &x, &mut blocks).unwrap();
+            let x = Input { floats: &x, blocks: &blocks };
+            let file = |f, data| Matrix::new(f, Layout::File, channels, cols, data).unwrap();
+            let (gate, up) = (file(of_gate, &data[0]), file(of_up, &data[1]));
+            let packed = gate.pack().unwrap();
+            let packed = Matrix::new(of_gate, Layout::Packed, channels, cols, &packed).unwrap();
+            let kind = [Activation::Silu, Activation::Gelu, Activation::Clamped][i];
+            let (mut a, mut b) = (vec![0.0; n * channels], vec![0.0; n * channels]);
+            let products = &mut [Product { w: gate, x, out: &mut a }, Product { w: up, x, out: &mut b }];
+            teams[0].step(|crew| matmul(crew, n, products)).unwrap();
+            activation::gate(CpuIsa::best(), kind, &mut a, &b);
+            let mut want = vec![ActBlock::default(); n * channels / 32];
+            quantize_all(CpuIsa::best(), n, &a, &mut want).unwrap();
+            for team in &teams {
+                for gate in [gate, packed] {
+                    let mut got = vec![ActBlock::new(f32::NAN, [[1; 4]; 8]); n * channels / 32];
+                    let g = Gate { gate, up, x, activation: kind };
+                    team.step(|crew| gated_matmul(crew, n, &g, &mut got)).unwrap().unwrap();
+                    assert!(
+                        got == want,
+                        "{of_gate:?} {channels}x{cols} n={n} {} {}",
+                        team.isa().kind(),
+                        team.threads()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gated_product_that_is_not_finite_is_an_error() {
+    let mut up = [0x3c00_u16.to_le_bytes(), [0; 2]].concat().repeat(32 * 16);
+    let gate = up.clone();
+    up[4 * 32 * 7..][..2].copy_from_slice(&0x7c00_u16.to_le_bytes());
+    let [gate, up] = [&gate, &up].map(|d| Matrix::new(Format::F16, Layout::File, 32, 32, d).unwrap());
+    let x = Input { floats: &[1.0; 64], blocks: &[] };
+    for team in teams() {
+        let run = |up| {
+            let g = Gate { gate, up, x, activation: Activation::Silu };
+            team.step(|crew| gated_matmul(crew, 2, &g, &mut [ActBlock::default(); 2])).unwrap()
+        };
+        assert_eq!(run(up), Err(NonFinite));
+        assert_eq!(run(gate), Ok(()));
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Team {
     turn: Mutex<()>,
     /// Scratch of worker `i`, kept between steps.
     scratch: Vec<Mutex<Vec<Line>>>,
+    /// The same once more, for what goes on around something that takes the first.
+    rooms: Vec<Mutex<Vec<Line>>>,
     /// Scratch that all workers share, likewise.
     common: Mutex<Vec<Line>>,
 }
@@ -82,8 +84,8 @@ impl Team {
                 .map_err(|e| TeamError::Start { threads, reason: e.to_string() })?;
             Some(built)
         };
-        let scratch = (0..threads).map(|_| Mutex::default()).collect();
-        Ok(Self { pool, threads, isa, turn: Mutex::default(), scratch, common: Mutex::default() })
+        let [scratch, rooms] = [(); 2].map(|()| (0..threads).map(|_| Mutex::default()).collect());
+        Ok(Self { pool, threads, isa, turn: Mutex::default(), scratch, rooms, common: Mutex::default() })
     }
 
     /// How many threads there are.
@@ -204,6 +206,11 @@ impl Crew<'_> {
     /// The scratch of worker `w` with room for `bytes` at a multiple of 64, for the duration of `f`; contents are left over from before.
     pub fn with_scratch<R>(&self, w: usize, bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         lend(&self.team.scratch[w], bytes, f)
+    }
+
+    /// The same of worker `w`'s other scratch, around something that takes the first.
+    pub(crate) fn with_room<R>(&self, w: usize, bytes: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        lend(&self.team.rooms[w], bytes, f)
     }
 
     /// The same of the scratch that all workers share: for the leader, around the regions that use it.

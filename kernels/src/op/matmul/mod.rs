@@ -4,8 +4,9 @@
 //! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
 //!   direct      one column: a tile goes once through the registers, straight from where it lies
 //!   panel       more columns: a pair of tiles is decoded once to 8-bit integers in cache ...
-//!     micro       ... and multiplied with all columns, eight at a time, by one kernel for all formats
+//!     micro       ... and multiplied with all columns, six at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
+//! gated         two products, the activation between them and its quantization in one region
 //! ```
 //!
 //! The numeric contract, per output element and sub-block in ascending order: `isum` exact in i32, then
@@ -13,11 +14,13 @@
 //! keep to it, so which one runs is a matter of speed alone.
 
 mod direct;
+mod gated;
 mod matrix;
 mod micro;
 mod panel;
 mod tiled;
 
+pub use gated::{Gate, gated_matmul};
 pub(crate) use matrix::padded;
 pub use matrix::{Layout, Matrix, ShapeError};
 
@@ -60,11 +63,18 @@ impl Product<'_> {
         }
         let n = self.out.len() / self.w.rows();
         assert_eq!(self.out.len(), n * self.w.rows(), "output [n, rows]");
-        match self.w.format().is_quant() {
-            true => assert_eq!(self.x.blocks.len(), n * self.w.cols() / SUB, "quantized input [n, cols / 32]"),
-            false => assert_eq!(self.x.floats.len(), n * self.w.cols(), "input [n, cols]"),
-        }
+        self.x.check(&self.w, n);
         n
+    }
+}
+
+impl Input<'_> {
+    /// Panics unless there are `n` rows of what `w` reads.
+    fn check(&self, w: &Matrix<'_>, n: usize) {
+        match w.format().is_quant() {
+            true => assert_eq!(self.blocks.len(), n * w.cols() / SUB, "quantized input [n, cols / 32]"),
+            false => assert_eq!(self.floats.len(), n * w.cols(), "input [n, cols]"),
+        }
     }
 }
 
@@ -105,7 +115,8 @@ pub fn matmul_each(crew: &Crew<'_>, products: &mut [Product<'_>]) {
         };
         let tiles = job.w.rows().div_ceil(TILE_ROWS);
         let range = [chunk * job.per, ((chunk + 1) * job.per).min(tiles)];
-        job.w.format().visit(Chunk { crew, worker, job, range });
+        let out = Rows { out: job.out, n: job.n, first: 0, rows: job.w.rows(), stride: job.w.rows() };
+        job.w.format().visit(Task { crew, worker, w: &job.w, x: job.x, range, out });
     });
 }
 
@@ -154,32 +165,31 @@ struct Job<'a> {
     chunks: usize,
 }
 
-/// Some tiles of a product in the hands of a thread.
-struct Chunk<'a> {
+/// Some tiles of a product in the hands of a thread: all of `out.n` rows of `x`.
+struct Task<'a> {
     crew: &'a Crew<'a>,
     worker: usize,
-    job: &'a Job<'a>,
+    w: &'a Matrix<'a>,
+    x: Input<'a>,
     range: [usize; 2],
+    out: Rows,
 }
 
-impl FormatVisitor for Chunk<'_> {
+impl FormatVisitor for Task<'_> {
     type Out = ();
 
     fn quant<Q: Quant>(self) {
-        let (w, x) = (&self.job.w, self.job.x.blocks);
-        let out = Rows { out: self.job.out, n: self.job.n, rows: w.rows() };
-        if self.job.n == 1 {
-            direct::run::<Q>(self.crew, self.worker, w, x, self.range, out);
+        if self.out.n == 1 {
+            direct::run::<Q>(self.crew, self.worker, self.w, self.x.blocks, self.range, self.out);
         } else {
-            panel::run::<Q>(self.crew, self.worker, w, x, self.range, out);
+            panel::run::<Q>(self.crew, self.worker, self.w, self.x.blocks, self.range, self.out);
         }
     }
 
     fn float<T: Float>(self) {
-        let w = &self.job.w;
+        let w = self.w;
         let rows = [self.range[0] * TILE_ROWS, (self.range[1] * TILE_ROWS).min(w.rows())];
-        let out = Rows { out: self.job.out, n: self.job.n, rows: w.rows() };
-        self.crew.isa().run(FloatTask::<T>::new(w.data(), w.cols(), self.job.x.floats, rows, out));
+        self.crew.isa().run(FloatTask::<T>::new(w.data(), w.cols(), self.x.floats, rows, self.out));
     }
 }
 
@@ -188,17 +198,28 @@ impl FormatVisitor for Chunk<'_> {
 pub(super) struct Rows {
     out: SendPtr<f32>,
     pub n: usize,
+    /// The rows of the matrix that it has room for: `first..rows`.
+    first: usize,
     rows: usize,
+    /// From one column to the next.
+    stride: usize,
 }
 
 impl Rows {
+    /// `[n, width]` for rows `first..first + width` of a matrix, for as long as `out` is not used otherwise.
+    fn part(out: &mut [f32], n: usize, first: usize, width: usize) -> Self {
+        assert!(out.len() == n * width);
+        Self { out: SendPtr(out.as_mut_ptr()), n, first, rows: first + width, stride: width }
+    }
+
     /// Writes `v` to rows `row..` of column `c`.
     #[inline(always)]
     pub fn store(&self, c: usize, row: usize, v: &[f32]) {
-        assert!(c < self.n && row + v.len() <= self.rows);
-        // SAFETY: inside `[n, rows]` by the assertion; a chunk stores only to its own rows and each row belongs to one
-        // chunk, so no other thread touches these elements; the owner is borrowed mutably for the whole region.
-        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), self.out.get().add(c * self.rows + row), v.len()) }
+        assert!(c < self.n && self.first <= row && row + v.len() <= self.rows);
+        let at = c * self.stride + row - self.first;
+        // SAFETY: inside `[n, rows - first]` by the assertion; a chunk stores only to its own rows and each row belongs
+        // to one chunk, so no other thread touches these elements; the owner is borrowed mutably for the whole region.
+        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), self.out.get().add(at), v.len()) }
     }
 
     /// Writes the rows of tile `tile` that exist.
