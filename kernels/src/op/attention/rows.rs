@@ -4,7 +4,7 @@
 //! time that it would halve the speed at which a long context is read.
 
 use super::{Block, Call};
-use crate::isa::{Isa, each};
+use crate::isa::{Isa, Kernel, each};
 use crate::kv::{Elem, TILE};
 use crate::math::exp;
 use crate::op::soft_cap::cap;
@@ -115,14 +115,14 @@ impl<'a, E: Elem> Rows<'a, E> {
         let mut c = 0;
         while v_pad - c >= step {
             if S::MANY {
-                self.channels::<S, G, MANY>(s, row, n, c, &e, &factors, state);
+                s.run(Channels::<E, G, MANY> { rows: self, row, n, c, e: &e, factors: &factors, state });
             } else {
-                self.channels::<S, G, FEW>(s, row, n, c, &e, &factors, state);
+                s.run(Channels::<E, G, FEW> { rows: self, row, n, c, e: &e, factors: &factors, state });
             }
             c += step;
         }
         while c < v_pad {
-            self.channels::<S, G, 1>(s, row, n, c, &e, &factors, state);
+            s.run(Channels::<E, G, 1> { rows: self, row, n, c, e: &e, factors: &factors, state });
             c += 16;
         }
         self.fetch = false;
@@ -153,35 +153,44 @@ impl<'a, E: Elem> Rows<'a, E> {
                     each!(L, j => { acc[g][j] = s.f_fma(q, lanes[j], acc[g][j]); });
                 });
             }
-            for g in 0..G {
+            each!(G, g => {
                 each!(L, j => {
                     let out = e[g][i + 16 * j..].first_chunk_mut().expect("16 of 64");
                     s.f_store(out, s.f_mul(acc[g][j], s.f_splat(call.rules.scale)));
                 });
-            }
+            });
         }
     }
+}
 
-    /// The weighted values of channels `c..c + 16 L`, merged or stored.
+/// The weighted values of channels `c..c + 16 L` of `G` rows, merged or stored.
+///
+/// A kernel of its own, because in a function with less around it the compiler keeps all sums in registers; inlined into
+/// the loops above it kept them in memory, at half the speed.
+struct Channels<'r, 'a, 's, E, const G: usize, const L: usize> {
+    rows: &'r Rows<'a, E>,
+    row: usize,
+    n: [usize; 2],
+    c: usize,
+    /// The weights of the tile's positions.
+    e: &'r [[f32; TILE]; G],
+    /// What each row's sums so far are multiplied with, and from 8 on what this tile's are.
+    factors: &'r [f32; 16],
+    state: &'r mut State<'s>,
+}
+
+impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E, G, L> {
+    type Out = ();
+
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // registers, really
-    fn channels<S: Isa, const G: usize, const L: usize>(
-        &self,
-        s: S,
-        row: usize,
-        n: [usize; 2],
-        c: usize,
-        e: &[[f32; TILE]; G],
-        factors: &[f32; 16],
-        state: &mut State<'_>,
-    ) {
-        let v_pad = self.call.shape.v_pad();
-        let [from, to] = n;
-        let next = self.next.wrapping_add(size_of_val(self.keys));
+    fn call<S: Isa>(self, s: S) {
+        let Self { rows, row, n: [from, to], c, e, factors, state } = self;
+        let v_pad = rows.call.shape.v_pad();
+        let next = rows.next.wrapping_add(size_of_val(rows.keys));
         let fetch = v_pad * size_of::<E>();
         let mut acc = [[s.f_splat(0.0); L]; G];
-        for (p, v) in self.values.chunks_exact(v_pad).enumerate().take(to).skip(from) {
-            if self.fetch && c == 0 {
+        for (p, v) in rows.values.chunks_exact(v_pad).enumerate().take(to).skip(from) {
+            if rows.fetch && c == 0 {
                 let p = p - from;
                 for line in (p * fetch).div_ceil(64)..((p + 1) * fetch).div_ceil(64) {
                     s.prefetch_far(next.wrapping_add(line * 64));
@@ -195,23 +204,23 @@ impl<'a, E: Elem> Rows<'a, E> {
                 each!(L, j => { acc[g][j] = s.f_fma(w, lanes[j], acc[g][j]); });
             });
         }
-        let part_len = self.call.part_len();
         match state {
             State::Running { o, .. } => {
-                for g in 0..G {
+                each!(G, g => {
                     let (keep, add) = (s.f_splat(factors[g]), s.f_splat(factors[8 + g]));
                     let o = &mut o[(row + g) * v_pad + c..].as_chunks_mut::<16>().0[..L];
                     each!(L, j => {
                         let v = s.f_fma(acc[g][j], add, s.f_mul(s.f_load(&o[j]), keep));
                         s.f_store(&mut o[j], v);
                     });
-                }
+                });
             }
             State::Part(part) => {
-                for g in 0..G {
+                let part_len = rows.call.part_len();
+                each!(G, g => {
                     let o = &mut part[(row + g) * part_len + c..].as_chunks_mut::<16>().0[..L];
                     each!(L, j => { s.f_store(&mut o[j], acc[g][j]); });
-                }
+                });
             }
         }
     }
