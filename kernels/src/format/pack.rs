@@ -19,9 +19,12 @@ pub fn pack_block<S: Isa, Q: Quant>(s: S, rows: &TileRows<'_>, b: usize, out: &m
     for section in Q::PLAN {
         match *section {
             Section::Half(from) | Section::Short(from) => {
-                let dst = out[at..at + 32].as_chunks_mut::<2>().0;
                 let src = rows.at::<2>(block + from);
-                each16!(j => { dst[j] = *src[j]; });
+                let mut fours = [0u64; 4];
+                each!(4, i => {
+                    each!(4, j => { fours[i] |= u64::from(u16::from_le_bytes(*src[4 * i + j])) << (16 * j); });
+                });
+                s.store_fours((&mut out[at..at + 32]).try_into().expect("32 bytes"), fours);
                 at += 32;
             }
             Section::Exponent(from) => {

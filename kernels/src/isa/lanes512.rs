@@ -168,6 +168,13 @@ macro_rules! lanes512 {
             })
         }
         #[inline(always)]
+        fn store_fours(self, p: &mut [u8; 32], v: [u64; 4]) {
+            simd!({
+                let v = _mm256_set_epi64x(v[3] as i64, v[2] as i64, v[1] as i64, v[0] as i64);
+                _mm256_storeu_si256(p.as_mut_ptr().cast(), v);
+            });
+        }
+        #[inline(always)]
         fn i_store(self, p: &mut [u8; 64], v: Self::I) {
             simd!(_mm512_storeu_si512(p.as_mut_ptr().cast(), v));
         }

@@ -259,6 +259,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
         unreachable!("no matrix unit")
     }
 
+    /// Stores 32 bytes, in one piece where a later load of all of them would have to wait for several.
+    fn store_fours(self, p: &mut [u8; 32], v: [u64; 4]) {
+        *p = bytemuck::cast(v.map(u64::to_le_bytes));
+    }
+
     /// All lanes `v`.
     fn f_splat(self, v: f32) -> Self::F;
     /// Loads 16 values.
