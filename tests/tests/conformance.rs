@@ -138,6 +138,23 @@ fn shared_formats() {
     }
 }
 
+/// The models of `data/format`: random blocks of the formats that the shared fixtures lack.
+#[test]
+fn own_formats() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/format");
+    for (name, factor) in [
+        ("iq1_s", 0.7),
+        ("iq1_m", 0.7),
+        ("iq2_xxs", 0.7),
+        ("iq2_xs", 0.7),
+        ("iq2_s", 0.7),
+        ("iq3_xxs", 0.7),
+        ("nvfp4", 1.1),
+    ] {
+        check(&dir, name, factor);
+    }
+}
+
 /// The F32 file's reference is the peer's own run with an f16 cache (its `peer_nmse` is 0): so we must agree with it
 /// when we round keys and values too, and with the naive decoder when neither does.
 #[test]
