@@ -72,6 +72,11 @@ fn files_that_cannot_run_are_shown_all_the_same() {
         hewn(&["inspect", arg(&alien), "--json"]).ok().json()["memory"]["error"].as_str().unwrap().contains("alien")
     );
 
+    let sections = MetaValue::Array([8, 12, 12, 0].map(MetaValue::I32).to_vec());
+    let images = tiny_with(dir.path(), &[("qwen2.rope.dimension_sections", Some(sections))]);
+    let done = hewn(&["inspect", arg(&images)]).ok();
+    assert!(done.text().contains("positions of several coordinates are not supported"), "{}", done.text());
+
     let path = dir.path().join("vocab.gguf");
     let mut w = GgufWriter::new();
     let names = ["a\u{1b}[31m", "b"].map(|s| MetaValue::Str(s.into()));

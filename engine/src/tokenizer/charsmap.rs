@@ -39,7 +39,7 @@ impl CharsMap {
         let wrong = |what: &'static str| TokenizerError::CharsMap { what };
         let (head, rest) = blob.split_first_chunk::<4>().ok_or(wrong("it is shorter than its header"))?;
         let size = u32::from_le_bytes(*head) as usize;
-        if size % 4 != 0 || size > rest.len() {
+        if !size.is_multiple_of(4) || size > rest.len() {
             return Err(wrong("its trie does not fit into it"));
         }
         let (trie, replacements) = rest.split_at(size);
