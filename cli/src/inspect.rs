@@ -5,9 +5,10 @@ use crate::cache;
 use crate::errors::CliError;
 use crate::output::{bytes, count};
 use comfy_table::{CellAlignment, Table, presets};
-use hewn_engine::chat::template_from_gguf;
+use hewn_engine::chat::{family, template_from_gguf};
 use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
 use hewn_engine::packed::{self, FoundPack, FoundState};
+use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{Memory, Model};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ struct Facts {
     vocabulary: Option<usize>,
     tokenizer: Option<String>,
     template: bool,
+    /// The family whose template is used where the file has none.
+    fallback: Option<&'static str>,
 }
 
 impl Facts {
@@ -90,11 +93,16 @@ impl Facts {
         let kind = text("tokenizer.ggml.model")?;
         let pre = text("tokenizer.ggml.pre")?;
         let parts = gguf.parts().iter().filter(|_| gguf.parts().len() > 1);
+        let name = text("general.name")?;
+        let template = template_from_gguf(gguf)?.is_some();
+        // A vocabulary that cannot be used is told by the commands that need it.
+        let tokenizer = (!template).then(|| Tokenizer::from_gguf(gguf).ok()).flatten();
+        let fallback = tokenizer.and_then(|t| family(&t, name.as_deref())).map(|f| f.name);
         Ok(Self {
             parts: parts.map(|p| (p.path().unwrap_or(Path::new("")).to_owned(), p.file_len())).collect(),
             file_bytes: gguf.file_len(),
             version: gguf.version(),
-            name: text("general.name")?,
+            name,
             context: meta.u64(&format!("{architecture}.context_length"))?,
             architecture,
             parameters: formats.values().map(|s| s.weights).sum(),
@@ -102,7 +110,8 @@ impl Facts {
             formats,
             vocabulary: meta.array("tokenizer.ggml.tokens")?.map(|a| a.len()),
             tokenizer: kind.map(|k| pre.map_or(k.clone(), |p| format!("{k}, {p}"))),
-            template: template_from_gguf(gguf)?.is_some(),
+            template,
+            fallback,
         })
     }
 
@@ -134,6 +143,7 @@ impl Facts {
             "vocabulary": self.vocabulary,
             "tokenizer": self.tokenizer,
             "chat_template": self.template,
+            "fallback_template": self.fallback,
             "memory": match memory {
                 Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "scratch": m.scratch, "total": m.total()}),
                 Err(why) => json!({"error": why}),
@@ -189,7 +199,14 @@ impl Facts {
             let kind = self.tokenizer.as_deref().map_or(String::new(), |k| format!(" ({})", printable(k)));
             row("vocabulary", format!("{n} tokens{kind}"))?;
         }
-        row("chat template", if self.template { "yes" } else { "no" }.to_owned())?;
+        row(
+            "chat template",
+            match self.fallback {
+                _ if self.template => "yes".to_owned(),
+                Some(family) => format!("none in the file; its vocabulary is of the family {family}, whose is used"),
+                None => "no".to_owned(),
+            },
+        )?;
         if packs.is_empty() && memory.is_ok() {
             row("packed file", "none".to_owned())?;
         }

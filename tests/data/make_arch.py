@@ -17,7 +17,7 @@ VOCAB, TOKENS = 96, 80
 # What a spec may say, with the sizes that most have.
 BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, theta=10000.0, keys={}, rope=None,
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
-            gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
+            second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
             qk_norm=None, experts=None, sinks=False, longrope=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
@@ -47,6 +47,13 @@ SPECS = {
     'gemma3-linear': dict(arch='gemma3', layers=7, tied=True, qk_norm='head', theta=1e6, **AROUND,
                           keys={'attention.sliding_window': 20, 'rope.scaling.type': 'linear',
                                 'rope.scaling.factor': 8.0}),
+    # Later ones, so that the others keep their seeds.
+    'falcon-40b': dict(arch='falcon', layer_norm=True, norm_bias=True, gated=False, fused_qkv=True, ff_before=None,
+                       second='attn_norm_2'),
+    # The reference looks for the norms of queries and keys from 64 layers on.
+    'command-r-plus': dict(arch='command-r', layer_norm=True, ff_before=None, tied=True, qk_norm='own', layers=64, dim=16,
+                           heads=2, kv=1, ff=16, keys={'logit_scale': 0.0625}),
+    'chatglm': dict(arch='chatglm', fused_qkv=True, fused_gate=True, qkv_bias=True, rope=4),
 }
 
 
@@ -77,7 +84,7 @@ def tensors(s, rng):
         vec('rope_factors_short.weight', half, base=1.0, std=0.05)
     for i in range(s['layers']):
         p = f'blk.{i}.'
-        for key in ('before', 'after', 'ff_before', 'ff_after'):
+        for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
             norm(s[key] and p + s[key])
         parts = [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else [('q', H * hd), ('k', K * hd), ('v', K * hd)]
         for name, rows in parts:
@@ -88,9 +95,9 @@ def tensors(s, rng):
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)
         if s['qk_norm']:
-            whole = s['qk_norm'] == 'whole'
-            vec(p + 'attn_q_norm.weight', H * hd if whole else hd, base=1.0)
-            vec(p + 'attn_k_norm.weight', K * hd if whole else hd, base=1.0)
+            shape = {'whole': lambda n: (n * hd,), 'head': lambda n: (hd,), 'own': lambda n: (n, hd)}[s['qk_norm']]
+            vec(p + 'attn_q_norm.weight', *shape(H), base=1.0)
+            vec(p + 'attn_k_norm.weight', *shape(K), base=1.0)
         if s['sinks']:
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
@@ -134,7 +141,7 @@ def write(path, s, values, half):
         add(f'{a}.{k}', v)
     w.add_tokenizer_model('none')
     for name, x in values:
-        matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name
+        matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
 
@@ -160,11 +167,29 @@ def logits(path, tokens, ctx):
     return np.stack(rows).astype(np.float64)
 
 
-def main():
-    out = pathlib.Path(sys.argv[1]); out.mkdir(exist_ok=True)
+def start():
+    """Makes llama.cpp ready; what it returns must stay alive."""
     L.llama_backend_init()
     keep = L.llama_log_callback(lambda level, text, data: sys.stderr.write(text.decode()) if level == 4 else None)
     L.llama_log_set(keep, ctypes.c_void_p(0))
+    return keep
+
+
+def keep_logits(out, name, tokens, ref, peer, every=8):
+    """Writes the logits of some positions, and how far the peer is from them."""
+    positions = sorted({*range(0, TOKENS, every), TOKENS - 1})
+    r, p = ref[positions], peer[positions]
+    nmse = float(((p - r) ** 2).sum() / ((r - r.mean()) ** 2).sum())
+    top1 = float((p.argmax(1) == r.argmax(1)).mean())
+    r.astype('<f4').tofile(out / f'{name}.f32')
+    (out / f'{name}.json').write_text(json.dumps(dict(model=f'{name}.gguf', tokens=tokens, positions=positions,
+                                                      vocab=VOCAB, peer_nmse=nmse, peer_top1=top1)) + '\n')
+    print(f'{name}: {(out / f"{name}.gguf").stat().st_size} bytes, std {r.std():.3f}, peer nmse {nmse:.2e}')
+
+
+def main():
+    out = pathlib.Path(sys.argv[1]); out.mkdir(exist_ok=True)
+    keep = start()
     for seed, (name, spec) in enumerate(SPECS.items()):
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue
@@ -178,14 +203,8 @@ def main():
             write(full, s, values, False)
             ref = logits(full, tokens, s['ctx'])
         peer = logits(out / f'{name}.gguf', tokens, s['ctx'])
-        positions = sorted({*range(0, TOKENS, 8), TOKENS - 1})
-        r, p = ref[positions], peer[positions]
-        nmse = float(((p - r) ** 2).sum() / ((r - r.mean()) ** 2).sum())
-        top1 = float((p.argmax(1) == r.argmax(1)).mean())
-        r.astype('<f4').tofile(out / f'{name}.f32')
-        (out / f'{name}.json').write_text(json.dumps(dict(model=f'{name}.gguf', tokens=tokens, positions=positions,
-                                                          vocab=VOCAB, peer_nmse=nmse, peer_top1=top1)) + '\n')
-        print(f'{name}: {(out / f"{name}.gguf").stat().st_size} bytes, std {r.std():.3f}, peer nmse {nmse:.2e}')
+        keep_logits(out, name, tokens, ref, peer)
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -1,6 +1,6 @@
 //! Logits against references: the project's own tiny models against a naive f64 decoder, and the shared fixtures.
 
-use hewn_engine::loader::Gguf;
+use hewn_engine::loader::{Gguf, GgufWriter};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, LoadOptions, Model, Team};
 use hewn_kernels::Format;
@@ -85,6 +85,44 @@ fn own_architectures() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// Old converters wrote a tensor for each expert: the same bits as from one tensor with all of them.
+#[test]
+fn experts_in_tensors_of_their_own() {
+    for format in [Format::Q4_0, Format::F16] {
+        let tiny = Tiny::make(Shape::qwen3moe(format), 3);
+        let whole = Gguf::from_bytes(tiny.bytes.clone()).unwrap();
+        let apart = |leave_out: &str| {
+            let mut w = GgufWriter::new();
+            whole.metadata().iter().try_for_each(|(key, v)| w.value(key, &v)).unwrap();
+            let mut data = Vec::new();
+            for t in whole.tensors() {
+                let all = whole.tensor_data(t);
+                let (n, names) = match t.name.split_once("_exps.") {
+                    Some((part, kind)) => (t.dims[2], (0..t.dims[2]).map(|i| format!("{part}.{i}.{kind}")).collect()),
+                    None => (1, vec![t.name.clone()]),
+                };
+                let dims = if n > 1 { &t.dims[..2] } else { &t.dims[..] };
+                for (name, one) in names.iter().zip(all.chunks(all.len() / n as usize)).filter(|p| p.0 != leave_out) {
+                    w.tensor(name, dims, Some(t.dtype)).unwrap();
+                    data.push(one);
+                }
+            }
+            let mut file = Vec::new();
+            w.write_to(&mut file, data).unwrap();
+            Model::from_gguf(Gguf::from_bytes(file).unwrap())
+        };
+        let tokens: Vec<u32> = (0..40).map(|i| (i * i * 7 + 3) % tiny.vocab() as u32).collect();
+        let stacked = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes.clone()).unwrap()).unwrap());
+        let old = Arc::new(apart("").unwrap());
+        assert!(old.gguf().tensor("blk.0.ffn_gate.4.weight").is_some());
+        let setup = Setup::new(KvType::F16);
+        let bits = |m| all_logits(m, &tokens, setup).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&old), bits(&stacked), "{format:?}");
+        let error = apart("blk.0.ffn_down.4.weight").unwrap_err().to_string();
+        assert!(error.contains("blk.0.ffn_down.4.weight"), "{error}");
+    }
+}
+
 /// One different choice of an expert outweighs all rounding, hence the wider bar.
 #[test]
 fn shared_mixtures_of_experts() {
@@ -135,6 +173,23 @@ fn shared_formats() {
     }
     for name in ["q2_k", "q3_k", "q4_k_s", "q4_k_m_mix", "q5_k_s", "q6_k", "iq4_xs", "iq3_s", "tq1_0", "tq2_0"] {
         check(&dir.join("fixtures/quant"), name, 0.7);
+    }
+}
+
+/// The models of `data/format`: random blocks of the formats that the shared fixtures lack.
+#[test]
+fn own_formats() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/format");
+    for (name, factor) in [
+        ("iq1_s", 0.7),
+        ("iq1_m", 0.7),
+        ("iq2_xxs", 0.7),
+        ("iq2_xs", 0.7),
+        ("iq2_s", 0.7),
+        ("iq3_xxs", 0.7),
+        ("nvfp4", 1.1),
+    ] {
+        check(&dir, name, factor);
     }
 }
 

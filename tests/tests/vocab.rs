@@ -34,6 +34,59 @@ fn open(path: &Path) -> (Tokenizer, f64) {
     (tokenizer, start.elapsed().as_secs_f64() * 1e3)
 }
 
+/// The vocabularies of `data/vocab`, whose families lose spaces or case.
+const OWN: [&str; 2] = ["t5", "bert"];
+
+fn own(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/vocab").join(name)
+}
+
+/// The texts beside a vocabulary, and their ids.
+fn expected(path: &Path) -> Vec<(String, Vec<u32>)> {
+    let input = std::fs::read_to_string(path.with_extension("inp")).unwrap();
+    let expected = std::fs::read_to_string(path.with_extension("out")).unwrap();
+    let texts: Vec<&str> = input.split("\n__ggml_vocab_test__\n").collect();
+    let lines: Vec<&str> = expected.strip_suffix('\n').unwrap_or(&expected).split('\n').collect();
+    // The text after the last separator is empty, and has no line.
+    assert!(
+        texts.len() == lines.len() || texts.len() == lines.len() + 1,
+        "{}: {} texts, {} lines",
+        path.display(),
+        texts.len(),
+        lines.len()
+    );
+    let ids = |line: &str| line.split_whitespace().map(|id| id.parse().unwrap()).collect();
+    texts.iter().zip(&lines).map(|(text, line)| ((*text).to_owned(), ids(line))).collect()
+}
+
+#[test]
+fn expected_ids_of_families_that_lose_something() {
+    for (name, begins) in OWN.into_iter().zip([false, true]) {
+        let path = own(name);
+        let (tokenizer, ms) = open(&path.with_extension("gguf"));
+        assert_eq!((tokenizer.add_bos(), tokenizer.add_eos()), (begins, true), "{name}");
+        let all = expected(&path);
+        let plain = EncodeOptions::default();
+        for (text, want) in &all {
+            let have = tokenizer.encode(text, &plain);
+            assert_eq!(have, *want, "{name}: {text:?}");
+            let framed = tokenizer.encode(text, &EncodeOptions { add_special: true, parse_special: false });
+            let begin = tokenizer.bos().filter(|_| begins);
+            assert_eq!(framed, begin.into_iter().chain(have).chain(tokenizer.eos()).collect::<Vec<_>>());
+        }
+        println!("{name}: {} texts, loaded in {ms:.1} ms", all.len());
+    }
+    let (t5, _) = open(&own("t5.gguf"));
+    let ids = t5.encode(" the  kernels read<extra_id_0>", &EncodeOptions::default());
+    assert_eq!(t5.decode(&ids, false), b"the kernels read<extra_id_0>");
+    let (bert, _) = open(&own("bert.gguf"));
+    let text = "[CLS]The KERNELS";
+    let parse_special = EncodeOptions { add_special: false, parse_special: true };
+    assert_eq!(bert.encode(text, &parse_special)[0], bert.bos().unwrap());
+    assert_ne!(bert.encode(text, &EncodeOptions::default())[0], bert.bos().unwrap());
+    assert_eq!(bert.decode(&bert.encode(text, &parse_special), false), b"the kernels");
+}
+
 #[test]
 fn expected_ids() {
     let Some(dir) = shared() else { return };
@@ -41,20 +94,9 @@ fn expected_ids() {
     for name in NAMES {
         let path = dir.join("vocab").join(name);
         let (tokenizer, ms) = open(&path.with_extension("gguf"));
-        let input = std::fs::read_to_string(path.with_extension("inp")).unwrap();
-        let expected = std::fs::read_to_string(path.with_extension("out")).unwrap();
-        let texts: Vec<&str> = input.split("\n__ggml_vocab_test__\n").collect();
-        let lines: Vec<&str> = expected.strip_suffix('\n').unwrap_or(&expected).split('\n').collect();
-        // The text after the last separator is empty, and has no line.
-        assert!(
-            texts.len() == lines.len() || texts.len() == lines.len() + 1,
-            "{name}: {} texts, {} lines",
-            texts.len(),
-            lines.len()
-        );
+        let all = expected(&path);
         let mut good = 0;
-        for (text, line) in texts.iter().zip(&lines) {
-            let want: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
+        for (text, want) in &all {
             let have = tokenizer.encode(text, &EncodeOptions::default());
             let back = tokenizer.decode(&have, false);
             let framed = tokenizer.encode(text, &EncodeOptions { add_special: true, parse_special: false });
@@ -65,7 +107,7 @@ fn expected_ids() {
                 begin.into_iter().chain(have.clone()).chain(end).collect::<Vec<_>>(),
                 "{name}: {text:?}"
             );
-            if have != want {
+            if have != *want {
                 failures.push(format!("{name}: {text:?}\n  want {want:?}\n  have {have:?}"));
             } else if back != text.as_bytes() {
                 failures.push(format!("{name}: {text:?} came back as {:?}", String::from_utf8_lossy(&back)));
@@ -73,7 +115,7 @@ fn expected_ids() {
                 good += 1;
             }
         }
-        println!("{name}: {good} of {} texts, loaded in {ms:.1} ms", lines.len());
+        println!("{name}: {good} of {} texts, loaded in {ms:.1} ms", all.len());
         let begins = ["gemma-4", "llama-bpe", "deepseek-llm", "deepseek-coder", "llama-spm", "phi-3"].contains(&name);
         assert_eq!(tokenizer.add_bos(), begins, "{name}: whether texts begin with a token of their own");
     }
@@ -149,10 +191,16 @@ fn glyph(byte: u8) -> char {
 /// `HEWN_TEST_TEXT`: another length in bytes.
 #[test]
 fn long_texts_of_one_thing() {
-    let Some(dir) = shared() else { return };
+    let dir = shared().unwrap_or_default();
     let size = std::env::var("HEWN_TEST_TEXT").map_or(1 << 18, |n| n.parse().unwrap());
-    for name in NAMES {
-        let (tokenizer, _) = open(&dir.join("vocab").join(name).with_extension("gguf"));
+    for path in NAMES.map(|n| dir.join("vocab").join(n)).into_iter().chain(OWN.map(own)) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let file = path.with_extension("gguf");
+        if !file.is_file() {
+            continue;
+        }
+        let (tokenizer, _) = open(&file);
+        let exact = !OWN.contains(&name);
         let options = EncodeOptions { add_special: false, parse_special: true };
         for unit in ["a", "A", " ", "\n", "\t", "7", "!", "'", "<", "=", "🦙", "中", "é", "ab ", "a\n", "\r\n ", "<|"]
         {
@@ -161,7 +209,9 @@ fn long_texts_of_one_thing() {
             let ids = tokenizer.encode(&text, &options);
             let seconds = start.elapsed().as_secs_f64();
             println!("{name:16} {unit:8?} {:8} tokens {:6.1} MB/s", ids.len(), text.len() as f64 / 1e6 / seconds);
-            assert_eq!(tokenizer.decode(&ids, true), text.as_bytes(), "{name}: {unit:?}");
+            if exact {
+                assert!(tokenizer.decode(&ids, true) == text.as_bytes(), "{name}: {unit:?}");
+            }
         }
     }
 }

@@ -92,7 +92,7 @@ impl ModelCost {
             let part = match t.name.as_str() {
                 "token_embd.weight" if !tied => continue,
                 "token_embd.weight" | "output.weight" => &mut output,
-                name if name.contains("_exps.") => &mut experts,
+                name if is_expert(name) => &mut experts,
                 _ => &mut layers,
             };
             part.0 += t.bytes as f64;
@@ -129,6 +129,12 @@ impl ModelCost {
     }
 }
 
+/// `blk.0.ffn_up_exps.weight`, or `blk.0.ffn_up.3.weight` in old files.
+fn is_expert(name: &str) -> bool {
+    let number = |s: &str| s.parse::<u32>().is_ok();
+    name.contains("_exps.") || name.split('.').nth(3).is_some_and(number)
+}
+
 impl Cost {
     /// Operations: two for a multiply-add.
     pub fn operations(&self) -> f64 {
@@ -156,6 +162,12 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn experts_are_told_by_their_names() {
+        assert!(is_expert("blk.0.ffn_up_exps.weight") && is_expert("blk.10.ffn_down.3.weight"));
+        assert!(!is_expert("blk.0.ffn_up.weight") && !is_expert("blk.0.ffn_up_shexp.weight"));
+    }
 
     #[test]
     fn decoding_reads_and_prompts_compute() {

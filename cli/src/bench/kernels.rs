@@ -11,26 +11,32 @@ use comfy_table::{CellAlignment, Table, presets};
 use hewn_engine::{EngineError, Team};
 use hewn_kernels::probe::data_caches;
 use hewn_kernels::probe::kernels::{Case, Ready};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long a kernel runs for one sample.
 const SAMPLE: Duration = Duration::from_millis(20);
 
-/// What was measured.
-#[derive(Serialize)]
-struct KernelReport {
-    machine: Machine,
-    results: Vec<KernelRow>,
+/// What was measured, and the file that `--compare` reads.
+#[derive(Serialize, Deserialize)]
+pub struct KernelReport {
+    /// Where it ran.
+    pub machine: Machine,
+    /// One for each kernel, instruction set and number of threads.
+    pub results: Vec<KernelRow>,
 }
 
-#[derive(Serialize)]
-struct KernelRow {
-    kernel: String,
-    isa: String,
-    threads: usize,
+/// One kernel.
+#[derive(Serialize, Deserialize)]
+pub struct KernelRow {
+    /// Its name.
+    pub kernel: String,
+    /// Instruction set.
+    pub isa: String,
+    /// Threads.
+    pub threads: usize,
     /// 10^-6 seconds a call.
-    microseconds: Spread,
+    pub microseconds: Spread,
     /// Bytes of weights and activations, each counted once.
     gb_per_s: f64,
     gop_per_s: f64,

@@ -4,7 +4,7 @@ use crate::errors::CliError;
 use hewn_engine::record::Cost;
 use hewn_engine::{EngineError, Team, TeamError};
 use hewn_kernels::probe::{Buffer, DotKind, cached_read_rate, data_caches, dot_rate, fma_rate, read_rate};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Limits {
 }
 
 /// What a piece of work cannot be faster than.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
     /// Reading weights and cached keys and values from memory.

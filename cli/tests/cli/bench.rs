@@ -57,6 +57,28 @@ fn a_file_is_written_and_compared() {
 }
 
 #[test]
+fn kernels_are_compared_too() {
+    let dir = folder();
+    let (kernels, models) = (dir.path().join("k.json"), dir.path().join("m.json"));
+    hewn(&["bench", "--kernels", "norm", "-r", "2", "-t", "1", "--json", "-o", arg(&kernels)]).ok();
+    let same = hewn(&["bench", "--compare", arg(&kernels), arg(&kernels)]).ok();
+    assert!(same.text().contains("norm/512") && same.text().contains("+0.0 %"), "{}", same.text());
+    // More time is less speed.
+    let mut slower: serde_json::Value = serde_json::from_slice(&std::fs::read(&kernels).unwrap()).unwrap();
+    let times = &mut slower["results"][0]["microseconds"];
+    let most = times["max"].as_f64().unwrap();
+    for name in ["median", "min", "max"] {
+        times[name] = (10.0 * most).into();
+    }
+    std::fs::write(&models, slower.to_string()).unwrap();
+    let half = hewn(&["bench", "--compare", arg(&kernels), arg(&models)]).ok();
+    assert!(half.text().contains("slower"), "{}", half.text());
+    bench(&["--json", "-o", arg(&models)]).ok();
+    let no = hewn(&["bench", "--compare", arg(&kernels), arg(&models)]);
+    assert!(no.code == Some(1) && no.err.contains("of kernels, the other of models"), "{}", no.err);
+}
+
+#[test]
 fn what_cannot_run_is_told_at_once() {
     let dir = folder();
     let nowhere = dir.path().join("no").join("x.json");

@@ -25,7 +25,7 @@ fn the_facts_as_json() {
     assert_eq!(v["architecture"], "qwen2");
     assert_eq!(v["vocabulary"], VOCAB);
     assert_eq!(v["context_length"], 512);
-    assert_eq!(v["chat_template"], true);
+    assert_eq!((&v["chat_template"], &v["fallback_template"]), (&true.into(), &serde_json::Value::Null));
     let sum = |key: &str| v["formats"].as_object().unwrap().values().map(|f| f[key].as_u64().unwrap()).sum::<u64>();
     let tensors = v["tensors"].as_array().unwrap();
     assert_eq!(tensors.len() as u64, sum("tensors"));
@@ -34,6 +34,16 @@ fn the_facts_as_json() {
     let bits = sum("bytes") as f64 * 8.0 / sum("weights") as f64;
     assert!((v["bits_per_weight"].as_f64().unwrap() - bits).abs() < 1e-9);
     assert!(hewn(&["inspect", TINY, "--json"]).ok().json().get("tensors").is_none());
+}
+
+#[test]
+fn without_a_template_the_family_is_named() {
+    let dir = folder();
+    let bare = tiny_with(dir.path(), &[("tokenizer.chat_template", None)]);
+    let text = hewn(&["inspect", arg(&bare)]).ok();
+    assert!(text.text().contains("of the family chatml, whose is used"), "{}", text.text());
+    let v = hewn(&["inspect", arg(&bare), "--json"]).ok().json();
+    assert_eq!((&v["chat_template"], &v["fallback_template"]), (&false.into(), &"chatml".into()));
 }
 
 #[test]
@@ -61,6 +71,11 @@ fn files_that_cannot_run_are_shown_all_the_same() {
     assert!(
         hewn(&["inspect", arg(&alien), "--json"]).ok().json()["memory"]["error"].as_str().unwrap().contains("alien")
     );
+
+    let sections = MetaValue::Array([8, 12, 12, 0].map(MetaValue::I32).to_vec());
+    let images = tiny_with(dir.path(), &[("qwen2.rope.dimension_sections", Some(sections))]);
+    let done = hewn(&["inspect", arg(&images)]).ok();
+    assert!(done.text().contains("positions of several coordinates are not supported"), "{}", done.text());
 
     let path = dir.path().join("vocab.gguf");
     let mut w = GgufWriter::new();

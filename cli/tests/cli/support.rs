@@ -101,6 +101,9 @@ pub fn tiny_with(dir: &Path, changes: &[(&str, Option<MetaValue>)]) -> PathBuf {
             None => w.meta(key, copy(&value)).expect("metadata"),
         }
     }
+    for (key, value) in changes.iter().filter(|(k, _)| !gguf.metadata().contains(k)) {
+        value.iter().for_each(|v| w.meta(key, v.clone()).expect("metadata"));
+    }
     for t in gguf.tensors() {
         w.tensor(&t.name, &t.dims, Some(t.dtype)).expect("a tensor");
     }

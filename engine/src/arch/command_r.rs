@@ -1,7 +1,7 @@
-//! `command-r`: Cohere's Command R. Layer norms without biases, attention and feed-forward part side by side. (Command R+
-//! norms queries and keys, with weights of its own for each head, and is refused for them.)
+//! `command-r`: Cohere's Command R and R+. Layer norms without biases, attention and feed-forward part side by side. Command
+//! R+ norms each query and key head with weights of its own.
 
-use super::{Arch, NormKind, Norms};
+use super::{Arch, HeadNorm, NormKind, Norms};
 use hewn_kernels::op::rope::Pairing;
 
 pub(super) const ARCH: Arch = Arch {
@@ -9,6 +9,7 @@ pub(super) const ARCH: Arch = Arch {
     pairing: Pairing::Neighbours,
     norm: NormKind::Layer,
     norms: Norms { before_ff: None, ..Norms::BEFORE },
+    head_norm: HeadNorm::Own,
     parallel: true,
     ..Arch::PLAIN
 };

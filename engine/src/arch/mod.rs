@@ -5,6 +5,7 @@
 //! from [`Arch::PLAIN`], and a line in [`ALL`]. What the files themselves tell (fused projections, biases that may be
 //! there, scales in the metadata) the architecture does not have to.
 
+mod chatglm;
 mod command_r;
 mod deepseek2;
 mod falcon;
@@ -43,7 +44,7 @@ pub struct Arch {
     pub norms: Norms,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
-    /// Whether the feed-forward part reads the same normed input as the attention.
+    /// Whether the feed-forward part reads what the attention reads.
     pub parallel: bool,
     /// Whether the feed-forward part multiplies `up` with an activated `gate`; otherwise it activates `up`.
     pub gated: bool,
@@ -89,6 +90,8 @@ pub enum NormKind {
 pub struct Norms {
     /// Of the input of the attention.
     pub before_attention: Option<&'static str>,
+    /// One that some files have for the attention alone; then the one before is the feed-forward part's.
+    pub of_attention: Option<&'static str>,
     /// Of what it adds to the stream.
     pub after_attention: Option<&'static str>,
     /// Of the input of the feed-forward part.
@@ -101,6 +104,7 @@ impl Norms {
     /// Before both parts.
     pub const BEFORE: Self = Self {
         before_attention: Some("attn_norm"),
+        of_attention: None,
         after_attention: None,
         before_ff: Some("ffn_norm"),
         after_ff: None,
@@ -119,6 +123,8 @@ pub enum HeadNorm {
     Each,
     /// All heads as one vector (`[heads * k_dim]`).
     Whole,
+    /// Each head by itself, the mean taken off, with weights of its own (`[heads, k_dim]`), where the file has them.
+    Own,
 }
 
 /// How a mixture of experts chooses.
@@ -181,6 +187,7 @@ impl Arch {
 
 /// Every supported architecture.
 pub const ALL: &[&Arch] = &[
+    &chatglm::ARCH,
     &command_r::ARCH,
     &deepseek2::ARCH,
     &falcon::ARCH,

@@ -51,6 +51,10 @@ pub(crate) struct RopeTable {
 
 impl Rope {
     pub(super) fn read(r: &Reader<'_>, dim: usize, ctx: usize) -> Result<Self, EngineError> {
+        // Models that see images: a position has several coordinates, and the pairs may be others.
+        if r.meta.contains(&r.key("rope.dimension_sections")) {
+            return r.bad("rope.dimension_sections", "positions of several coordinates are not supported");
+        }
         let legacy = r.factor("rope.scale_linear")?;
         let factor = r.factor("rope.scaling.factor")?.or(legacy);
         let scaling = match r.meta.str(&r.key("rope.scaling.type"))? {

@@ -6,6 +6,7 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Grouped, LayerWeights, Linear, Norm};
 use hewn_kernels::op::attention::{Query, Rules, attention};
+use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
@@ -53,6 +54,10 @@ impl Forward<'_, '_> {
             match (with, c.arch.head_norm) {
                 (None, _) => {}
                 (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
+                (Some(with), HeadNorm::Own) => {
+                    let heads = row.chunks_mut(c.k_dim).zip(with.w.chunks(c.k_dim));
+                    heads.for_each(|(head, w)| layer_norm(crew.isa(), head, w, None, c.eps));
+                }
                 (Some(with), _) => row.chunks_mut(c.k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
             }
             if let Some(table) = table {

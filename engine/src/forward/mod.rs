@@ -60,8 +60,13 @@ impl<'m> Forward<'m, '_> {
                 AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
                 AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
             }
+            let parallel = model.config().arch.parallel;
+            // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
+            if parallel && layer.before_ff.is_some() {
+                self.normed(layer.before_ff.as_ref());
+            }
             self.join_stream(layer.after_attention.as_ref());
-            if !model.config().arch.parallel {
+            if !parallel {
                 self.normed(layer.before_ff.as_ref());
             }
             match &layer.feed_forward {

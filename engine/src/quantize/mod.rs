@@ -40,7 +40,10 @@ mod tests;
 use hewn_kernels::CpuIsa;
 
 pub use error::QuantizeError;
+#[cfg(test)]
+pub(crate) use rules::choose;
 pub use rules::{Choice, QuantType};
+pub(crate) use rules::{Facts, format_of};
 pub use write::{QuantizeOptions, QuantizeProgress, QuantizeReport, quantize};
 
 /// A number format that weights can be encoded in.

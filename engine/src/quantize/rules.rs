@@ -132,7 +132,7 @@ pub struct Choice {
 }
 
 /// The facts about a model that the rules go by.
-struct Facts {
+pub(crate) struct Facts {
     layers: u64,
     experts: u64,
     /// Query heads to a key/value head.
@@ -157,23 +157,31 @@ impl Facts {
                 Err(_) => meta.u64(&key).ok().flatten(),
             }
         };
-        let layers = number("block_count").unwrap_or(0);
         let heads = number("attention.head_count").unwrap_or(1);
-        let kv_heads = number("attention.head_count_kv").unwrap_or(heads).max(1);
+        let kv_heads = number("attention.head_count_kv").unwrap_or(heads);
+        let layers = number("block_count").unwrap_or(0);
+        let experts = number("expert_count").unwrap_or(0);
+        let tied = gguf.tensor("output.weight").is_none();
         let named = |part: &str| gguf.tensors().iter().filter(|t| t.name.contains(part)).collect::<Vec<_>>();
         let mut values: Vec<u64> = named("attn_v.weight").iter().filter_map(|t| layer(&t.name)).collect();
         values.sort_unstable();
         let others = named("attn_qkv.weight").len() + named("attn_kv_b.weight").len();
-        Ok(Self {
+        let value_tensors = (values.len() + others) as u64;
+        Ok(Self { values, value_tensors, ..Self::plain(arch, layers, [heads, kv_heads], experts, tied) })
+    }
+
+    /// Those of a model with an `attn_v` in every layer; `heads` are the query and the key/value heads.
+    pub fn plain(arch: &str, layers: u64, [heads, kv_heads]: [u64; 2], experts: u64, tied: bool) -> Self {
+        Self {
             layers,
-            experts: number("expert_count").unwrap_or(0),
-            sharing: heads / kv_heads,
-            value_tensors: (values.len() + others) as u64,
-            values,
-            tied: gguf.tensor("output.weight").is_none(),
+            experts,
+            sharing: heads / kv_heads.max(1),
+            values: (0..layers).collect(),
+            value_tensors: layers,
+            tied,
             // The 70B models of Llama and Qwen: eight query heads share an attn_v, which therefore is small.
             large: matches!(arch, "llama" | "qwen2") && layers == 80 && heads != kv_heads,
-        })
+        }
     }
 }
 
@@ -206,13 +214,13 @@ fn is_quantizable(t: &TensorInfo) -> bool {
 }
 
 /// The format of every tensor, in file order.
-pub(super) fn choose(gguf: &Gguf, to: QuantType, pure: bool) -> Result<Vec<Choice>, QuantizeError> {
+pub(crate) fn choose(gguf: &Gguf, to: QuantType, pure: bool) -> Result<Vec<Choice>, QuantizeError> {
     let facts = Facts::read(gguf)?;
     let choices = gguf.tensors().iter().map(|t| {
         let wanted = match () {
             () if !is_quantizable(t) => t.dtype.id(),
-            () if to.is_float() || pure => to.base(),
-            () => rule(t, to, &facts),
+            () if pure => to.base(),
+            () => rule(&t.name, to, &facts),
         };
         let fitting = fitting(wanted, t.cols());
         // Both are ids of this table.
@@ -221,6 +229,11 @@ pub(super) fn choose(gguf: &Gguf, to: QuantType, pure: bool) -> Result<Vec<Choic
         Choice { tensor: t.name.clone(), from: t.dtype, to: format(fitting), instead_of }
     });
     Ok(choices.collect())
+}
+
+/// The format that a matrix of weights with rows of `cols` gets.
+pub(crate) fn format_of(name: &str, cols: u64, to: QuantType, facts: &Facts) -> u32 {
+    fitting(rule(name, to, facts), cols)
 }
 
 /// The format itself where the rows are whole blocks of it, otherwise the next larger that fits.
@@ -239,10 +252,13 @@ fn fitting(wanted: u32, cols: u64) -> u32 {
 }
 
 /// The format that a matrix gets in a mix.
-fn rule(t: &TensorInfo, to: QuantType, f: &Facts) -> u32 {
+fn rule(name: &str, to: QuantType, f: &Facts) -> u32 {
     use QuantType::*;
-    let (name, base) = (t.name.as_str(), to.base());
+    let base = to.base();
     let has = |part: &str| name.contains(part);
+    if to.is_float() {
+        return base;
+    }
     if name == "output.weight" || (f.tied && name == "token_embd.weight") {
         return if base == id::Q8_0 { id::Q8_0 } else { id::Q6_K };
     }

@@ -1,6 +1,7 @@
-//! Which matrix is in which format: the mixes that files are customarily made with, without an importance matrix.
+//! Which matrix is in which format: the mixes that [`quantize`](crate::quantize) makes, by the same rules.
 
 use super::Shape;
+use crate::quantize::{Facts, QuantType, format_of};
 use hewn_kernels::Format;
 
 /// A mix by its customary name.
@@ -8,41 +9,32 @@ use hewn_kernels::Format;
 pub struct Mix {
     /// Such as `q4_k_m`.
     pub name: &'static str,
-    /// `general.file_type`.
-    pub file_type: u32,
-    /// Of most matrices.
-    base: Format,
-    /// What some layers' value and down matrices are in.
-    more: Option<More>,
+    to: QuantType,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum More {
-    /// Q6_K in the first and the last eighth of the layers, and in every third between.
-    Medium,
-    /// Q5_K in the value matrix of the first four layers, and in the down matrix of the first eighth of them.
-    Small,
-}
-
-const fn mix(name: &'static str, file_type: u32, base: Format) -> Mix {
-    Mix { name, file_type, base, more: None }
+const fn mix(name: &'static str, to: QuantType) -> Mix {
+    Mix { name, to }
 }
 
 /// All mixes.
 pub const MIXES: &[Mix] = &[
-    Mix { more: Some(More::Medium), ..mix("q4_k_m", 15, Format::Q4K) },
-    Mix { more: Some(More::Small), ..mix("q4_k_s", 14, Format::Q4K) },
-    Mix { more: Some(More::Medium), ..mix("q5_k_m", 17, Format::Q5K) },
-    mix("q5_k_s", 16, Format::Q5K),
-    mix("q6_k", 18, Format::Q6K),
-    mix("q4_0", 2, Format::Q4_0),
-    mix("q4_1", 3, Format::Q4_1),
-    mix("q5_0", 8, Format::Q5_0),
-    mix("q5_1", 9, Format::Q5_1),
-    mix("q8_0", 7, Format::Q8_0),
-    mix("f16", 1, Format::F16),
-    mix("bf16", 32, Format::Bf16),
-    mix("f32", 0, Format::F32),
+    mix("q4_k_m", QuantType::Q4_K_M),
+    mix("q4_k_s", QuantType::Q4_K_S),
+    mix("q5_k_m", QuantType::Q5_K_M),
+    mix("q5_k_s", QuantType::Q5_K_S),
+    mix("q6_k", QuantType::Q6_K),
+    mix("q3_k_l", QuantType::Q3_K_L),
+    mix("q3_k_m", QuantType::Q3_K_M),
+    mix("q3_k_s", QuantType::Q3_K_S),
+    mix("q2_k", QuantType::Q2_K),
+    mix("q4_0", QuantType::Q4_0),
+    mix("q4_1", QuantType::Q4_1),
+    mix("q5_0", QuantType::Q5_0),
+    mix("q5_1", QuantType::Q5_1),
+    mix("q8_0", QuantType::Q8_0),
+    mix("f16", QuantType::F16),
+    mix("bf16", QuantType::BF16),
+    mix("f32", QuantType::F32),
 ];
 
 impl Mix {
@@ -51,54 +43,61 @@ impl Mix {
         MIXES.iter().copied().find(|m| m.name.eq_ignore_ascii_case(name))
     }
 
-    /// The format of a matrix with rows of `cols` weights; `layer` for those of a layer.
-    pub(super) fn format(self, part: &str, layer: usize, s: &Shape, cols: usize) -> Format {
-        if !self.base.is_quant() {
-            return self.base;
-        }
-        let output = part == "output" || (part == "token_embd" && s.tied);
-        if output && self.base != Format::Q8_0 {
-            return if cols.is_multiple_of(256) { Format::Q6K } else { Format::Q8_0 };
-        }
-        let (n, eighth) = (s.layers, s.layers / 8);
-        let more = match (self.more, part) {
-            (Some(More::Medium), "attn_v" | "ffn_down") => {
-                let here = layer < eighth || layer >= 7 * n / 8 || (layer - eighth) % 3 == 2;
-                here.then_some(Format::Q6K)
-            }
-            (Some(More::Small), "attn_v") => (layer < 4).then_some(Format::Q5K),
-            (Some(More::Small), "ffn_down") => (layer < eighth).then_some(Format::Q5K),
-            _ => None,
-        };
-        let format = more.unwrap_or(self.base);
-        if cols.is_multiple_of(format.block_len()) {
-            return format;
-        }
-        // Rows that are no whole blocks of 256 go to the next larger format of 32.
-        match format {
-            Format::Q4K => Format::Q5_0,
-            Format::Q5K => Format::Q5_1,
-            Format::Q6K => Format::Q8_0,
-            _ => Format::F16,
-        }
+    /// `general.file_type`.
+    pub fn file_type(self) -> u32 {
+        self.to.file_type()
     }
+
+    /// The format of the matrix of that name, with rows of `cols` weights.
+    pub(super) fn format(self, name: &str, facts: &Facts, cols: usize) -> Format {
+        // Every format of a mix is one that runs; a test makes a file of each.
+        Format::from_id(format_of(name, cols as u64, self.to, facts)).unwrap_or(Format::F16)
+    }
+}
+
+/// What the rules go by.
+pub(super) fn facts(s: &Shape) -> Facts {
+    let experts = s.experts.map_or(0, |e| e.count);
+    Facts::plain(s.arch, s.layers as u64, [s.heads as u64, s.kv_heads as u64], experts as u64, s.tied)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantize::choose;
+    use crate::synth;
+    use hewn_loader::Gguf;
+    use std::ops::ControlFlow;
 
     #[test]
     fn the_customary_mixes() {
         let s = Shape::find("r1-distill-qwen-1.5b").unwrap();
-        let mix = Mix::find("Q4_K_M").unwrap();
-        let of = |part: &str, layer| mix.format(part, layer, s, 1536);
-        assert_eq!((of("output", 0), of("token_embd", 0), of("attn_q", 9)), (Format::Q6K, Format::Q4K, Format::Q4K));
-        let better: Vec<usize> = (0..28).filter(|&l| of("ffn_down", l) == Format::Q6K).collect();
+        let of = |name: &str| Mix::find("Q4_K_M").unwrap().format(name, &facts(s), 1536);
+        let some = ["output.weight", "token_embd.weight", "blk.9.attn_q.weight"].map(of);
+        assert_eq!(some, [Format::Q6K, Format::Q4K, Format::Q4K]);
+        let better: Vec<usize> = (0..28).filter(|l| of(&format!("blk.{l}.ffn_down.weight")) == Format::Q6K).collect();
         assert_eq!(better, [0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26, 27]);
-        let small = Shape::find("qwen2.5-0.5b").unwrap();
-        assert_eq!(mix.format("token_embd", 0, small, 896), Format::Q8_0);
-        assert_eq!(mix.format("attn_q", 9, small, 896), Format::Q5_0);
-        assert_eq!(Mix::find("q8_0").unwrap().format("output", 0, s, 1536), Format::Q8_0);
+        let of =
+            |name: &str| Mix::find("q4_k_m").unwrap().format(name, &facts(Shape::find("qwen2.5-0.5b").unwrap()), 896);
+        assert_eq!([of("token_embd.weight"), of("blk.9.attn_q.weight")], [Format::Q8_0, Format::Q5_0]);
+    }
+
+    #[test]
+    fn they_are_those_of_quantized_files() {
+        for shape in ["tiny", "tiny-moe"].map(|n| Shape::find(n).unwrap()) {
+            let file = |mix| {
+                let mut file = Vec::new();
+                synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();
+                Gguf::from_bytes(file).unwrap()
+            };
+            let full = file(Mix::find("f32").unwrap());
+            for &mix in MIXES {
+                let made = file(mix);
+                for choice in choose(&full, mix.to, false).unwrap() {
+                    let have = made.tensor(&choice.tensor).unwrap().dtype;
+                    assert_eq!(have, choice.to, "{} {}", mix.name, choice.tensor);
+                }
+            }
+        }
     }
 }

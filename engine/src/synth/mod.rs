@@ -140,14 +140,15 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
     let (q, kv) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
     let mut all = Vec::new();
     let vector = |name: String, n, fill| Tensor { name, count: 1, rows: 1, cols: n, format: Format::F32, fill };
-    let matrix = |name: String, part: &str, layer, [rows, cols]: [usize; 2], size: f32| {
-        let format = mix.format(part, layer, s, cols);
+    let facts = mix::facts(s);
+    let matrix = |name: String, [rows, cols]: [usize; 2], size: f32| {
+        let format = mix.format(&name, &facts, cols);
         Tensor { name, count: 1, rows, cols, format, fill: Fill::Random(size / (cols as f32).sqrt()) }
     };
-    all.push(matrix("token_embd.weight".into(), "token_embd", 0, [s.vocab, s.dim], 1.0));
+    all.push(matrix("token_embd.weight".into(), [s.vocab, s.dim], 1.0));
     all.push(vector("output_norm.weight".into(), s.dim, Fill::Norm));
     if !s.tied {
-        all.push(matrix("output.weight".into(), "output", 0, [s.vocab, s.dim], 1.0));
+        all.push(matrix("output.weight".into(), [s.vocab, s.dim], 1.0));
     }
     if s.rope_stretch > 0.0 {
         all.push(vector("rope_freqs.weight".into(), s.head_dim / 2, Fill::RopeFactors));
@@ -162,22 +163,22 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
             all.push(vector(name("attn_k_norm", "weight"), s.head_dim, Fill::Norm));
         }
         for (part, rows) in [("attn_q", q), ("attn_k", kv), ("attn_v", kv)] {
-            all.push(matrix(name(part, "weight"), part, i, [rows, s.dim], 1.0));
+            all.push(matrix(name(part, "weight"), [rows, s.dim], 1.0));
             if s.arch == "qwen2" {
                 all.push(vector(name(part, "bias"), rows, Fill::Random(0.1)));
             }
         }
-        all.push(matrix(name("attn_output", "weight"), "attn_output", i, [s.dim, q], back));
+        all.push(matrix(name("attn_output", "weight"), [s.dim, q], back));
         let (count, ff, suffix) = s.experts.map_or((1, s.ff, ""), |e| (e.count, e.ff, "_exps"));
         if count > 1 {
             // Routers are customarily not quantized.
-            let router = matrix(name("ffn_gate_inp", "weight"), "ffn_gate_inp", i, [count, s.dim], 1.0);
+            let router = matrix(name("ffn_gate_inp", "weight"), [count, s.dim], 1.0);
             all.push(Tensor { format: Format::F32, ..router });
         }
         for (part, shape, size) in
             [("ffn_gate", [ff, s.dim], 1.0), ("ffn_up", [ff, s.dim], 1.0), ("ffn_down", [s.dim, ff], back)]
         {
-            let one = matrix(name(&format!("{part}{suffix}"), "weight"), part, i, shape, size);
+            let one = matrix(name(&format!("{part}{suffix}"), "weight"), shape, size);
             all.push(Tensor { count, ..one });
         }
     }
@@ -200,7 +201,7 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
     w.meta("general.architecture", text(s.arch))?;
     w.meta("general.type", text("model"))?;
     w.meta("general.name", text(&format!("random weights, shape of {}", s.name)))?;
-    w.meta("general.file_type", MetaValue::U32(mix.file_type))?;
+    w.meta("general.file_type", MetaValue::U32(mix.file_type()))?;
     w.meta("general.quantization_version", MetaValue::U32(2))?;
     let sizes = [
         ("vocab_size", s.vocab),

@@ -84,6 +84,12 @@ pub enum TokenizerError {
         /// The token.
         id: usize,
     },
+    /// The table of characters is not one.
+    #[error("`tokenizer.ggml.precompiled_charsmap` is damaged: {what}")]
+    CharsMap {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A token of type 6 (byte) whose text is not of the form `<0x41>`.
     #[error("`tokenizer.ggml.tokens`[{id}] is {text:?}, but a token of the byte type must look like \"<0x41>\"")]
     ByteToken {

@@ -1,8 +1,9 @@
 //! Tokenizers: text to token ids and back, made from the vocabulary that a GGUF file carries.
 //!
-//! Two families: byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`, `gemma4`). Both first cut
-//! the text at special tokens, then merge neighbouring symbols best pair first. They differ in what a symbol is at
-//! first, in what makes a pair good, and in whether the text is cut into words before.
+//! Byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`, `gemma4`) merge neighbouring symbols, best
+//! pair first. They differ in what a symbol is at first, in what makes a pair good, and in whether the text is cut into
+//! words before. Unigram vocabularies (`t5`) take the tokens whose scores sum to the most, WordPiece ones (`bert`) the
+//! longest token each time. All of them first cut the text at special tokens.
 //!
 //! Made for opening files fast: a vocabulary is two arenas, a hash table and one array of merges; no allocation is made
 //! per token.
@@ -10,6 +11,7 @@
 mod agglomerate;
 mod bpe;
 mod bytes;
+mod charsmap;
 mod error;
 mod merges;
 mod roles;
@@ -18,8 +20,11 @@ mod source;
 mod special;
 mod split;
 mod table;
+mod trie;
+mod unigram;
 mod vocab;
 mod whole;
+mod word_piece;
 
 pub use error::TokenizerError;
 pub use source::{Strings, VocabSource};
@@ -32,10 +37,12 @@ use sentence::Sentence;
 use special::Specials;
 use split::PreTokenizer;
 use std::borrow::Cow;
+use unigram::Unigram;
 use vocab::{Kind, Spelling, Vocab};
+use word_piece::WordPiece;
 
 /// Values of `tokenizer.ggml.model` that are supported.
-const MODELS: [&str; 3] = ["gpt2", "llama", "gemma4"];
+const MODELS: [&str; 5] = ["gpt2", "llama", "gemma4", "t5", "bert"];
 
 /// How to read a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub struct EncodeOptions {
 enum Family {
     Bpe(Bpe),
     Sentence(Sentence),
+    Unigram(Unigram),
+    WordPiece(WordPiece),
 }
 
 /// A tokenizer. Immutable: share it between threads.
@@ -88,7 +97,7 @@ impl Tokenizer {
             types.into_iter().enumerate().map(|(id, t)| Kind::of_type(id, t)).collect::<Result<Vec<_>, _>>()
         });
         let kinds = kinds.transpose()?;
-        let (vocab, family, default_bos) = match model {
+        let (vocab, family, frame) = match model {
             "gpt2" => {
                 let pre = PreTokenizer::find(source.pre).ok_or_else(|| TokenizerError::UnknownPre {
                     pre: source.pre.unwrap_or_default().into(),
@@ -97,21 +106,32 @@ impl Tokenizer {
                 let merges = source.merges.take().ok_or_else(|| missing("tokenizer.ggml.merges"))?;
                 let vocab = Vocab::new(&source.tokens, kinds, Spelling::ByteLevel)?;
                 let bpe = Bpe::new(&vocab, pre, &merges)?;
-                (vocab, Family::Bpe(bpe), pre.add_bos)
+                (vocab, Family::Bpe(bpe), [pre.add_bos, false])
             }
             "llama" => {
                 let scores = source.scores.take().ok_or_else(|| missing("tokenizer.ggml.scores"))?;
                 let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
                 let sentence = Sentence::by_scores(&vocab, &scores)?.unknown(source.unknown);
                 let sentence = sentence.space_prefix(source.add_space_prefix.unwrap_or(true));
-                (vocab, Family::Sentence(sentence), true)
+                (vocab, Family::Sentence(sentence), [true, false])
             }
             "gemma4" => {
                 let merges = source.merges.take().ok_or_else(|| missing("tokenizer.ggml.merges"))?;
                 let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
                 let sentence = Sentence::by_merges(&vocab, &merges)?.unknown(source.unknown);
                 let sentence = sentence.space_prefix(source.add_space_prefix.unwrap_or(false));
-                (vocab, Family::Sentence(sentence), true)
+                (vocab, Family::Sentence(sentence), [true, false])
+            }
+            "t5" => {
+                let scores = source.scores.take().ok_or_else(|| missing("tokenizer.ggml.scores"))?;
+                let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
+                let unigram = Unigram::new(&vocab, &scores, &source)?;
+                (vocab, Family::Unigram(unigram), [false, true])
+            }
+            "bert" => {
+                let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
+                let word_piece = WordPiece::new(&vocab, &source)?;
+                (vocab, Family::WordPiece(word_piece), [true, true])
             }
             other => {
                 return Err(TokenizerError::UnknownModel { model: other.into(), known: MODELS.join(", ") });
@@ -119,7 +139,7 @@ impl Tokenizer {
         };
         let phi3 = is_phi3(source.name);
         let specials = Specials::new(&vocab, |text| phi3 && !matches!(text, b"<unk>" | b"<s>" | b"<|endoftext|>"));
-        let roles = Roles::new(&source, &vocab, &specials, default_bos)?;
+        let roles = Roles::new(&source, &vocab, &specials, frame)?;
         let pre = source.pre.unwrap_or("default").into();
         Ok(Self { vocab, family, specials, roles, model: model.into(), pre })
     }
@@ -128,7 +148,8 @@ impl Tokenizer {
     ///
     /// Linear in the text up to a logarithm, whatever the text. Bytes that a byte-level vocabulary has no token for are
     /// left out, as its makers' own tokenizers do (some vocabularies lack rare control characters); the other family
-    /// gives its unknown token where it has neither a character nor its bytes.
+    /// gives its unknown token where it has neither a character nor its bytes. What the last two families do not tell
+    /// apart (spaces, and case and accents in `bert`) is lost.
     pub fn encode(&self, text: &str, options: &EncodeOptions) -> Vec<u32> {
         let mut out = Vec::with_capacity(text.len() / 4 + 2);
         let mut work = Agglomerator::default();
@@ -143,6 +164,8 @@ impl Tokenizer {
                 match &self.family {
                     Family::Bpe(f) => f.encode(&self.vocab, plain, &mut work, &mut out),
                     Family::Sentence(f) => f.encode(&self.vocab, plain, &mut work, &mut out),
+                    Family::Unigram(f) => f.encode(plain, &mut out),
+                    Family::WordPiece(f) => f.encode(&self.vocab, plain, &mut out),
                 }
             }
             let Some(f) = found else { break };
@@ -166,7 +189,13 @@ impl Tokenizer {
         // Not where a special token that is spelled out comes first: the added space is behind it then.
         let first = ids.iter().find(|id| !self.token_bytes(**id, special).is_empty());
         let plain = first.is_some_and(|id| matches!(self.vocab.kind(*id), Some(Kind::Normal)));
-        if plain && matches!(&self.family, Family::Sentence(f) if f.space_prefix) && out.first() == Some(&b' ') {
+        let prefixed = match &self.family {
+            Family::Bpe(_) => false,
+            Family::Sentence(f) => f.space_prefix,
+            Family::Unigram(f) => f.space_prefix,
+            Family::WordPiece(_) => true,
+        };
+        if plain && prefixed && out.first() == Some(&b' ') {
             out.remove(0);
         }
         out

@@ -40,19 +40,22 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    /// `default_bos`: whether BOS is added where the file does not say.
+    /// `default_bos`, `default_eos`: whether they are added where the file does not say.
     pub fn new(
         source: &VocabSource<'_>,
         vocab: &Vocab,
         specials: &Specials,
-        default_bos: bool,
+        [default_bos, default_eos]: [bool; 2],
     ) -> Result<Self, TokenizerError> {
         let check = |key, id: Option<u32>| match id {
             Some(id) if id as usize >= vocab.len() => Err(TokenizerError::IdRange { key, id, tokens: vocab.len() }),
             id => Ok(id),
         };
-        let bos = check(BOS, source.bos)?;
+        let bos = check(BOS, source.bos)?.or(check("tokenizer.ggml.cls_token_id", source.cls)?);
+        // Texts of these vocabularies end with what separates sentences.
+        let separator = check("tokenizer.ggml.seperator_token_id", source.separator)?;
         let eos = check(EOS, source.eos)?;
+        let eos = if source.model == "bert" { separator.or(eos) } else { eos };
         let eom = check("tokenizer.ggml.eom_token_id", source.eom)?;
         let eot = check("tokenizer.ggml.eot_token_id", source.eot)?;
         check("tokenizer.ggml.unknown_token_id", source.unknown)?;
@@ -71,6 +74,7 @@ impl Roles {
         ends.sort_unstable();
         ends.dedup();
         let add_bos = source.add_bos.unwrap_or(default_bos) && bos.is_some();
-        Ok(Self { bos, eos, eot, add_bos, add_eos: source.add_eos.unwrap_or(false), ends })
+        let add_eos = source.add_eos.unwrap_or(default_eos) && eos.is_some();
+        Ok(Self { bos, eos, eot, add_bos, add_eos, ends })
     }
 }

@@ -60,7 +60,7 @@ impl<'a> Strings<'a> {
 /// The parts of a vocabulary, as the `tokenizer.ggml.*` keys of a file give them. [`Default`] leaves all out.
 #[derive(Clone, Debug, Default)]
 pub struct VocabSource<'a> {
-    /// `tokenizer.ggml.model`: the family, `gpt2`, `llama` or `gemma4`.
+    /// `tokenizer.ggml.model`: the family, such as `gpt2` or `llama`.
     pub model: &'a str,
     /// `tokenizer.ggml.pre`: how text falls into pieces.
     pub pre: Option<&'a str>,
@@ -82,6 +82,10 @@ pub struct VocabSource<'a> {
     pub eot: Option<u32>,
     /// `tokenizer.ggml.eom_token_id`
     pub eom: Option<u32>,
+    /// `tokenizer.ggml.cls_token_id`: what texts begin with where there is no BOS.
+    pub cls: Option<u32>,
+    /// `tokenizer.ggml.seperator_token_id` (spelt so): what texts of a `bert` vocabulary end with.
+    pub separator: Option<u32>,
     /// `tokenizer.ggml.unknown_token_id`
     pub unknown: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`
@@ -90,6 +94,10 @@ pub struct VocabSource<'a> {
     pub add_eos: Option<bool>,
     /// `tokenizer.ggml.add_space_prefix`
     pub add_space_prefix: Option<bool>,
+    /// `tokenizer.ggml.remove_extra_whitespaces`
+    pub remove_extra_whitespaces: Option<bool>,
+    /// `tokenizer.ggml.precompiled_charsmap`
+    pub charsmap: Option<Vec<u8>>,
 }
 
 impl<'a> VocabSource<'a> {
@@ -111,10 +119,14 @@ impl<'a> VocabSource<'a> {
             eos: meta.u32("tokenizer.ggml.eos_token_id")?,
             eot: meta.u32("tokenizer.ggml.eot_token_id")?,
             eom: meta.u32("tokenizer.ggml.eom_token_id")?,
+            cls: meta.u32("tokenizer.ggml.cls_token_id")?,
+            separator: meta.u32("tokenizer.ggml.seperator_token_id")?,
             unknown: meta.u32("tokenizer.ggml.unknown_token_id")?,
             add_bos: meta.bool("tokenizer.ggml.add_bos_token")?,
             add_eos: meta.bool("tokenizer.ggml.add_eos_token")?,
             add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
+            remove_extra_whitespaces: meta.bool("tokenizer.ggml.remove_extra_whitespaces")?,
+            charsmap: meta.array("tokenizer.ggml.precompiled_charsmap")?.map(bytes).transpose()?,
         })
     }
 }
@@ -122,6 +134,15 @@ impl<'a> VocabSource<'a> {
 fn types(array: Array<'_>) -> Result<Vec<i64>, TokenizerError> {
     let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.token_type", want: "integers" };
     Ok(sized(array.len(), array.ints().ok_or(wrong)?))
+}
+
+/// Bytes, signed in some files.
+fn bytes(array: Array<'_>) -> Result<Vec<u8>, TokenizerError> {
+    let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.precompiled_charsmap", want: "bytes" };
+    match array.item_type() {
+        ValueType::U8 | ValueType::I8 => Ok(sized(array.len(), array.ints().ok_or(wrong)?.map(|b| b as u8))),
+        _ => Err(wrong),
+    }
 }
 
 fn scores(array: Array<'_>) -> Result<Vec<f32>, TokenizerError> {

@@ -196,6 +196,11 @@ impl Vocab {
         self.kinds.iter().enumerate().filter(move |(_, k)| f(**k)).map(|(i, _)| i as u32)
     }
 
+    /// The most bytes that a normal token stands for.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// The normal token that stands for `bytes`; the lowest id, should several do.
     pub fn find(&self, bytes: &[u8]) -> Option<u32> {
         if bytes.len() > self.max_bytes {
@@ -216,7 +221,7 @@ impl Vocab {
 }
 
 /// Stands for a space in a token's text.
-const MARK: &[u8] = "▁".as_bytes();
+pub(super) const MARK: &[u8] = "▁".as_bytes();
 
 /// Appends `text` with `▁` replaced by a space.
 pub(super) fn plain_spaces(text: &[u8], out: &mut Vec<u8>) {

@@ -135,7 +135,11 @@ impl Loader<'_> {
         let norm =
             |l: &mut Self, part: Option<&str>| part.map(|part| l.norm(&name(part), c.dim, c.arch.norm)).transpose();
         let norms = &c.arch.norms;
-        let before_attention = norm(self, norms.before_attention)?;
+        let (first, second) = match norms.of_attention {
+            Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
+            _ => (norms.before_attention, norms.before_ff),
+        };
+        let before_attention = norm(self, first)?;
         let (attention, width) = match &c.latent {
             None => (AttentionWeights::Grouped(Box::new(self.grouped(&name)?)), c.att_width()),
             Some(l) => (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), c.heads * l.v_dim),
@@ -145,7 +149,7 @@ impl Loader<'_> {
             attention,
             o: self.linear(&name("attn_output"), c.dim, width, false)?,
             after_attention: norm(self, norms.after_attention)?,
-            before_ff: norm(self, norms.before_ff)?,
+            before_ff: norm(self, second)?,
             feed_forward: match &c.experts {
                 Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, &name)?)),
                 _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.ff)?)),
@@ -166,15 +170,18 @@ impl Loader<'_> {
                 self.linear(&name("attn_v"), rows[2], dim, biased)?,
             ],
         };
-        let widths = match c.arch.head_norm {
-            HeadNorm::None => None,
-            HeadNorm::Each => Some([c.k_dim; 2]),
-            HeadNorm::Whole => Some([rows[0], rows[1]]),
+        let mut norm = |part: &str, heads: usize| -> Result<Option<Norm>, EngineError> {
+            Ok(match c.arch.head_norm {
+                HeadNorm::None => None,
+                HeadNorm::Each => Some(self.norm(&name(part), c.k_dim, NormKind::Rms)?),
+                HeadNorm::Whole => Some(self.norm(&name(part), heads * c.k_dim, NormKind::Rms)?),
+                HeadNorm::Own => {
+                    let w = self.numbers(&name(&format!("{part}.weight")), &[c.k_dim, heads])?;
+                    w.map(|w| Norm { kind: NormKind::Layer, w, bias: None })
+                }
+            })
         };
-        let mut norm = |part: &str, i: usize| -> Result<Option<Norm>, EngineError> {
-            widths.map(|w| self.norm(&name(part), w[i], NormKind::Rms)).transpose()
-        };
-        let (q_norm, k_norm) = (norm("attn_q_norm", 0)?, norm("attn_k_norm", 1)?);
+        let (q_norm, k_norm) = (norm("attn_q_norm", c.heads)?, norm("attn_k_norm", c.kv_heads)?);
         let sinks = match c.arch.sinks {
             true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
             false => None,
@@ -232,9 +239,9 @@ impl Loader<'_> {
         Ok(Experts {
             router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
             choice_bias: self.numbers(&name("exp_probs_b.bias"), &[n])?,
-            gate: self.stack(&name("ffn_gate_exps.weight"), n, e.ff, dim)?,
-            up: self.stack(&name("ffn_up_exps.weight"), n, e.ff, dim)?,
-            down: self.stack(&name("ffn_down_exps.weight"), n, dim, e.ff)?,
+            gate: self.expert_stack(&name("ffn_gate"), n, e.ff, dim)?,
+            up: self.expert_stack(&name("ffn_up"), n, e.ff, dim)?,
+            down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
             gate_bias: self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
             up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
             down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,

@@ -81,6 +81,26 @@ impl<'a> Loader<'a> {
         Ok(Stack::new(all, rows))
     }
 
+    /// The experts' matrices: `blk.0.ffn_up_exps.weight`, or, as old converters wrote them, `blk.0.ffn_up.3.weight` for each.
+    pub fn expert_stack(&mut self, name: &str, count: usize, rows: usize, cols: usize) -> Result<Stack, EngineError> {
+        let stacked = format!("{name}_exps.weight");
+        let one = |i: usize| format!("{name}.{i}.weight");
+        if self.has(&stacked) || !self.has(&one(0)) {
+            return self.stack(&stacked, count, rows, cols);
+        }
+        let mut each = Vec::with_capacity(count);
+        for i in 0..count {
+            let m = need(self.matrix(&one(i), rows, cols)?, &one(i))?;
+            let alike = each.first().is_none_or(|first: &MatrixRef| first.is_quant() == m.is_quant());
+            if !alike {
+                let reason = format!("it is quantized and `{}` is not, or the other way round", one(0));
+                return Err(EngineError::Config { key: one(i), reason });
+            }
+            each.push(m);
+        }
+        Ok(Stack::of(each, rows))
+    }
+
     /// Numbers as f32, whatever their format; the dimensions with the row length first.
     pub fn numbers(&mut self, name: &str, dims: &[usize]) -> Result<Option<Vec<f32>>, EngineError> {
         let Some(t) = self.find(name, dims)? else { return Ok(None) };

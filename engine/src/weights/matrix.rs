@@ -81,10 +81,11 @@ impl MatrixRef {
     }
 }
 
-/// Several matrices `[rows, cols]` in one tensor, such as those of the experts.
+/// Several matrices `[rows, cols]`, such as those of the experts.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
-    all: MatrixRef,
+    /// One tensor with all of them, or a tensor for each.
+    tensors: Vec<MatrixRef>,
     pub rows: usize,
 }
 
@@ -92,16 +93,25 @@ impl Stack {
     /// The matrices of `rows` rows each that make up `all`.
     pub fn new(all: MatrixRef, rows: usize) -> Self {
         assert!(all.rows.is_multiple_of(rows), "whole matrices");
-        Self { all, rows }
+        Self { tensors: vec![all], rows }
+    }
+
+    /// Matrices that are tensors of their own, all of them `rows` high and all of blocks or none.
+    pub fn of(each: Vec<MatrixRef>, rows: usize) -> Self {
+        assert!(each.iter().all(|m| m.rows == rows && m.is_quant() == each[0].is_quant()), "alike");
+        Self { tensors: each, rows }
     }
 
     /// The view of matrix `i`.
     pub fn view<'a>(&'a self, gguf: &'a Gguf, i: usize) -> Matrix<'a> {
-        self.all.rows(gguf, i * self.rows, self.rows)
+        match &self.tensors[..] {
+            [all] => all.rows(gguf, i * self.rows, self.rows),
+            each => each[i].view(gguf),
+        }
     }
 
     /// Whether products take quantized activations.
     pub fn is_quant(&self) -> bool {
-        self.all.is_quant()
+        self.tensors[0].is_quant()
     }
 }
