@@ -60,8 +60,7 @@ fn formats(dirs: &[PathBuf]) -> Result<String, Box<dyn Error>> {
     let span = (2 * data_caches().last().map_or(32 << 20, |c| c.bytes)).clamp(64 << 20, 512 << 20);
     let buffer = Buffer::new(&team, span).ok_or("not enough memory")?;
     let pass = Duration::from_millis(5);
-    let mut memory = read_rate(&team, &buffer, 4)?;
-    let products = dot_rate(&team, DotKind::Signed, pass, 4)?;
+    let [mut memory, mut products] = [read_rate(&team, &buffer, 4)?, dot_rate(&team, DotKind::Signed, pass, 4)?];
     let mut best = vec![(0.0f64, 0.0f64); Format::ALL.len()];
     for round in 0..ROUNDS {
         for (&format, best) in Format::ALL.iter().zip(&mut best) {
@@ -83,6 +82,7 @@ fn formats(dirs: &[PathBuf]) -> Result<String, Box<dyn Error>> {
         writeln!(rows, "| {} | {bytes:.1} | {operations:.0} | {error} | {peer} |", format.name())?;
     }
     memory = memory.max(read_rate(&team, &buffer, 4)?);
+    products = products.max(dot_rate(&team, DotKind::Signed, pass, 4)?);
     let mut text = format!(
         "{}, {} threads, {}: reads {:.1} GB/s, multiplies 8-bit integers at {:.0} Gop/s.\nProducts with a packed matrix \
          of 4096 x 1536: of one row to decode, of {PROMPT} for a prompt; \
