@@ -90,7 +90,11 @@ impl Forward<'_, '_> {
         let mut row = 0;
         for seg in &mut *segments {
             let rows = row..row + seg.tokens.len();
-            seg.seq.layers[i].append(&s.k[rows.start * kw..rows.end * kw], &s.v[rows.start * vw..rows.end * vw])?;
+            seg.seq.layers[i].append(
+                crew.isa(),
+                &s.k[rows.start * kw..rows.end * kw],
+                &s.v[rows.start * vw..rows.end * vw],
+            )?;
             row = rows.end;
         }
         let queries: Vec<Query<'_>> = segments

@@ -10,7 +10,7 @@
 
 mod slab;
 
-use crate::isa::Isa;
+use crate::isa::{CpuIsa, Isa, Kernel, load_tail};
 use slab::Pool;
 pub(crate) use slab::Tile;
 
@@ -81,29 +81,29 @@ pub struct KvFull {
 
 /// An element type of the cache.
 pub(crate) trait Elem: bytemuck::Zeroable + Copy + Send + Sync + 'static {
-    fn from_f32(v: f32) -> Self;
     fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F;
+    fn store<S: Isa>(s: S, p: &mut [Self; 16], v: S::F);
 }
 
 impl Elem for f32 {
     #[inline(always)]
-    fn from_f32(v: f32) -> Self {
-        v
-    }
-    #[inline(always)]
     fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F {
         s.f_load(p)
+    }
+    #[inline(always)]
+    fn store<S: Isa>(s: S, p: &mut [Self; 16], v: S::F) {
+        s.f_store(p, v);
     }
 }
 
 impl Elem for u16 {
     #[inline(always)]
-    fn from_f32(v: f32) -> Self {
-        half::f16::from_f32(v).to_bits()
-    }
-    #[inline(always)]
     fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F {
         s.f_load_f16(p)
+    }
+    #[inline(always)]
+    fn store<S: Isa>(s: S, p: &mut [Self; 16], v: S::F) {
+        s.f_store_f16(p, v);
     }
 }
 
@@ -174,18 +174,17 @@ impl KvLayer {
     }
 
     /// Appends positions: `k` is `[n, heads, k_dim]`, `v` is `[n, heads, v_dim]`.
-    pub fn append(&mut self, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
+    pub fn append(&mut self, isa: CpuIsa, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
         let (kw, vw) = (self.shape.heads * self.shape.k_dim, self.shape.heads * self.shape.v_dim);
         let n = k.len() / kw.max(1);
         assert!(k.len() == n * kw && v.len() == n * vw, "k [n, heads, k_dim], v [n, heads, v_dim]");
         self.reserve(self.len + n)?;
-        for (k, v) in k.chunks_exact(kw).zip(v.chunks_exact(vw)) {
-            match &mut self.tiles {
-                Tiles::F16(t) => store(&mut t[self.len / TILE], &self.shape, self.len % TILE, k, v),
-                Tiles::F32(t) => store(&mut t[self.len / TILE], &self.shape, self.len % TILE, k, v),
-            }
-            self.len += 1;
+        let (shape, from) = (&self.shape, self.len);
+        match &mut self.tiles {
+            Tiles::F16(tiles) => isa.run(Append { tiles, shape, from, k, v }),
+            Tiles::F32(tiles) => isa.run(Append { tiles, shape, from, k, v }),
         }
+        self.len += n;
         Ok(())
     }
 
@@ -234,15 +233,78 @@ fn grow<E: Elem>(pool: &Pool, tiles: &mut Vec<Tile<E>>, want: usize, n: usize) -
     Ok(())
 }
 
-fn store<E: Elem>(tile: &mut [E], shape: &KvShape, at: usize, k: &[f32], v: &[f32]) {
-    let v_pad = shape.v_pad();
-    for (h, head) in tile.chunks_exact_mut(shape.head_len()).enumerate() {
-        let (kt, vt) = head.split_at_mut(shape.k_dim * TILE);
-        for (d, &x) in k[h * shape.k_dim..][..shape.k_dim].iter().enumerate() {
-            kt[d * TILE + at] = E::from_f32(x);
+/// Stores positions `from..`.
+struct Append<'a, E> {
+    tiles: &'a mut [Tile<E>],
+    shape: &'a KvShape,
+    from: usize,
+    k: &'a [f32],
+    v: &'a [f32],
+}
+
+impl<E: Elem> Kernel for Append<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) {
+        let KvShape { heads, k_dim, v_dim, .. } = *self.shape;
+        let v_pad = self.shape.v_pad();
+        let mut lanes = [E::zeroed(); 16];
+        for i in 0..self.k.len() / (heads * k_dim).max(1) {
+            let (tile, at) = ((self.from + i) / TILE, (self.from + i) % TILE);
+            for (h, head) in self.tiles[tile].chunks_exact_mut(self.shape.head_len()).enumerate() {
+                let (keys, values) = head.split_at_mut(k_dim * TILE);
+                let k = self.k[(i * heads + h) * k_dim..][..k_dim].chunks(16);
+                for (k, keys) in k.zip(keys.chunks_mut(16 * TILE)) {
+                    E::store(s, &mut lanes, load_tail(s, k));
+                    for (keys, k) in keys.chunks_exact_mut(TILE).zip(&lanes) {
+                        keys[at] = *k;
+                    }
+                }
+                let v = self.v[(i * heads + h) * v_dim..][..v_dim].chunks(16);
+                for (v, values) in v.zip(values[at * v_pad..].as_chunks_mut::<16>().0) {
+                    // Where channels end within the sixteen, zeros follow.
+                    E::store(s, values, load_tail(s, v));
+                }
+            }
         }
-        for (o, &x) in vt[at * v_pad..].iter_mut().zip(&v[h * shape.v_dim..][..shape.v_dim]) {
-            *o = E::from_f32(x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Lcg;
+
+    #[test]
+    fn positions_lie_where_the_drawing_says_on_every_isa() {
+        let mut rng = Lcg(12);
+        for (heads, k_dim, v_dim) in [(1, 1, 1), (2, 16, 20), (3, 33, 15)] {
+            let (n, kw, vw) = (130, heads * k_dim, heads * v_dim);
+            let (mut k, mut v) = (rng.floats(n * kw), rng.floats(n * vw));
+            // Ties, a subnormal half, and what becomes infinite.
+            (k[0], v[0], k[1], v[1]) = (1.0 + 1.0 / 2048.0, 1.0 + 3.0 / 2048.0, 3e-7, -70000.0);
+            for isa in CpuIsa::available() {
+                let mut layer = KvLayer::new(KvShape { kind: KvType::F16, heads, k_dim, v_dim });
+                for part in [0..1, 1..60, 60..130] {
+                    let (k, v) = (&k[part.start * kw..part.end * kw], &v[part.start * vw..part.end * vw]);
+                    layer.append(isa, k, v).unwrap();
+                }
+                let (v_pad, Tiles::F16(tiles)) = (layer.shape.v_pad(), &layer.tiles) else { unreachable!() };
+                for pos in 0..n {
+                    for h in 0..heads {
+                        let head = &tiles[pos / TILE][h * layer.shape.head_len()..][..layer.shape.head_len()];
+                        let half = |x: f32| half::f16::from_f32(x).to_bits();
+                        for d in 0..k_dim {
+                            assert_eq!(head[d * TILE + pos % TILE], half(k[pos * kw + h * k_dim + d]));
+                        }
+                        let values = &head[k_dim * TILE + pos % TILE * v_pad..][..v_pad];
+                        for (d, got) in values.iter().enumerate() {
+                            assert_eq!(*got, if d < v_dim { half(v[pos * vw + h * v_dim + d]) } else { 0 });
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -255,8 +255,8 @@ impl Cached {
         let (k, v) = (rng.floats(len * kw), rng.floats(len * vw));
         let mut kv = KvLayer::new(shape);
         let cut = len / 2;
-        kv.append(&k[..cut * kw], &v[..cut * vw]).unwrap();
-        kv.append(&k[cut * kw..], &v[cut * vw..]).unwrap();
+        kv.append(CpuIsa::best(), &k[..cut * kw], &v[..cut * vw]).unwrap();
+        kv.append(CpuIsa::best(), &k[cut * kw..], &v[cut * vw..]).unwrap();
         Self { shape, k, v, kv }
     }
 
@@ -370,7 +370,7 @@ fn a_window_does_not_look_outside() {
     let q = rng.floats(16);
     let run = |k: &[f32], v: &[f32]| {
         let mut kv = KvLayer::new(shape);
-        kv.append(k, v).unwrap();
+        kv.append(CpuIsa::best(), k, v).unwrap();
         let (mut out, rules) = (vec![f32::NAN; 16], Rules { window: Some(70), ..Rules::plain(0.25) });
         team.step(|crew| attention(crew, &[Query { kv: &kv, pos: 199 }], 1, &rules, &q, &mut out)).unwrap();
         out
@@ -387,13 +387,13 @@ fn a_truncated_cache_is_as_if_never_filled() {
     let mut rng = Lcg(41);
     let (k, v) = (rng.floats(200 * 32), rng.floats(200 * 32));
     let mut kv = KvLayer::new(shape);
-    kv.append(&k[..130 * 32], &v[..130 * 32]).unwrap();
+    kv.append(CpuIsa::best(), &k[..130 * 32], &v[..130 * 32]).unwrap();
     kv.truncate(70);
     assert_eq!((kv.len(), kv.bytes()), (70, 2 * shape.tile_bytes()));
-    kv.append(&k[150 * 32..], &v[150 * 32..]).unwrap();
+    kv.append(CpuIsa::best(), &k[150 * 32..], &v[150 * 32..]).unwrap();
     let mut fresh = KvLayer::new(shape);
-    fresh.append(&k[..70 * 32], &v[..70 * 32]).unwrap();
-    fresh.append(&k[150 * 32..], &v[150 * 32..]).unwrap();
+    fresh.append(CpuIsa::best(), &k[..70 * 32], &v[..70 * 32]).unwrap();
+    fresh.append(CpuIsa::best(), &k[150 * 32..], &v[150 * 32..]).unwrap();
     let q = rng.floats(4 * 16);
     let team = Team::new(1, CpuIsa::best()).unwrap();
     let run = |kv: &KvLayer| {
@@ -404,7 +404,7 @@ fn a_truncated_cache_is_as_if_never_filled() {
     assert_eq!(run(&kv), run(&fresh));
     let twin = kv.try_clone().unwrap();
     kv.truncate(3);
-    kv.append(&k[..120 * 32], &v[..120 * 32]).unwrap();
+    kv.append(CpuIsa::best(), &k[..120 * 32], &v[..120 * 32]).unwrap();
     assert_eq!(run(&twin), run(&fresh));
     assert_ne!(run(&kv), run(&fresh));
 }

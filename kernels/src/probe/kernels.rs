@@ -117,7 +117,7 @@ impl Case {
                 let [heads, kv_heads, dim] = HEADS;
                 let mut layer = KvLayer::new(KvShape { kind: kv, heads: kv_heads, k_dim: dim, v_dim: dim });
                 let (k, v) = (floats(positions * kv_heads * dim), floats(positions * kv_heads * dim));
-                layer.append(&k, &v).ok()?;
+                layer.append(CpuIsa::best(), &k, &v).ok()?;
                 let q = floats(queries * heads * dim);
                 Data::Attention { layer: Box::new(layer), out: vec![0.0; q.len()], q }
             }
