@@ -6,6 +6,7 @@
 //!   panel       more columns: a pair of tiles is decoded once to 8-bit integers in cache ...
 //!     micro       ... and multiplied with all columns, eight at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
+//!     paired    ... or by products of two rows and two columns
 //! ```
 //!
 //! The numeric contract, per output element and sub-block in ascending order: `isum` exact in i32, then
@@ -15,6 +16,7 @@
 mod direct;
 mod matrix;
 mod micro;
+mod paired;
 mod panel;
 mod tiled;
 
