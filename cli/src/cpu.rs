@@ -68,6 +68,7 @@ impl Cpu {
             "isa": {"chosen": self.isa.kind().name(), "reason": self.why(), "all": sets.collect::<Map<_, _>>()},
             "processors": {"online": t.logical, "allowed": t.allowed},
             "cores": t.cores.as_ref().map(|all| all.iter().map(core).collect::<Vec<_>>()),
+            "performance_cores": t.performance,
             "cpu_quota": t.quota.as_ref().map(|q| json!({"cpus": q.cpus, "group": q.group})),
             "threads": {"default": t.threads, "decided_by": decided_by(t.reason), "reason": t.reason.to_string()},
             "caches": f.caches.iter().map(cache).collect::<Vec<_>>(),
@@ -91,13 +92,16 @@ impl Cpu {
                 Some(lacks) if lacks.is_empty() => "usable".to_owned(),
                 Some(lacks) => format!("lacks {}", lacks.join(", ")),
             };
-            row("", &format!("{:<12}{state}", kind.name()))?;
+            row("", &format!("{:<14}{state}", kind.name()))?;
         }
         let online = t.logical.map_or(String::new(), |n| format!(" of {n}"));
         row("processors", &format!("{}{online} may be used", t.allowed))?;
         match &t.cores {
             None => row("cores", UNKNOWN)?,
-            Some(all) => row("cores", &all.len().to_string())?,
+            Some(all) => match t.performance {
+                Some(fast) if fast < all.len() => row("cores", &format!("{}, {fast} of them fast", all.len()))?,
+                _ => row("cores", &all.len().to_string())?,
+            },
         }
         // Cores of one kind say nothing by their number.
         for (capacity, cores) in t.kinds().into_iter().filter(|_| t.kinds().len() > 1) {
@@ -132,6 +136,7 @@ impl Cpu {
 fn decided_by(reason: Reason) -> &'static str {
     match reason {
         Reason::Cores => "cores",
+        Reason::Performance => "performance_cores",
         Reason::Processors => "processors",
         Reason::Quota => "quota",
         Reason::System => "system",

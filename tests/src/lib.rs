@@ -5,9 +5,11 @@ pub mod naive;
 pub mod tiny;
 
 use hewn_engine::{CpuIsa, KvType, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, Work};
+use hewn_kernels::Format;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tiny::Shape;
 
 /// The folder of reference material beside the checkout, where there is one; says on stderr when there is not.
 pub fn shared() -> Option<PathBuf> {
@@ -17,6 +19,27 @@ pub fn shared() -> Option<PathBuf> {
     }
     eprintln!("skipped: no ../shared beside this checkout");
     None
+}
+
+/// Whether the tests run on an emulated CPU (`.ci/emulated`), at a fiftieth of the speed: then fewer tokens and
+/// combinations, but every format, instruction set and architecture.
+pub fn emulated() -> bool {
+    std::env::var_os("HEWN_EMULATED").is_some()
+}
+
+/// So many tokens, or as many as an emulated CPU can do with.
+pub fn tokens(n: u32) -> u32 {
+    if emulated() { n.min(24) } else { n }
+}
+
+/// Shapes of made models in a format; on an emulated CPU one of them, another for each format.
+pub fn shapes(format: Format) -> Vec<Shape> {
+    let all = vec![Shape::qwen2(format), Shape::llama(format), Shape::windowed(format), Shape::qwen3moe(format)];
+    if !emulated() {
+        return all;
+    }
+    let turn = Format::ALL.iter().position(|f| *f == format).expect("one of all") % all.len();
+    all.into_iter().skip(turn).take(1).collect()
 }
 
 /// How a model is run in a test.

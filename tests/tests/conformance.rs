@@ -5,20 +5,20 @@ use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, LoadOptions, Model, Team};
 use hewn_kernels::Format;
 use hewn_tests::fixture::Fixture;
-use hewn_tests::tiny::{Shape, Tiny};
-use hewn_tests::{Setup, all_logits, naive, nmse, shared};
+use hewn_tests::tiny::Tiny;
+use hewn_tests::{Setup, all_logits, naive, nmse, shapes, shared, tokens};
 use std::sync::Arc;
 
 #[test]
 fn own_models_agree_with_the_naive_decoder() {
     for &format in Format::ALL {
-        for shape in [Shape::qwen2(format), Shape::llama(format), Shape::windowed(format), Shape::qwen3moe(format)] {
+        for shape in shapes(format) {
             let arch = shape.arch;
             // Peaked scores and two layers of experts make more of every rounding; without any they agree as others do.
             let wider = if shape.experts.is_some() { 20.0 } else { 1.0 };
             let tiny = Tiny::make(shape, 7);
             let model = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes.clone()).unwrap()).unwrap());
-            let tokens: Vec<u32> = (0..90).map(|i| (i * i * 7 + 3) % tiny.vocab() as u32).collect();
+            let tokens: Vec<u32> = (0..tokens(90)).map(|i| (i * i * 7 + 3) % tiny.vocab() as u32).collect();
             let want: Vec<f32> = naive::logits(&tiny, &tokens, false).iter().map(|v| *v as f32).collect();
             for (kv, float_bar) in [(KvType::F32, 1e-9), (KvType::F16, wider * 1e-6)] {
                 let err = nmse(&all_logits(&model, &tokens, Setup::new(kv)), &want);

@@ -31,8 +31,10 @@ fn threads_and_what_they_follow_from() {
     let threads = v["threads"]["default"].as_u64().unwrap();
     let allowed = v["processors"]["allowed"].as_u64().unwrap();
     assert!((1..=allowed).contains(&threads));
-    if v["threads"]["decided_by"] == "cores" {
-        assert_eq!(v["cores"].as_array().unwrap().len() as u64, threads);
+    match v["threads"]["decided_by"].as_str() {
+        Some("cores") => assert_eq!(v["cores"].as_array().unwrap().len() as u64, threads),
+        Some("performance_cores") => assert_eq!(v["performance_cores"], threads),
+        _ => {}
     }
     let text = hewn(&["cpu"]).ok();
     for name in ["CPU", "features", "processors", "cores", "caches", "memory", "huge pages"] {

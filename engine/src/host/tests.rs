@@ -117,7 +117,10 @@ fn hybrids_show_their_kinds() {
     }
     let c = tree.choice();
     assert_eq!(c.kinds(), [(Some(1024), 1), (Some(871), 3), (Some(446), 4)]);
-    assert_eq!(c.threads, 8);
+    assert_eq!((c.threads, c.performance, c.reason), (4, Some(4), Reason::Performance));
+    // In a cpuset of little cores the fastest of them count.
+    let c = tree.allowed("0-3").choice();
+    assert_eq!((c.threads, c.performance, c.reason), (4, Some(4), Reason::Cores));
     // P cores with hyperthreads and E cores, told apart by their clock.
     let mut tree = Tree::machine(&[&[0, 1], &[2, 3], &[4], &[5]]);
     for cpu in 0..6 {
@@ -125,7 +128,52 @@ fn hybrids_show_their_kinds() {
         tree = tree.file(&format!("sys/devices/system/cpu/cpu{cpu}/cpufreq/cpuinfo_max_freq"), clock);
     }
     let c = tree.choice();
-    assert_eq!((c.threads, c.kinds()), (4, vec![(Some(5_000_000), 2), (Some(3_800_000), 2)]));
+    assert_eq!((c.threads, c.kinds()), (2, vec![(Some(5_000_000), 2), (Some(3_800_000), 2)]));
+    // A quota below that still decides.
+    let c = tree.version2("/").quota2("", "100000 100000").choice();
+    assert_eq!((c.threads, c.reason), (1, Reason::Quota));
+}
+
+/// Threads for eight cores, `n` of which have `slow` in the file `name` and the others `fast`.
+fn with_slow(name: &str, n: usize, slow: u64, fast: u64) -> ThreadChoice {
+    let mut tree = Tree::machine(&EIGHT);
+    for cpu in 0..8 {
+        let value = if cpu < n { slow } else { fast };
+        tree = tree.file(&format!("sys/devices/system/cpu/cpu{cpu}/{name}"), &value.to_string());
+    }
+    tree.choice()
+}
+
+#[test]
+fn little_cores_are_left_out() {
+    let clock = "cpufreq/cpuinfo_max_freq";
+    // Capacities and clocks of chips that exist: the second kind of the first is a middle core, that of the fourth a core
+    // that turns a little faster than its neighbours.
+    for (name, n, slow, fast, threads) in [
+        ("cpu_capacity", 2, 498, 1024, 8),
+        ("cpu_capacity", 4, 397, 1024, 4),
+        (clock, 4, 1_800_000, 2_400_000, 4),
+        (clock, 6, 5_500_000, 5_800_000, 8),
+        ("cpu_capacity", 0, 0, 1024, 8),
+    ] {
+        let c = with_slow(name, n, slow, fast);
+        let reason = if threads < 8 { Reason::Performance } else { Reason::Cores };
+        assert_eq!((c.threads, c.performance, c.reason), (threads, Some(threads), reason), "{name} {slow} {fast}");
+    }
+}
+
+#[test]
+fn a_measure_counts_only_where_all_cores_have_it() {
+    let mut tree = Tree::machine(&EIGHT).file("sys/devices/system/cpu/cpu7/cpu_capacity", "1024");
+    assert_eq!((tree.choice().threads, tree.choice().performance), (8, None));
+    for cpu in 0..8 {
+        let clock = if cpu < 6 { "1000000" } else { "2000000" };
+        tree = tree.file(&format!("sys/devices/system/cpu/cpu{cpu}/cpufreq/cpuinfo_max_freq"), clock);
+    }
+    let c = tree.choice();
+    assert_eq!((c.threads, c.reason, c.cores.unwrap()[7].capacity), (2, Reason::Performance, Some(2_000_000)));
+    let c = with_slow("cpu_capacity", 8, 0, 0);
+    assert_eq!((c.threads, c.performance), (8, None));
 }
 
 #[test]
@@ -192,8 +240,15 @@ fn quotas_round_to_the_nearest() {
 #[test]
 fn missing_files_and_garbage() {
     let c = Tree::new().choice();
-    let nothing =
-        ThreadChoice { logical: None, allowed: 3, cores: None, quota: None, threads: 3, reason: Reason::System };
+    let nothing = ThreadChoice {
+        logical: None,
+        allowed: 3,
+        cores: None,
+        performance: None,
+        quota: None,
+        threads: 3,
+        reason: Reason::System,
+    };
     assert_eq!(c, nothing);
     assert_eq!(Tree::new().facts(), Facts::default());
     // Topology of one processor missing, then contradicting itself.

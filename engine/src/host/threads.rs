@@ -1,4 +1,4 @@
-//! How many threads to use by default: physical cores that this process may really run on.
+//! How many threads to use by default: physical cores that this process may really run on, the fast ones of them.
 //!
 //! Two threads on one core's hyperthreads share its vector units and gain nothing; threads beyond the CPU quota stand
 //! still together for the rest of every period (usually 100 ms) once the quota is spent.
@@ -17,6 +17,9 @@ pub struct ThreadChoice {
     pub allowed: usize,
     /// The physical cores among the allowed; `None` where the system does not say which processors share one.
     pub cores: Option<Vec<Core>>,
+    /// How many of those are performance cores; `None` where nothing tells the cores apart. The others are left out by
+    /// default: all threads wait for the slowest at the end of every operation.
+    pub performance: Option<usize>,
     /// The tightest CPU quota that the process is under.
     pub quota: Option<CpuQuota>,
     /// How many threads, at least 1.
@@ -30,6 +33,8 @@ pub struct ThreadChoice {
 pub enum Reason {
     /// One for each physical core.
     Cores,
+    /// One for each performance core; there are slower ones too.
+    Performance,
     /// One for each processor, as the cores are not known.
     Processors,
     /// The CPU quota is less than there are cores.
@@ -42,6 +47,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cores => "one for each physical core that this process may use",
+            Self::Performance => {
+                "one for each performance core that this process may use; the slower ones would hold them up"
+            }
             Self::Processors => {
                 "one for each processor that this process may use; which of them share a core is unknown"
             }
@@ -66,17 +74,21 @@ impl ThreadChoice {
     pub(super) fn read(root: Root<'_>, offered: usize) -> Self {
         let quota = groups::cpu_quota(root);
         let logical = cores::online(root).map(|l| l.len());
-        let (allowed, cores, all) = match cores::allowed(root) {
+        let (allowed, known, all) = match cores::allowed(root) {
             Some(list) => match cores::cores(root, &list) {
-                Some(cores) => (list.len(), Some(cores), Reason::Cores),
+                Some((cores, Some(fast))) if fast < cores.len() => {
+                    (list.len(), Some((cores, Some(fast))), Reason::Performance)
+                }
+                Some(known) => (list.len(), Some(known), Reason::Cores),
                 None => (list.len(), None, Reason::Processors),
             },
             None => (offered.max(1), None, Reason::System),
         };
-        let most = cores.as_ref().map_or(allowed, Vec::len).max(1);
+        let most = known.as_ref().map_or(allowed, |(cores, fast)| fast.unwrap_or(cores.len())).max(1);
+        let (cores, performance) = known.map_or((None, None), |(cores, fast)| (Some(cores), fast));
         let bound = quota.as_ref().map_or(usize::MAX, |q| whole(q.cpus));
         let (threads, reason) = if bound < most { (bound, Reason::Quota) } else { (most, all) };
-        Self { logical, allowed, cores, quota, threads, reason }
+        Self { logical, allowed, cores, performance, quota, threads, reason }
     }
 
     /// How many cores there are of each capacity, the fastest first; one entry unless the CPU is a hybrid.

@@ -18,11 +18,27 @@ pub enum IsaKind {
     Avx512Vnni,
     /// The same with the matrix unit (AMX-INT8).
     Amx,
+    /// NEON, the baseline of aarch64.
+    Neon,
+    /// The same with dot products of bytes.
+    NeonDotprod,
+    /// The same with products of 8-bit matrices.
+    NeonI8mm,
 }
 
 impl IsaKind {
     /// Every kind Hewn knows, slowest first.
-    pub const ALL: [Self; 6] = [Self::Scalar, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Vnni, Self::Amx];
+    pub const ALL: [Self; 9] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Avx512Vnni,
+        Self::Amx,
+        Self::Neon,
+        Self::NeonDotprod,
+        Self::NeonI8mm,
+    ];
 
     /// The name used by `HEWN_ISA` and `--isa`.
     pub fn name(self) -> &'static str {
@@ -33,6 +49,9 @@ impl IsaKind {
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
             Self::Amx => "amx",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon-dotprod",
+            Self::NeonI8mm => "neon-i8mm",
         }
     }
 
@@ -55,7 +74,12 @@ impl IsaKind {
                 all.push(("amx-int8", super::amx::available()));
                 Some(all)
             }
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => Some(super::neon::Neon::features()),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDotprod => Some(super::neon_dotprod::NeonDotprod::features()),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm => Some(super::neon_i8mm::NeonI8mm::features()),
             _ => None,
         }
     }
@@ -101,6 +125,12 @@ enum Token {
     Avx512Vnni(super::avx512vnni::Avx512Vnni<false>),
     #[cfg(target_arch = "x86_64")]
     Amx(super::avx512vnni::Avx512Vnni<true>),
+    #[cfg(target_arch = "aarch64")]
+    Neon(super::neon::Neon),
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod(super::neon_dotprod::NeonDotprod),
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(super::neon_i8mm::NeonI8mm),
 }
 
 /// An instruction set that this CPU is known to have.
@@ -126,7 +156,12 @@ impl CpuIsa {
             IsaKind::Avx512Vnni => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Avx512Vnni(t))),
             #[cfg(target_arch = "x86_64")]
             IsaKind::Amx => super::avx512vnni::Avx512Vnni::new().map(|t| Self(Token::Amx(t))),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            IsaKind::Neon => super::neon::Neon::new().map(|t| Self(Token::Neon(t))),
+            #[cfg(target_arch = "aarch64")]
+            IsaKind::NeonDotprod => super::neon_dotprod::NeonDotprod::new().map(|t| Self(Token::NeonDotprod(t))),
+            #[cfg(target_arch = "aarch64")]
+            IsaKind::NeonI8mm => super::neon_i8mm::NeonI8mm::new().map(|t| Self(Token::NeonI8mm(t))),
             _ => None,
         }
     }
@@ -175,6 +210,12 @@ impl CpuIsa {
             Token::Avx512Vnni(_) => IsaKind::Avx512Vnni,
             #[cfg(target_arch = "x86_64")]
             Token::Amx(_) => IsaKind::Amx,
+            #[cfg(target_arch = "aarch64")]
+            Token::Neon(_) => IsaKind::Neon,
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonDotprod(_) => IsaKind::NeonDotprod,
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonI8mm(_) => IsaKind::NeonI8mm,
         }
     }
 
@@ -193,6 +234,12 @@ impl CpuIsa {
             Token::Avx512Vnni(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Token::Amx(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::Neon(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonDotprod(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonI8mm(s) => s.run(kernel),
         }
     }
 }

@@ -71,12 +71,27 @@ pub(crate) fn prefetch(p: *const u8) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    lanes128::prefetch::<false>(p);
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }
 
 mod detect;
 pub mod scalar;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+mod lanes128;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
+#[cfg(target_arch = "aarch64")]
+pub mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+pub mod neon_i8mm;
+#[cfg(target_arch = "aarch64")]
+mod sdot;
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -262,6 +277,43 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Stores 32 bytes, in one piece where a later load of all of them would have to wait for several.
     fn store_fours(self, p: &mut [u8; 32], v: [u64; 4]) {
         *p = bytemuck::cast(v.map(u64::to_le_bytes));
+    }
+
+    /// Whether one instruction multiplies two rows of weights with two columns; the `pairs` methods are for such ISAs
+    /// only. Their registers of sums belong to rows `2 i` and `2 i + 1` and eight columns: lane `4 p + 2 r + c` to row
+    /// `2 i + r` and column `2 p + c`.
+    const PAIRS: bool = false;
+
+    /// The lanes of `a` and `b` in turns: those of rows 0..8, then those of rows 8..16.
+    fn pairs_weights(self, _a: Self::I, _b: Self::I) -> [Self::I; 2] {
+        unreachable!("no products of pairs")
+    }
+
+    /// Sums over weights `8 FROM..8 TO` of rows `8 h..8 h + 8` and eight columns, all signed: `w[2 g + h]` and `x[g]` hold
+    /// weights `8 g..8 g + 8`, eight bytes of each row and column. Register `i` is for rows `2 i` and `2 i + 1`.
+    fn pairs_sums<const FROM: usize, const TO: usize>(
+        self,
+        _w: &[[u8; 64]; 8],
+        _h: usize,
+        _x: &[[u8; 64]; 4],
+    ) -> [Self::I; 4] {
+        unreachable!("no products of pairs")
+    }
+
+    /// One value a row as registers of sums: register `i` has those of rows `2 i` and `2 i + 1`, for all columns.
+    fn pairs_rows(self, _v: &[f32; 8]) -> [Self::F; 4] {
+        unreachable!("no products of pairs")
+    }
+
+    /// Registers `i` and `i + 1`, `i` even, as columns: lane `4 p + r` of the first is column `2 p` and row `2 i + r`, the
+    /// second has the columns `2 p + 1`.
+    fn pairs_split(self, _v: [Self::F; 2]) -> [Self::F; 2] {
+        unreachable!("no products of pairs")
+    }
+
+    /// The reverse of [`pairs_split`](Isa::pairs_split).
+    fn pairs_join(self, _v: [Self::F; 2]) -> [Self::F; 2] {
+        unreachable!("no products of pairs")
     }
 
     /// All lanes `v`.

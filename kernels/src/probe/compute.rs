@@ -103,12 +103,12 @@ impl Kernel for Tiles {
 
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> bool {
-        #[cfg(target_arch = "x86_64")]
         if S::TILES {
             // SAFETY: there is a matrix unit; it is open while its registers are used, in the shapes that they have.
             unsafe {
                 s.tiles_open(16, 8);
                 for _ in 0..self.0 {
+                    #[cfg(target_arch = "x86_64")]
                     std::arch::asm!(
                         "tdpbssd tmm0, tmm4, tmm6",
                         "tdpbssd tmm1, tmm4, tmm7",
@@ -121,6 +121,44 @@ impl Kernel for Tiles {
             }
         }
         S::TILES
+    }
+}
+
+/// Products of pairs, where there are such, on the shape that the kernels use: eight rows, eight columns, 32 weights.
+struct Pairs<'a>(Operands<'a>);
+
+/// Multiply-adds of one turn of [`Pairs`].
+const PAIR_PRODUCTS: usize = COLUMNS / 8 * 8 * 8 * 32;
+
+impl Kernel for Pairs<'_> {
+    type Out = i32;
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) -> i32 {
+        assert!(S::PAIRS);
+        let Operands { w, x, turns } = self.0;
+        let mut acc = [s.i_splat(0); 4];
+        for _ in 0..turns {
+            for columns in bytemuck::cast_slice::<_, [[u8; 64]; 4]>(x) {
+                let sums = s.pairs_sums::<0, 4>(w, 0, columns);
+                for a in 0..4 {
+                    acc[a] = s.i_add(acc[a], sums[a]);
+                }
+            }
+        }
+        total(s, &acc)
+    }
+}
+
+/// Whether [`Pairs`] runs.
+struct HasPairs;
+
+impl Kernel for HasPairs {
+    type Out = bool;
+
+    #[inline(always)]
+    fn call<S: Isa>(self, _: S) -> bool {
+        S::PAIRS
     }
 }
 
@@ -152,7 +190,11 @@ pub fn dot_rate(team: &Team, kind: DotKind, time: Duration, passes: usize) -> Re
         DotKind::Narrow => [tile::<4, 8>(), in_registers::<4, 6>(), in_registers::<4, 16>()],
         DotKind::Signed => [tile::<8, 8>(), in_registers::<8, 6>(), in_registers::<8, 16>()],
     };
-    let best = fastest(team, &loops, time, passes)?;
+    let mut best = fastest(team, &loops, time, passes)?;
+    if team.isa().run(HasPairs) {
+        let pairs: Loop = (|isa, turns| with_operands(turns, |o| isa.run(Pairs(o))), PAIR_PRODUCTS * 2);
+        best = best.max(fastest(team, &[pairs], time, passes)?);
+    }
     if !team.isa().run(Tiles(0)) {
         return Ok(best);
     }

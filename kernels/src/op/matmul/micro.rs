@@ -20,7 +20,7 @@ pub(super) struct Micro<'a, F> {
     k: usize,
     /// Whether the sums start here.
     pub(super) fresh: bool,
-    /// Whether the panel is for the matrix unit.
+    /// Whether the panel is for the matrix unit, or for products of pairs.
     tiles: bool,
     pub(super) sums: &'a mut [PairSums],
     form: PhantomData<F>,
@@ -155,6 +155,9 @@ impl<F: Form> Kernel for Micro<'_, F> {
         }
         if S::TILES && self.tiles {
             return self.tiled(s);
+        }
+        if S::PAIRS && self.tiles {
+            return self.paired(s);
         }
         for c in (0..self.sums.len()).step_by(GROUP) {
             let n = GROUP.min(self.sums.len() - c);

@@ -6,6 +6,7 @@
 //!   panel       more columns: a pair of tiles is decoded once to 8-bit integers in cache ...
 //!     micro       ... and multiplied with all columns, six at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
+//!     paired    ... or by products of two rows and two columns
 //! gated         two products, the activation between them and its quantization in one region
 //! ```
 //!
@@ -17,6 +18,7 @@ mod direct;
 mod gated;
 mod matrix;
 mod micro;
+mod paired;
 mod panel;
 mod tiled;
 

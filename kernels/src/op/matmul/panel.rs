@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 /// Pairs of tiles in a pass.
 pub(super) const PAIRS: usize = 4;
 /// Sub-blocks in a panel: a whole number of blocks of every format.
-const DEPTH: usize = 8;
+pub(super) const DEPTH: usize = 8;
 /// Columns in a block.
 const COLUMNS: usize = 512;
 const _: () = assert!(COLUMNS.is_multiple_of(GROUP));
@@ -33,12 +33,15 @@ const SMALL: usize = 512 << 10;
 /// Columns from which a matrix unit pays: with fewer, the way of its sums through memory costs more than it saves.
 const TILES_FROM: usize = 64;
 
+/// Columns from which products of pairs pay: with fewer, most of a block of eight columns would be empty.
+const PAIRS_FROM: usize = 6;
+
 /// Thirty-two weights of two tiles, decoded.
 #[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C, align(64))]
 pub(super) struct PanelSub {
-    /// As [`crate::format::Lanes::w`]; as [`Isa::i_tiles`] leaves them for the matrix unit, else as stored, signed ones
-    /// after [`Isa::i_signed`].
+    /// As [`crate::format::Lanes::w`]; as [`Isa::i_tiles`] leaves them for the matrix unit, the same after
+    /// [`Isa::pairs_weights`] for products of pairs, else as stored, signed ones after [`Isa::i_signed`].
     pub w: [[[u8; 64]; 8]; 2],
     pub scale: [[f32; TILE_ROWS]; 2],
     /// Only for forms that have one.
@@ -56,17 +59,26 @@ impl PanelSub {
         offset_sum::<S, F>(s, [s.f_load(&self.offset_half[t][0]), s.f_load(&self.offset_half[t][1])], x)
     }
 
-    /// Stores a sub-block of tile `t`, for the matrix unit with `tiles`.
+    /// Stores a sub-block of tile `t`, for the matrix unit or products of pairs with `tiles`.
     #[inline(always)]
     fn store<S: Isa, F: Form>(&mut self, s: S, lanes: &Lanes<S>, t: usize, tiles: bool) {
-        each!(8, g => {
-            let w = match (tiles, F::BITS) {
-                (true, _) => s.i_tiles(lanes.w[g], F::ZERO),
-                (false, 8) => s.i_signed(lanes.w[g]),
-                (false, _) => lanes.w[g],
-            };
-            s.i_store(&mut self.w[t][g], w);
-        });
+        if S::PAIRS && tiles {
+            each!(4, g => {
+                let (a, b) = (s.i_tiles(lanes.w[2 * g], F::ZERO), s.i_tiles(lanes.w[2 * g + 1], F::ZERO));
+                let [a, b] = s.pairs_weights(a, b);
+                s.i_store(&mut self.w[t][2 * g], a);
+                s.i_store(&mut self.w[t][2 * g + 1], b);
+            });
+        } else {
+            each!(8, g => {
+                let w = match (tiles, F::BITS) {
+                    (true, _) => s.i_tiles(lanes.w[g], F::ZERO),
+                    (false, 8) => s.i_signed(lanes.w[g]),
+                    (false, _) => lanes.w[g],
+                };
+                s.i_store(&mut self.w[t][g], w);
+            });
+        }
         s.f_store(&mut self.scale[t], lanes.scale);
         if F::OFFSET {
             s.f_store(&mut self.offset[t], lanes.offset);
@@ -116,7 +128,7 @@ struct Chunk<'a, Q> {
     panel: &'a mut [PanelSub],
     sums: &'a mut [PairSums],
     tile: &'a mut [u8],
-    /// Whether the matrix unit does the sums.
+    /// Whether the matrix unit, or products of pairs, do the sums.
     tiles: bool,
     format: PhantomData<Q>,
 }
@@ -126,6 +138,9 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
 
     #[inline(always)]
     fn call<S: Isa>(mut self, s: S) {
+        if S::PAIRS {
+            self.tiles = self.out.n >= PAIRS_FROM;
+        }
         let subs = self.w.cols() / SUB;
         let small = size_of_val(self.x) <= SMALL;
         let pass = 2 * if small { 1 } else { PAIRS };
@@ -199,7 +214,7 @@ impl<Q: Quant> Chunk<'_, Q> {
 #[inline(always)]
 fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, tiles: bool, panel: &mut [PanelSub]) {
     let subs = Q::BLOCK / SUB;
-    let tiles = S::TILES && tiles;
+    let tiles = (S::TILES || S::PAIRS) && tiles;
     for (block, panel) in packed.chunks_exact(Q::PACKED).zip(panel.chunks_exact_mut(subs)) {
         each_in!(S, subs, i => {
             let lanes = Q::sub(s, block, i);

@@ -1,0 +1,17 @@
+//! NEON with `dotprod` (most CPUs since 2018): four byte products a lane are one instruction.
+
+use super::aarch64::{simd, token};
+use super::lanes128::{bytes, four, lanes128, narrow, prefetch, quads, widen, words};
+use super::sdot::{sdot, sdot_pair, sdot_products};
+use super::{Isa, Kernel};
+use std::arch::aarch64::*;
+
+token! {
+    /// Proof that the CPU has NEON and its dot products.
+    NeonDotprod: ["neon" "dotprod"]
+}
+
+impl Isa for NeonDotprod {
+    lanes128!();
+    sdot_products!();
+}
