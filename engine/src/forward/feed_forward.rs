@@ -32,9 +32,10 @@ impl Forward<'_, '_> {
         let gate = Gate { gate: gate.view(gguf), up: w.up.w.view(gguf), x, activation };
         self.lap.op(Op::GateUpProduct, || {
             let mut all = Cost::products(n, &[gate.gate, gate.up]);
-            // What is between stays in caches; only the blocks are written.
-            all += Cost { activation_bytes: 0, ..activation_cost(n, ff, true) };
-            all += Cost { activation_bytes: (n * ff / 32 * size_of::<ActBlock>()) as u64, ..Cost::quantize(n, ff) };
+            // The same rows; what is between stays in caches, and only the blocks are written.
+            let blocks = (n * ff / 32 * size_of::<ActBlock>()) as u64;
+            all += Cost { rows: 0, activation_bytes: 0, ..activation_cost(n, ff, true) };
+            all += Cost { rows: 0, activation_bytes: blocks, ..Cost::quantize(n, ff) };
             all
         });
         foresee(crew, n, self.model, &[&w.down.w]);

@@ -50,9 +50,10 @@ pub enum Op {
     ExpertDown,
     /// The weighted sum of the experts' outputs.
     Combine,
-    /// The products with the gate and up matrices that all rows take: of a dense layer, or of a shared expert.
+    /// The products with the gate and up matrices that all rows take: of a dense layer, or of a shared expert. With
+    /// several rows of a dense layer of block formats, the activation and its quantization are part of it.
     GateUpProduct,
-    /// The activation between the products of the feed-forward part.
+    /// The activation between the products of the feed-forward part, where it is an operation of its own.
     Activation,
     /// The product with the down matrix that all rows take.
     DownProduct,
