@@ -5,7 +5,7 @@ use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, LoadOptions, Model, Team};
 use hewn_kernels::Format;
 use hewn_tests::fixture::Fixture;
-use hewn_tests::tiny::Tiny;
+use hewn_tests::tiny::{Shape, Tiny};
 use hewn_tests::{Setup, all_logits, naive, nmse, shapes, shared, tokens};
 use std::sync::Arc;
 
