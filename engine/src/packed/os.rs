@@ -24,6 +24,26 @@ pub(super) fn step_back() {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn step_back() {}
 
+/// Drops the pages of a synced file from the page cache. Those that writing left are of 4 KiB each; read again through a
+/// map that asks for them, they come in huge pages. A hint: failure is no error.
+#[cfg(target_os = "linux")]
+pub(super) fn forget(file: &std::fs::File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forget(_file: &std::fs::File) {}
+
+/// Asks for huge pages where the page cache has none of the file's yet: they save most of the misses of address
+/// translation. A hint: failure is no error.
+#[cfg(target_os = "linux")]
+pub(super) fn huge_pages(map: &memmap2::Mmap) {
+    let _ = map.advise(memmap2::Advice::HugePage);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn huge_pages(_map: &memmap2::Mmap) {}
+
 /// Makes a rename in `dir` last.
 pub(super) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     if cfg!(unix) { std::fs::File::open(dir)?.sync_all() } else { Ok(()) }

@@ -7,6 +7,7 @@
 use super::error::PackError;
 use super::header::{self, Entry, Header};
 use super::identity::{self, Identity};
+use super::os;
 use super::plan::Plan;
 use super::slot::PackMap;
 use crate::cancel::CancelToken;
@@ -50,6 +51,7 @@ fn map_header(path: &Path) -> Result<(Header, PackMap), PackError> {
     // into its place. A program that shrinks it in place ends this process (see the loader's `map.rs`), one that
     // changes its content changes what is computed.
     let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+    os::huge_pages(&map);
     Ok((Header::decode(&map)?, PackMap { map, _file: file }))
 }
 

@@ -138,7 +138,9 @@ impl Job<'_> {
         }
         // Also with everything kept: the modification time may be another.
         out.write_at(0, &header.encode()).map_err(&fail)?;
-        file.sync_all().map_err(fail)
+        file.sync_all().map_err(fail)?;
+        os::forget(file);
+        Ok(())
     }
 
     /// The header to go on with: that of an earlier run where it was about the same file, with those of its tensors
