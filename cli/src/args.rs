@@ -27,6 +27,8 @@ pub enum Command {
     Logits(LogitsArgs),
     /// Measure how well a model predicts a text, and how far it is from another model.
     Perplexity(PerplexityArgs),
+    /// Ask a model questions with known answers, and count the right ones.
+    Eval(EvalArgs),
     /// Show what a GGUF file holds and how much memory it needs.
     Inspect(InspectArgs),
     /// Make a smaller file of a model, with its weights in another number format.
@@ -99,8 +101,8 @@ pub enum Think {
 /// Which model, and how it computes.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// The GGUF file.
-    pub model: PathBuf,
+    /// The GGUF file [default: the model in the program].
+    pub model: Option<PathBuf>,
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -206,7 +208,8 @@ impl GenerateArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The prompt; `-` reads it from standard input, as does leaving it out in a pipe.
+    /// The prompt; `-` reads it from standard input, as does leaving it out in a pipe. Of one argument alone, what is a
+    /// file or reads like a path is the model, anything else the prompt.
     #[arg(conflicts_with = "file")]
     pub prompt: Option<String>,
     /// Read the prompt from a file (at most 64 MiB, as from standard input).
@@ -288,6 +291,37 @@ pub struct PerplexityArgs {
 }
 
 #[derive(Args)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The questions: one JSON object a line, with `prompt` and either `answer` (a text) or `regex`, and perhaps
+    /// `task`, the group to count it in.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// Questions answered at the same time. It changes nothing but the time.
+    #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub batch: u16,
+    /// Most tokens of an answer, reasoning included.
+    #[arg(short = 'n', long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: u32,
+    /// Positions of the context [default: what the model was trained for].
+    #[arg(long, value_name = "TOKENS")]
+    pub ctx: Option<usize>,
+    /// Ask only the first so many questions of each group.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Show the questions that were answered wrong.
+    #[arg(long)]
+    pub show_wrong: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// No notes about the model and the speed.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Args)]
 pub struct QuantizeArgs {
     /// The GGUF file, in F32, F16 or BF16; of a split file any part.
     pub input: PathBuf,
@@ -318,8 +352,8 @@ fn quant_type(text: &str) -> Result<QuantType, String> {
 
 #[derive(Args)]
 pub struct InspectArgs {
-    /// The GGUF file.
-    pub model: PathBuf,
+    /// The GGUF file [default: the model in the program].
+    pub model: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
+use hewn_engine::eval::EvalError;
 use hewn_engine::loader::{LoadError, SplitFault};
 use hewn_engine::packed::PackError;
 use hewn_engine::perplexity::PerplexityError;
@@ -152,6 +153,17 @@ impl From<PerplexityError> for CliError {
             PerplexityError::Mismatch(_) => "save them again with --save-logits, for this text and --ctx",
             PerplexityError::Damaged(_) => "save them again with --save-logits",
             _ => "check the path, its permissions, and the room on the disk",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<EvalError> for CliError {
+    fn from(e: EvalError) -> Self {
+        let hint = match e {
+            EvalError::Engine(e) => return e.into(),
+            EvalError::Prompt { .. } => "shorten the question or raise --ctx",
+            _ => "the model's chat template does not take this question",
         };
         Self::failure(e, hint)
     }

@@ -1,9 +1,9 @@
 //! `hewn inspect`: what a file holds, and what running it takes.
 
 use crate::args::InspectArgs;
-use crate::cache;
 use crate::errors::CliError;
 use crate::output::{bytes, count};
+use crate::{bundled, cache};
 use comfy_table::{CellAlignment, Table, presets};
 use hewn_engine::chat::{family, template_from_gguf};
 use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
@@ -17,7 +17,10 @@ use std::path::{Path, PathBuf};
 
 /// Runs the subcommand.
 pub fn run(a: &InspectArgs) -> Result<(), CliError> {
-    let gguf = Gguf::open(&a.model, &OpenOptions { mmap: !a.no_mmap })?;
+    let gguf = match &a.model {
+        Some(path) => Gguf::open(path, &OpenOptions { mmap: !a.no_mmap })?,
+        None => bundled::gguf(a.no_mmap)?,
+    };
     let facts = Facts::read(&gguf)?;
     let tensors: Vec<TensorInfo> = gguf.tensors().to_vec();
     // The memory needs a model that can run; a file that cannot is worth showing all the same.
@@ -170,7 +173,15 @@ impl Facts {
         a: &InspectArgs,
     ) -> std::io::Result<()> {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<16}{value}");
-        row("file", format!("{} ({}, GGUF version {})", a.model.display(), bytes(self.file_bytes), self.version))?;
+        row(
+            "file",
+            format!(
+                "{} ({}, GGUF version {})",
+                bundled::name(a.model.as_deref()),
+                bytes(self.file_bytes),
+                self.version
+            ),
+        )?;
         for (i, (path, n)) in self.parts.iter().enumerate() {
             row(if i == 0 { "parts" } else { "" }, format!("{} ({})", path.display(), bytes(*n)))?;
         }

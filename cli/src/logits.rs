@@ -13,7 +13,7 @@ pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
     // An output that cannot be written is an error before the run, not after it.
     let fail = |e: &std::io::Error| CliError::file("write", &a.output, e);
     let mut file = BufWriter::new(setup::output_at(&a.output)?);
-    let mut runner = setup::runner(&a.model)?;
+    let mut runner = setup::runner(&a.model, false)?;
     let mut seq = Sequence::new(runner.model(), &SequenceOptions { ctx: None, kv: a.model.kv.into() })?;
     let interrupt = Interrupt::install()?;
     interrupt.guard(|cancel| -> Result<(), CliError> {

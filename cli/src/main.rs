@@ -3,11 +3,13 @@
 mod args;
 mod bench;
 mod bounded;
+mod bundled;
 mod cache;
 mod chat;
 mod complete;
 mod cpu;
 mod errors;
+mod eval;
 mod inspect;
 mod logits;
 mod outfile;
@@ -29,11 +31,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(a) => run::run(&a),
+        Command::Run(a) => run::run(a),
         Command::Chat(a) => chat::run(&a),
         Command::Tokenize(a) => tokenize::run(&a),
         Command::Logits(a) => logits::run(&a),
         Command::Perplexity(a) => perplexity::run(&a),
+        Command::Eval(a) => eval::run(&a),
         Command::Inspect(a) => inspect::run(&a),
         Command::Quantize(a) => quantize::run(&a),
         Command::Pack(a) => pack::run(&a),

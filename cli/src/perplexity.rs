@@ -3,7 +3,7 @@
 use crate::args::PerplexityArgs;
 use crate::errors::CliError;
 use crate::output::{Interrupt, bytes, duration, note};
-use crate::{prompt, setup};
+use crate::{bundled, prompt, setup};
 use hewn_engine::perplexity::{
     Estimate, LogitsReader, LogitsWriter, PerplexityError, PerplexityOptions, PerplexityReport, perplexity,
 };
@@ -35,7 +35,7 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
         None => None,
     };
     let mut base = input.as_mut().map(|(input, len)| LogitsReader::open(input, *len)).transpose()?;
-    let mut runner = setup::runner(&a.model)?;
+    let mut runner = setup::runner(&a.model, false)?;
     let saved = base.as_ref().map(LogitsReader::header);
     let (begin, tokens) = match (&text, saved) {
         (Some(text), _) => {
@@ -105,7 +105,7 @@ fn print(out: &mut impl Write, r: &PerplexityReport) -> std::io::Result<()> {
 fn as_json(a: &PerplexityArgs, r: &PerplexityReport, ctx: usize) -> Value {
     let estimate = |e: Estimate| json!({"mean": e.mean, "error": e.error});
     let mut v = json!({
-        "model": a.model.model,
+        "model": bundled::name(a.model.model.as_deref()),
         "ctx": ctx,
         "windows": r.windows,
         "scored": r.scored,

@@ -3,16 +3,22 @@
 use crate::args::{RunArgs, Think};
 use crate::errors::CliError;
 use crate::output::{Interrupt, Printer, closing_line, memory, note};
-use crate::{prompt, setup};
+use crate::{bundled, prompt, setup};
 use hewn_engine::chat::Message;
 use hewn_engine::{Event, FinishReason, GenerateOptions, Generation, Thinking, generate};
 use serde_json::json;
 
 /// Runs the subcommand.
-pub fn run(a: &RunArgs) -> Result<(), CliError> {
+pub fn run(mut a: RunArgs) -> Result<(), CliError> {
+    bundled::sort_out(&mut a);
+    let a = &a;
     let g = &a.generate;
     let text = prompt::read(a.prompt.as_deref(), a.file.as_deref())?;
-    let mut runner = setup::runner(&a.model)?;
+    // `hewn run` alone in a script would ask nothing.
+    if a.model.model.is_none() && a.prompt.is_none() && text.is_empty() {
+        return Err(CliError::usage("there is neither a model nor a prompt", "give one, as in `hewn run \"2+3\"`"));
+    }
+    let mut runner = setup::runner(&a.model, g.quiet)?;
     let tokenizer = setup::tokenizer(&runner)?;
     let template = if a.raw { None } else { setup::template(&runner, &tokenizer)? };
     let prompt = match &template {
@@ -85,7 +91,7 @@ fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> 
         FinishReason::Cancelled => "cancelled".to_owned(),
     };
     let value = json!({
-        "model": a.model.model,
+        "model": bundled::name(a.model.model.as_deref()),
         "text": r.text,
         "reasoning": r.reasoning,
         "tokens": r.tokens,

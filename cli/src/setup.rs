@@ -3,7 +3,7 @@
 use crate::args::{GenerateArgs, ModelArgs};
 use crate::errors::CliError;
 use crate::output::note;
-use crate::pack;
+use crate::{bundled, pack};
 use hewn_engine::chat::{ChatTemplate, family, template_from_gguf};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
@@ -14,12 +14,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::NamedTempFile;
 
-/// A model and a runner for it.
-pub fn runner(a: &ModelArgs) -> Result<Runner, CliError> {
+/// A model and a runner for it; the model in the program where none is given, which is said unless it should be quiet.
+pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
     // An instruction set that the CPU lacks is known before the file is touched.
     let isa = isa(a.isa.as_deref())?;
-    let model =
-        Arc::new(Model::open(&a.model, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })?);
+    let model = Arc::new(match &a.model {
+        Some(path) => Model::open(path, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })?,
+        None => bundled::open(a)?,
+    });
+    if a.model.is_none() && !quiet {
+        bundled::tell();
+    }
     let threads = a.threads.map_or_else(default_threads, usize::from);
     let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
     Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)

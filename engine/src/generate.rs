@@ -201,6 +201,19 @@ pub fn generate(
     Ok(text.finish(tokens, finish, timings))
 }
 
+/// The text and reasoning of tokens generated elsewhere, as [`generate`] would have told them: without stop strings, an
+/// end token at the end left out. The timings are empty.
+pub(crate) fn assemble(tokenizer: &Tokenizer, think: Thinking, tokens: Vec<u32>, finish: FinishReason) -> Generation {
+    let options = GenerateOptions { think: Thinking { budget: None, ..think }, ..GenerateOptions::default() };
+    let mut on = |_: Event<'_>| {};
+    let mut text = Text::new(tokenizer, &options, &mut on);
+    let said = tokens.len() - usize::from(finish == FinishReason::Eog && !tokens.is_empty());
+    for &token in &tokens[..said] {
+        text.push(token);
+    }
+    text.finish(tokens, finish, Timings::default())
+}
+
 /// From tokens to the two channels of text.
 struct Text<'a> {
     tokenizer: &'a Tokenizer,

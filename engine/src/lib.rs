@@ -16,6 +16,25 @@
 //! # }
 //! ```
 //!
+//! A model can be part of the program: nothing is then needed beside it, and nothing is copied.
+//!
+//! ```
+//! use hewn_engine::{Model, loader::Gguf};
+//!
+//! /// Kernels read weights fastest from multiples of 64 bytes.
+//! #[repr(align(64))]
+//! struct Aligned<T: ?Sized>(T);
+//!
+//! static MODEL: &Aligned<[u8]> =
+//!     &Aligned(*include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny-random.gguf")));
+//!
+//! # fn main() -> Result<(), hewn_engine::EngineError> {
+//! let model = Model::from_gguf(Gguf::from_static(&MODEL.0)?)?;
+//! assert_eq!(model.config().arch.name, "qwen2");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Model`] is immutable and shared; a [`Sequence`] is one conversation's state; a [`Runner`] appends tokens to any
 //! number of sequences in one step. [`generate()`] is the loop around it that most programs want. The library prints
 //! nothing, holds no global state, and reports failures as [`EngineError`].
@@ -34,6 +53,7 @@ mod sequence;
 mod weights;
 
 pub mod chat;
+pub mod eval;
 pub mod host;
 pub mod packed;
 pub mod perplexity;

@@ -52,7 +52,8 @@ impl Model {
         Ok(model)
     }
 
-    /// A model from a file opened before.
+    /// A model from a file opened before, or from one in memory: [`Gguf::from_bytes`], or [`Gguf::from_static`] for a
+    /// model that is part of the program. It uses and makes no packed file.
     ///
     /// # Errors
     /// As for [`open`](Self::open).

@@ -11,7 +11,7 @@
 //! A count is 8 bytes, in version 1 it is 4. Source: the GGUF specification.
 
 use crate::error::{LoadError, Shown, SplitFault};
-use crate::map::OpenOptions;
+use crate::map::{OpenOptions, Source};
 use crate::metadata::{Entries, Entry, Metadata};
 use crate::part::Part;
 use crate::reader::Reader;
@@ -63,7 +63,21 @@ impl Gguf {
     /// # Errors
     /// As for [`open`](Self::open); a part of a split file, as nothing says where the others are.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, LoadError> {
-        let (part, contents) = Part::from_bytes(bytes)?;
+        Self::in_memory(Source::Owned(bytes))
+    }
+
+    /// Checks a file that is part of the program, as `include_bytes!` makes it. Nothing is copied: like the rest of a
+    /// program, its pages are read from the disk as they are needed, and shared by all processes that run it. Kernels
+    /// read it fastest where it begins at a multiple of 64 bytes.
+    ///
+    /// # Errors
+    /// As for [`from_bytes`](Self::from_bytes).
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self, LoadError> {
+        Self::in_memory(Source::Static(bytes))
+    }
+
+    fn in_memory(source: Source) -> Result<Self, LoadError> {
+        let (part, contents) = Part::parse(source)?;
         let meta = Metadata { data: part.bytes(), entries: &contents.entries };
         match SplitKeys::read(&meta)? {
             None => Ok(Self { parts: vec![part], contents }),

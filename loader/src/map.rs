@@ -1,4 +1,4 @@
-//! Where a file's bytes are: mapped, or read into memory.
+//! Where a file's bytes are: mapped, read into memory, or part of the program.
 //!
 //! # A file that changes while mapped
 //! The mapping shows the file itself. A file that is *truncated* while a model runs from it makes the next access
@@ -35,6 +35,8 @@ impl Default for OpenOptions {
 pub(crate) enum Source {
     Map(Mmap),
     Owned(Vec<u8>),
+    /// Part of the program itself.
+    Static(&'static [u8]),
 }
 
 impl Source {
@@ -75,6 +77,7 @@ impl Source {
         match self {
             Self::Map(m) => m,
             Self::Owned(v) => v,
+            Self::Static(b) => b,
         }
     }
 
@@ -136,6 +139,15 @@ mod tests {
         std::fs::write(&path, b"").unwrap();
         both(|o| assert!(Source::open(&path, o).unwrap().0.bytes().is_empty()));
         both(|o| assert!(matches!(Gguf::open(&path, o), Err(LoadError::Magic { .. }))));
+    }
+
+    #[test]
+    fn a_file_may_be_part_of_the_program() {
+        static BYTES: &[u8] = b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let gguf = Gguf::from_static(BYTES).unwrap();
+        assert_eq!((gguf.version(), gguf.file_len(), gguf.path(), gguf.is_mapped()), (3, 24, None, false));
+        assert!(std::ptr::eq(gguf.parts()[0].head(), BYTES), "nothing is copied");
+        assert!(matches!(Gguf::from_static(&BYTES[..20]), Err(LoadError::Truncated { .. })));
     }
 
     #[test]

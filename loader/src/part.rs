@@ -28,12 +28,8 @@ impl Part {
         Ok((this, contents))
     }
 
-    /// Checks a file that is in memory.
-    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<(Self, Contents), LoadError> {
-        Self::parse(Source::Owned(bytes))
-    }
-
-    fn parse(source: Source) -> Result<(Self, Contents), LoadError> {
+    /// Checks a file whose bytes are at hand.
+    pub(crate) fn parse(source: Source) -> Result<(Self, Contents), LoadError> {
         let contents = Contents::parse(source.bytes())?;
         let len = source.bytes().len();
         let first = contents.tensors.list.iter().map(|t| t.offset).min();

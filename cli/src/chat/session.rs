@@ -34,7 +34,7 @@ struct Talk {
 impl<'a> Session<'a> {
     /// Opens the model.
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
-        let runner = setup::runner(&args.model)?;
+        let runner = setup::runner(&args.model, args.generate.quiet)?;
         let tokenizer = setup::tokenizer(&runner)?;
         let Some(template) = setup::template(&runner, &tokenizer)? else {
             let hint = "`hewn run --raw` continues a text with any model";

@@ -2,9 +2,11 @@
 
 mod bench;
 mod browser;
+mod bundled;
 mod chat;
 mod cpu;
 mod errors;
+mod eval;
 mod generate;
 mod golden;
 mod inspect;

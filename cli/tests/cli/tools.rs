@@ -2,12 +2,13 @@
 
 use crate::support::{arg, folder, hewn};
 
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 15] = [
     "run",
     "chat",
     "tokenize",
     "logits",
     "perplexity",
+    "eval",
     "inspect",
     "quantize",
     "pack",

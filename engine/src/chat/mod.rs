@@ -6,6 +6,7 @@ mod fallback;
 mod guard;
 mod json;
 mod prepare;
+pub mod prompt;
 mod python;
 mod template;
 pub mod think;
