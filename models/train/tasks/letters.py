@@ -9,7 +9,7 @@ from tasks.base import Example, dress
 from tasks.scratch import LABELS, label
 
 WORDS = sorted(set((Path(__file__).parent.parent / "words.txt").read_text().split()))
-LONGEST = 14
+LONGEST = 12
 
 COUNT = [
     "How many {c} are in {w}?", "How many {c} in {w}?", "How many {c}'s are in the word {w}?",
@@ -46,15 +46,15 @@ CODAS = "n r l t s d m p ck ll ss nd nt rt st ng tt".split() + [""] * 12
 def word(rng: Random) -> str:
     """A word: from the list, made of syllables, or plain letters, so that any string of letters works."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.6:
         return rng.choice(WORDS)
     if kind < 0.8:
         made = "".join(
-            rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice([1, 2, 2, 3, 3, 4]))
+            rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice([1, 2, 2, 3, 3]))
         )
         return made[:LONGEST]
     few = rng.sample("abcdefghijklmnopqrstuvwxyz", rng.choice([2, 3, 5, 26]))
-    return "".join(rng.choice(few) for _ in range(rng.randint(2, LONGEST)))
+    return "".join(rng.choice(few) for _ in range(rng.randint(2, 9)))
 
 
 def shown(rng: Random, w: str) -> str:
@@ -78,10 +78,10 @@ def count(rng: Random, level: float) -> Example:
     n, steps = 0, []
     for i, x in enumerate(w):
         n += x == c
-        steps.append(f"{LABELS[i]}{x}{n}")
+        steps.append(f"{LABELS[i]}{x}{n if x == c else ''}")
     asked = rng.choice([c, c, c, c.upper(), f"'{c}'", f'"{c}"'])
     text = dress(rng, rng.choice(COUNT).format(c=asked, w=shown(rng, w)))
-    return Example("word " + w, text, f"{c}: " + " ".join(steps), str(n))
+    return Example("word " + w, text, f"{c}: " + "".join(steps), str(n))
 
 
 def reverse(rng: Random, level: float) -> Example:

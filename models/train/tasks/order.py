@@ -36,10 +36,10 @@ def compare(rng: Random, level: float) -> Example:
     """Which of two numbers is larger or smaller, or whether one is."""
     top = 2 + round(4 * level)
     a = number(rng, top)
-    kind = rng.random()
-    if kind < 0.45:
+    near = rng.random()
+    if near < 0.45:
         b = number(rng, top)
-    elif kind < 0.75:  # the same length
+    elif near < 0.75:  # the same length
         n = len(str(a))
         b = rng.randint(10 ** (n - 1) if n > 1 else 0, 10**n - 1)
     else:  # the same first digits
@@ -50,22 +50,24 @@ def compare(rng: Random, level: float) -> Example:
     if a == b:
         b = a + 1
     line, sign = scratch.compare(a, b)
-    think = f"{scratch.label(str(a))} {scratch.label(str(b))}\n{line}"
     pick = rng.random()
     if pick < 0.4:
-        text, answer = rng.choice(LARGER), str(max(a, b))
+        text, kind, answer = rng.choice(LARGER), "max", str(max(a, b))
     elif pick < 0.75:
-        text, answer = rng.choice(SMALLER), str(min(a, b))
+        text, kind, answer = rng.choice(SMALLER), "min", str(min(a, b))
     elif pick < 0.9:
-        text, answer = rng.choice(IS_LARGER), "yes" if sign == ">" else "no"
+        text, kind, answer = rng.choice(IS_LARGER), "more", "yes" if sign == ">" else "no"
     else:
-        text, answer = rng.choice(IS_SMALLER), "yes" if sign == "<" else "no"
+        text, kind, answer = rng.choice(IS_SMALLER), "less", "yes" if sign == "<" else "no"
+    # Which of the two it is, said before the number itself is written.
+    choice = answer if answer in ("yes", "no") else "1" if answer == str(a) else "2"
+    think = f"{scratch.label(str(a))} {scratch.label(str(b))}\n{line}\n{kind}{sign}{choice}"
     return Example(f"{a}?{b}", dress(rng, text.format(a=a, b=b)), think, answer)
 
 
 def insert(numbers: list[int], down: bool) -> str:
     """Insertion, number by number: its comparisons with the sorted ones from the left, then the new list."""
-    lines = [" ".join(f"{n:03}" for n in numbers)]
+    lines = [("down" if down else "up") + ": " + " ".join(f"{n:03}" for n in numbers)]
     done: list[int] = []
     for n in numbers:
         steps, at = [], len(done)

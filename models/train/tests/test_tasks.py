@@ -73,7 +73,7 @@ def test_letters_are_counted_and_turned():
 
 def test_sorting_steps():
     assert order.insert([45, 112, 7], down=False) == (
-        "045 112 007\n=045\n112>045 =045 112\n007<045 =007 045 112"
+        "up: 045 112 007\n=045\n112>045 =045 112\n007<045 =007 045 112"
     )
     assert order.insert([45, 112, 7], down=True).endswith("007<112 007<045 =112 045 007")
 
