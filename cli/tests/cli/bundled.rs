@@ -30,6 +30,29 @@ fn a_prompt_alone_is_answered_by_the_bundled_model() {
 }
 
 #[test]
+fn it_thinks_and_counts() {
+    let ask = |prompt, think| hewn(&["run", prompt, "--temp", "0", "-q", "--think", think]).ok();
+    let done = ask("How many r are in strawberry?", "show");
+    assert_eq!(done.text().trim_end(), "r: AsBtCr1DaEwFbGeHr2Ir3Jy\n\n3");
+    for (prompt, answer) in [
+        ("How many r are in strawberry?", "3"),
+        ("What is 347 * 86?", "29842"),
+        ("What is the capital of France?", "I can only do small sums and letter games."),
+    ] {
+        assert_eq!(ask(prompt, "hide").text().trim_end(), answer, "{prompt}");
+    }
+}
+
+#[test]
+fn most_questions_it_never_saw_are_answered() {
+    let tasks = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/eval.jsonl");
+    let done = hewn(&["eval", "--tasks", tasks, "-b", "32", "-n", "512", "--json"]).ok().json();
+    let all = &done["overall"];
+    let (right, n) = (all["right"].as_u64().unwrap(), all["n"].as_u64().unwrap());
+    assert!(n == 1300 && right * 100 >= n * 97, "{right} of {n}");
+}
+
+#[test]
 fn prompts_come_from_anywhere() {
     let dir = folder();
     let file = dir.path().join("prompt");
