@@ -1,9 +1,4 @@
-//! Inputs for the unit tests.
-
-/// Whether the CPU is an emulated one (`.ci/emulated`), a fiftieth as fast: then smaller shapes do.
-pub fn emulated() -> bool {
-    std::env::var_os("HEWN_EMULATED").is_some()
-}
+//! Inputs for the tests, those in `tests/` included.
 
 /// A small deterministic generator.
 pub struct Lcg(pub u64);

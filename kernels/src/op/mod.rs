@@ -10,6 +10,3 @@ pub mod pack;
 pub mod quantize;
 pub mod rope;
 pub mod soft_cap;
-
-#[cfg(test)]
-mod tests;

@@ -1,13 +1,22 @@
 //! Matrix products and attention equal the oracle bit for bit: every ISA, team size, layout and awkward shape.
+//!
+//! Not unit tests: those would compile every kernel of every format once more, which takes minutes.
 
-use super::activation::{self, Activation};
-use super::attention::{Query, Rules, attention};
-use super::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
-use super::quantize::{ActBlock, NonFinite, block_index, quantize_all};
-use crate::format::{Float, Format, FormatVisitor, Quant};
-use crate::kv::{KvLayer, KvShape, KvType};
-use crate::testing::{Lcg, emulated};
-use crate::{CpuIsa, Team, reference};
+#[path = "../src/testing.rs"]
+mod testing;
+
+use hewn_kernels::format::{Float, Format, FormatVisitor, Quant};
+use hewn_kernels::op::activation::{self, Activation};
+use hewn_kernels::op::attention::{Query, Rules, attention};
+use hewn_kernels::op::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
+use hewn_kernels::op::quantize::{ActBlock, NonFinite, block_index, quantize_all};
+use hewn_kernels::{CpuIsa, KvLayer, KvShape, KvType, Team, reference};
+use testing::Lcg;
+
+/// Whether the CPU is an emulated one (`.ci/emulated`), a fiftieth as fast: then smaller shapes do.
+fn emulated() -> bool {
+    std::env::var_os("HEWN_EMULATED").is_some()
+}
 
 /// Random weights with finite scales.
 struct Weights<'a>(usize, &'a mut Lcg);
