@@ -13,8 +13,9 @@ use std::marker::PhantomData;
 /// Columns in registers.
 const WIDE: usize = 6;
 
-/// All columns of `x` (their groups, `sums.len()` rows in all) against a panel which starts at sub-block `k`.
+/// All columns of `x` (their groups, `columns` rows in all) against a panel which starts at sub-block `k`.
 pub(super) struct Micro<'a, F> {
+    /// `[pairs, depth]`; more than one pair only for the matrix unit.
     pub(super) panel: &'a [PanelSub],
     x: &'a [ActBlock],
     k: usize,
@@ -22,7 +23,9 @@ pub(super) struct Micro<'a, F> {
     pub(super) fresh: bool,
     /// Whether the panel is for the matrix unit, or for products of pairs.
     tiles: bool,
+    /// `[pairs, columns]`.
     pub(super) sums: &'a mut [PairSums],
+    pub(super) columns: usize,
     form: PhantomData<F>,
 }
 
@@ -34,29 +37,42 @@ impl<'a, F: Form> Micro<'a, F> {
         fresh: bool,
         tiles: bool,
         sums: &'a mut [PairSums],
+        columns: usize,
     ) -> Self {
-        Self { panel, x, k, fresh, tiles, sums, form: PhantomData }
+        Self { panel, x, k, fresh, tiles, sums, columns, form: PhantomData }
     }
 
-    /// The blocks of the group that starts at column `c`, from sub-block `k` on, `[panel.len(), height]`; and its height.
+    /// Pairs of tiles in the panel.
+    #[inline(always)]
+    pub(super) fn pairs(&self) -> usize {
+        self.sums.len() / self.columns
+    }
+
+    /// Sub-blocks in the panel.
+    #[inline(always)]
+    pub(super) fn depth(&self) -> usize {
+        self.panel.len() / self.pairs()
+    }
+
+    /// The blocks of the group that starts at column `c`, from sub-block `k` on, `[depth, height]`; and its height.
     #[inline(always)]
     pub(super) fn group(&self, c: usize) -> (&'a [ActBlock], usize) {
-        let subs = self.x.len() / self.sums.len();
-        let height = GROUP.min(self.sums.len() - c);
+        let subs = self.x.len() / self.columns;
+        let height = GROUP.min(self.columns - c);
         let all = &self.x[c * subs..][..height * subs];
-        (&all[self.k * height..][..self.panel.len() * height], height)
+        (&all[self.k * height..][..self.depth() * height], height)
     }
 
     /// Where the blocks of the group behind the one at `c` begin; any address when there is none.
     #[inline(always)]
     pub(super) fn next_group(&self, c: usize) -> *const ActBlock {
-        let subs = self.x.len() / self.sums.len();
+        let subs = self.x.len() / self.columns;
         self.x.as_ptr().wrapping_add((c + GROUP) * subs + self.k * GROUP)
     }
 
     /// Columns `c + i..c + i + C`, where `c` starts a group.
     #[inline(always)]
-    fn columns<S: Isa, const C: usize>(&mut self, s: S, c: usize, i: usize) {
+    fn several<S: Isa, const C: usize>(&mut self, s: S, c: usize, i: usize) {
         let (x, height) = self.group(c);
         // While one part of a group is in use, the same part of the next group is on its way.
         let next = self.next_group(c).wrapping_add(i);
@@ -159,30 +175,30 @@ impl<F: Form> Kernel for Micro<'_, F> {
         if S::PAIRS && self.tiles {
             return self.paired(s);
         }
-        for c in (0..self.sums.len()).step_by(GROUP) {
-            let n = GROUP.min(self.sums.len() - c);
+        for c in (0..self.columns).step_by(GROUP) {
+            let n = GROUP.min(self.columns - c);
             let mut i = 0;
             if n == GROUP {
                 // Fewer than five columns have too few sums under way to keep two ports busy.
-                self.columns::<S, 6>(s, c, 0);
-                self.columns::<S, 5>(s, c, 6);
-                self.columns::<S, 5>(s, c, 11);
+                self.several::<S, 6>(s, c, 0);
+                self.several::<S, 5>(s, c, 6);
+                self.several::<S, 5>(s, c, 11);
                 continue;
             }
             while n - i >= WIDE {
-                self.columns::<S, WIDE>(s, c, i);
+                self.several::<S, WIDE>(s, c, i);
                 i += WIDE;
             }
             if n - i >= 4 {
-                self.columns::<S, 4>(s, c, i);
+                self.several::<S, 4>(s, c, i);
                 i += 4;
             }
             if n - i >= 2 {
-                self.columns::<S, 2>(s, c, i);
+                self.several::<S, 2>(s, c, i);
                 i += 2;
             }
             if n > i {
-                self.columns::<S, 1>(s, c, i);
+                self.several::<S, 1>(s, c, i);
             }
         }
     }

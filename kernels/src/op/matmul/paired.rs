@@ -57,7 +57,7 @@ impl<F: Form> Micro<'_, F> {
     pub(super) fn paired<S: Isa>(&mut self, s: S) {
         assert!(S::PAIRS);
         let mut columns: [[Eight; DEPTH]; GROUP / WIDTH] = bytemuck::Zeroable::zeroed();
-        for c in (0..self.sums.len()).step_by(GROUP) {
+        for c in (0..self.columns).step_by(GROUP) {
             let (x, height) = self.group(c);
             for (k, x) in x.chunks_exact(height).enumerate() {
                 for (to, x) in columns.iter_mut().zip(x.chunks(WIDTH)) {

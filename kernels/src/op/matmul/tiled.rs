@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! group of 16 columns
-//!   tile of the pair      running sums of 16 columns x 16 rows in registers
+//!   tile of the panel     running sums of 16 columns x 16 rows in registers
 //!     sub-block           unit: begin the sums of the step after the next | store those of the next
 //!                         ports: scale those of this one
 //! ```
@@ -25,7 +25,7 @@ impl<F: Form> Micro<'_, F> {
     #[inline(always)]
     pub(super) fn tiled<S: Isa>(&mut self, s: S) {
         assert!(S::TILES);
-        let n = self.sums.len();
+        let n = self.columns;
         let whole = n / GROUP * GROUP;
         if whole > 0 {
             self.groups::<S, true>(s, [0, whole]);
@@ -39,59 +39,69 @@ impl<F: Form> Micro<'_, F> {
     #[inline(always)]
     fn groups<S: Isa, const WHOLE: bool>(&mut self, s: S, range: [usize; 2]) {
         let height = if WHOLE { GROUP } else { range[1] - range[0] };
-        let depth = self.panel.len();
+        let (tiles, depth) = (2 * self.pairs(), self.depth());
         let weights: &[PanelSub] = self.panel;
         let (mut buffer, mut short) = ([const { [TileSums::ZERO, TileSums::ZERO] }; 2], [PairSums::default(); GROUP]);
         let [even, odd] = &mut buffer;
         // SAFETY: only instruction sets with a matrix unit come here.
         unsafe { s.tiles_open(height, if F::HALVES { 4 } else { 8 }) };
-        // Steps of a group: first all sub-blocks of tile 0, then of tile 1. Whatever is begun last is never used.
-        let step = |j: usize| if j < depth { (0, j) } else { (1, j - depth) };
+        // Steps of a group: all sub-blocks of tile 0, then of tile 1, and so on. Whatever is begun last is never used.
+        let at = |step: usize| if step < depth { (0, step) } else { (step / depth, step % depth) };
+        let words = |t: usize, k: usize| &weights[t / 2 * depth + k].w[t % 2];
         let mut x = self.group(range[0]).0;
-        start::<S, F, 0>(s, &weights[0].w[0], &x[..height]);
-        let (t, k) = step(1);
-        start::<S, F, 1>(s, &weights[k].w[t], &x[k * height..][..height]);
+        start::<S, F, 0>(s, words(0, 0), &x[..height]);
+        let (t, k) = at(1);
+        start::<S, F, 1>(s, words(t, k), &x[k * height..][..height]);
         finish::<S, F, 0>(s, even);
         let mut is_even = true;
         for c in (range[0]..range[1]).step_by(GROUP) {
             let next = if c + GROUP < range[1] { self.group(c + GROUP).0 } else { x };
             let far = self.next_group(c);
             let fresh = self.fresh;
-            let sums = if WHOLE {
-                self.sums[c..].first_chunk_mut().expect("a whole group")
-            } else {
-                short[..height].copy_from_slice(&self.sums[c..]);
-                &mut short
-            };
-            for t in 0..2 {
+            for t in 0..tiles {
+                let (pair, side) = (t / 2, t % 2);
+                let home = &mut self.sums[pair * self.columns + c..][..height];
+                let sums = if WHOLE {
+                    home.first_chunk_mut().expect("a whole group")
+                } else {
+                    short[..height].copy_from_slice(home);
+                    &mut short
+                };
                 let mut acc = [s.f_splat(0.0); GROUP];
                 if !fresh {
-                    each!(2, h => { each!(8, i => { acc[8 * h + i] = s.f_load(&sums[8 * h + i][t]); }); });
+                    each!(2, h => { each!(8, i => { acc[8 * h + i] = s.f_load(&sums[8 * h + i][side]); }); });
                 }
                 for k in 0..depth {
-                    let ahead = t * depth + k + 2;
-                    let (x_ahead, ahead) = if ahead < 2 * depth { (x, ahead) } else { (next, ahead - 2 * depth) };
-                    let (t_ahead, k_ahead) = if ahead < depth { (0, ahead) } else { (1, ahead - depth) };
-                    let w = &weights[k_ahead].w[t_ahead];
-                    let x_ahead = &x_ahead[k_ahead * height..][..height];
+                    let (of, t_ahead, k_ahead) = if k + 2 < depth {
+                        (x, t, k + 2)
+                    } else {
+                        let (further, k) = at(k + 2);
+                        if t + further < tiles { (x, t + further, k) } else { (next, t + further - tiles, k) }
+                    };
+                    let w = words(t_ahead, k_ahead);
+                    let x_ahead = &of[k_ahead * height..][..height];
                     // The same blocks of the next group.
-                    each!(8, i => { s.prefetch(far.wrapping_add(k * GROUP + 8 * t + i).cast()); });
-                    let (p, x) = (&weights[k], &x[k * height..][..height]);
+                    let far = far.wrapping_add(k * GROUP + GROUP / tiles * t);
+                    each!(4, i => { s.prefetch(far.wrapping_add(i).cast()); });
+                    if tiles == 2 {
+                        each!(4, i => { s.prefetch(far.wrapping_add(4 + i).cast()); });
+                    }
+                    let (p, x) = (&weights[pair * depth + k], &x[k * height..][..height]);
                     if is_even {
                         start::<S, F, 0>(s, w, x_ahead);
                         finish::<S, F, 1>(s, odd);
-                        scale::<S, F, WHOLE>(s, p, t, x, even, &mut acc);
+                        scale::<S, F, WHOLE>(s, p, side, x, even, &mut acc);
                     } else {
                         start::<S, F, 1>(s, w, x_ahead);
                         finish::<S, F, 0>(s, even);
-                        scale::<S, F, WHOLE>(s, p, t, x, odd, &mut acc);
+                        scale::<S, F, WHOLE>(s, p, side, x, odd, &mut acc);
                     }
                     is_even = !is_even;
                 }
-                each!(2, h => { each!(8, i => { s.f_store(&mut sums[8 * h + i][t], acc[8 * h + i]); }); });
-            }
-            if !WHOLE {
-                self.sums[c..].copy_from_slice(&short[..height]);
+                each!(2, h => { each!(8, i => { s.f_store(&mut sums[8 * h + i][side], acc[8 * h + i]); }); });
+                if !WHOLE {
+                    self.sums[pair * self.columns + c..][..height].copy_from_slice(&short[..height]);
+                }
             }
             x = next;
         }
