@@ -90,8 +90,8 @@ impl Forward<'_, '_> {
         let mut row = 0;
         for seg in &mut *segments {
             let rows = row..row + seg.tokens.len();
-            seg.seq.layers[i].append(
-                crew.isa(),
+            seg.seq.layers[i].append_with(
+                crew,
                 &s.k[rows.start * kw..rows.end * kw],
                 &s.v[rows.start * vw..rows.end * vw],
             )?;

@@ -11,6 +11,7 @@
 mod slab;
 
 use crate::isa::{CpuIsa, Isa, Kernel, load_tail};
+use crate::team::Crew;
 use slab::Pool;
 pub(crate) use slab::Tile;
 
@@ -174,18 +175,40 @@ impl KvLayer {
     }
 
     /// Appends positions: `k` is `[n, heads, k_dim]`, `v` is `[n, heads, v_dim]`.
+    ///
+    /// # Errors
+    /// There is not enough memory; nothing was appended.
     pub fn append(&mut self, isa: CpuIsa, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
+        let new = self.admit(k, v)?;
+        match &mut self.tiles {
+            Tiles::F16(tiles) => new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run(new.part(i, t))),
+            Tiles::F32(tiles) => new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run(new.part(i, t))),
+        }
+        self.len += new.n;
+        Ok(())
+    }
+
+    /// The same, by several threads where several tiles are touched.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_with(&mut self, crew: &Crew<'_>, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
+        let (new, isa) = (self.admit(k, v)?, crew.isa());
+        match &mut self.tiles {
+            Tiles::F16(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run(new.part(i, &mut t[0]))),
+            Tiles::F32(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run(new.part(i, &mut t[0]))),
+        }
+        self.len += new.n;
+        Ok(())
+    }
+
+    /// Room for what is to be appended.
+    fn admit<'a>(&mut self, k: &'a [f32], v: &'a [f32]) -> Result<Positions<'a>, KvFull> {
         let (kw, vw) = (self.shape.heads * self.shape.k_dim, self.shape.heads * self.shape.v_dim);
         let n = k.len() / kw.max(1);
         assert!(k.len() == n * kw && v.len() == n * vw, "k [n, heads, k_dim], v [n, heads, v_dim]");
         self.reserve(self.len + n)?;
-        let (shape, from) = (&self.shape, self.len);
-        match &mut self.tiles {
-            Tiles::F16(tiles) => isa.run(Append { tiles, shape, from, k, v }),
-            Tiles::F32(tiles) => isa.run(Append { tiles, shape, from, k, v }),
-        }
-        self.len += n;
-        Ok(())
+        Ok(Positions { shape: self.shape, from: self.len, n, k, v })
     }
 
     /// Forgets the positions from `len` on and gives back their memory.
@@ -233,26 +256,58 @@ fn grow<E: Elem>(pool: &Pool, tiles: &mut Vec<Tile<E>>, want: usize, n: usize) -
     Ok(())
 }
 
-/// Stores positions `from..`.
-struct Append<'a, E> {
-    tiles: &'a mut [Tile<E>],
-    shape: &'a KvShape,
+/// Positions `from..from + n` on their way to the cache.
+#[derive(Clone, Copy)]
+struct Positions<'a> {
+    shape: KvShape,
     from: usize,
+    n: usize,
     k: &'a [f32],
     v: &'a [f32],
 }
 
-impl<E: Elem> Kernel for Append<'_, E> {
+impl<'a> Positions<'a> {
+    /// Those that get some, of a layer's `tiles`.
+    fn tiles<'t, E>(&self, tiles: &'t mut [Tile<E>]) -> &'t mut [Tile<E>] {
+        &mut tiles[self.from / TILE..(self.from + self.n).div_ceil(TILE)]
+    }
+
+    /// What the `i`th of them gets.
+    fn part<'t, E>(&self, i: usize, tile: &'t mut Tile<E>) -> Append<'a, 't, E> {
+        let first = (self.from / TILE + i) * TILE;
+        let range = [first.max(self.from), (first + TILE).min(self.from + self.n)];
+        let cut = |rows: &'a [f32], width: usize| &rows[(range[0] - self.from) * width..(range[1] - self.from) * width];
+        let KvShape { heads, k_dim, v_dim, .. } = self.shape;
+        Append {
+            tile,
+            shape: self.shape,
+            first: range[0] % TILE,
+            k: cut(self.k, heads * k_dim),
+            v: cut(self.v, heads * v_dim),
+        }
+    }
+}
+
+/// Stores positions of one tile, from its position `first` on.
+struct Append<'a, 't, E> {
+    tile: &'t mut Tile<E>,
+    shape: KvShape,
+    first: usize,
+    k: &'a [f32],
+    v: &'a [f32],
+}
+
+impl<E: Elem> Kernel for Append<'_, '_, E> {
     type Out = ();
 
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        let KvShape { heads, k_dim, v_dim, .. } = *self.shape;
+        let KvShape { heads, k_dim, v_dim, .. } = self.shape;
         let v_pad = self.shape.v_pad();
         let mut lanes = [E::zeroed(); 16];
         for i in 0..self.k.len() / (heads * k_dim).max(1) {
-            let (tile, at) = ((self.from + i) / TILE, (self.from + i) % TILE);
-            for (h, head) in self.tiles[tile].chunks_exact_mut(self.shape.head_len()).enumerate() {
+            let at = self.first + i;
+            for (h, head) in self.tile.chunks_exact_mut(self.shape.head_len()).enumerate() {
                 let (keys, values) = head.split_at_mut(k_dim * TILE);
                 let k = self.k[(i * heads + h) * k_dim..][..k_dim].chunks(16);
                 for (k, keys) in k.zip(keys.chunks_mut(16 * TILE)) {
@@ -274,6 +329,7 @@ impl<E: Elem> Kernel for Append<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::team::Team;
     use crate::testing::Lcg;
 
     #[test]
@@ -290,6 +346,20 @@ mod tests {
                     let (k, v) = (&k[part.start * kw..part.end * kw], &v[part.start * vw..part.end * vw]);
                     layer.append(isa, k, v).unwrap();
                 }
+                let mut shared = KvLayer::new(layer.shape);
+                Team::new(3, isa)
+                    .unwrap()
+                    .step(|crew| {
+                        shared.append_with(crew, &k[..5 * kw], &v[..5 * vw]).unwrap();
+                        shared.append_with(crew, &k[5 * kw..], &v[5 * vw..]).unwrap();
+                        shared.append_with(crew, &[], &[]).unwrap();
+                    })
+                    .unwrap();
+                let held = |layer: &KvLayer| match &layer.tiles {
+                    Tiles::F16(tiles) => tiles.iter().map(|t| t.to_vec()).collect::<Vec<_>>(),
+                    Tiles::F32(_) => unreachable!(),
+                };
+                assert_eq!((held(&shared), shared.len()), (held(&layer), layer.len()));
                 let (v_pad, Tiles::F16(tiles)) = (layer.shape.v_pad(), &layer.tiles) else { unreachable!() };
                 for pos in 0..n {
                     for h in 0..heads {
