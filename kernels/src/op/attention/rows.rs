@@ -1,13 +1,16 @@
 //! Up to six rows against one tile, in registers: each key and value is read and widened once for all of them.
 //!
-//! On the side the next tile is fetched into the second cache, line for line: the nearest one waits for so few lines at a
-//! time that it would halve the speed at which a long context is read.
+//! On the side, what is read a little later is fetched into the second cache, line for line: the nearest one waits for so
+//! few lines at a time that it would halve the speed at which a long context is read.
 
 use super::{Block, Call};
 use crate::isa::{Isa, Kernel, each};
 use crate::kv::{Elem, TILE};
 use crate::math::exp;
 use crate::op::soft_cap::cap;
+
+/// How far ahead of what is read the fetching is, in bytes (measured: 6 % faster than a tile of 32 KiB ahead, as is half of it).
+const AHEAD: usize = 8 << 10;
 
 /// Where the result of a tile goes.
 pub(super) enum State<'a> {
@@ -43,6 +46,13 @@ impl<'a, E: Elem> Rows<'a, E> {
     pub fn new(call: &'a Call<'a>, block: Block, head: usize, tile: &'a [E], next: *const u8) -> Self {
         let (keys, values) = tile.split_at(call.shape.k_dim * TILE);
         Self { call, block, head, keys, values, next, fetch: true }
+    }
+
+    /// Where what is read [`AHEAD`] bytes after byte `at` of the tile lies: an address to prefetch.
+    #[inline(always)]
+    fn ahead(&self, at: usize) -> *const u8 {
+        let (at, whole) = (at + AHEAD, size_of_val(self.keys) + size_of_val(self.values));
+        if at < whole { self.keys.as_ptr().cast::<u8>().wrapping_add(at) } else { self.next.wrapping_add(at - whole) }
     }
 
     /// Rows `rows[0]..rows[1]`, all of which see the positions `n[0]..n[1]` of the tile.
@@ -143,7 +153,7 @@ impl<'a, E: Elem> Rows<'a, E> {
             for (d, k) in self.keys.as_chunks::<TILE>().0.iter().enumerate() {
                 if self.fetch && i == 0 {
                     for line in 0..lines {
-                        s.prefetch_far(self.next.wrapping_add((d * lines + line) * 64));
+                        s.prefetch_far(self.ahead((d * lines + line) * 64));
                     }
                 }
                 let mut lanes = [s.f_splat(0.0); L];
@@ -186,14 +196,13 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
     fn call<S: Isa>(self, s: S) {
         let Self { rows, row, n: [from, to], c, e, factors, state } = self;
         let v_pad = rows.call.shape.v_pad();
-        let next = rows.next.wrapping_add(size_of_val(rows.keys));
         let fetch = v_pad * size_of::<E>();
         let mut acc = [[s.f_splat(0.0); L]; G];
         for (p, v) in rows.values.chunks_exact(v_pad).enumerate().take(to).skip(from) {
             if rows.fetch && c == 0 {
                 let p = p - from;
                 for line in (p * fetch).div_ceil(64)..((p + 1) * fetch).div_ceil(64) {
-                    s.prefetch_far(next.wrapping_add(line * 64));
+                    s.prefetch_far(rows.ahead(size_of_val(rows.keys) + line * 64));
                 }
             }
             let v = &v[c..].as_chunks::<16>().0[..L];
