@@ -72,7 +72,7 @@ fn products_equal_the_oracle() {
         // There, bits are compared without an emulator anyway.
         true if cfg!(target_arch = "x86_64") => (&[17][..], &[1, 2, 7, 33][..]),
         true => (&[0, 1, 17, 35][..], &[0, 1, 2, 7, 15, 33, 65][..]),
-        false => (&[0, 1, 4, 15, 16, 17, 83][..], &[0, 1, 2, 7, 15, 33, 65, 83][..]),
+        false => (&[0, 1, 4, 15, 16, 17, 83, 363][..], &[0, 1, 2, 7, 15, 33, 65, 83][..]),
     };
     for (format, compared) in formats() {
         let unit = format.block_len().max(1);
@@ -88,6 +88,10 @@ fn products_equal_the_oracle() {
                 let packed = file.pack();
                 assert_eq!(packed.is_some(), format.is_quant());
                 for &n in all_n {
+                    // Chunks of several pairs of tiles: only the many columns of a prompt take them together.
+                    if rows > 100 && n < 65 {
+                        continue;
+                    }
                     let x = rng.floats(n * cols);
                     let mut blocks = vec![ActBlock::default(); if format.is_quant() { n * cols / 32 } else { 0 }];
                     if format.is_quant() {

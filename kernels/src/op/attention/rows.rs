@@ -9,7 +9,8 @@ use crate::kv::{Elem, TILE};
 use crate::math::exp;
 use crate::op::soft_cap::cap;
 
-/// How far ahead of what is read the fetching is, in bytes (measured: 6 % faster than a tile of 32 KiB ahead, as is half of it).
+/// How far ahead of what is read the fetching is, in bytes (measured: 6 % faster than a tile of 32 KiB, as is half as
+/// far).
 const AHEAD: usize = 8 << 10;
 
 /// Where the result of a tile goes.

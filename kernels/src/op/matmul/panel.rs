@@ -166,18 +166,12 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         let sums = &mut self.sums[pair * columns..][..pairs * columns];
                         let x = &self.x[c * subs..(c + columns) * subs];
                         let panel = &self.panel[..pairs * depth];
+                        let (fresh, unit) = (k == 0, self.tiles);
                         if S::WIDE_IS_CHEAP {
-                            s.run(Micro::<<Q::Form as Form>::Folded>::new(
-                                panel,
-                                x,
-                                k,
-                                k == 0,
-                                self.tiles,
-                                sums,
-                                columns,
-                            ));
+                            type Folded<Q> = <<Q as Quant>::Form as Form>::Folded;
+                            s.run(Micro::<Folded<Q>>::new(panel, x, k, fresh, unit, sums, columns));
                         } else {
-                            s.run(Micro::<Q::Form>::new(panel, x, k, k == 0, self.tiles, sums, columns));
+                            s.run(Micro::<Q::Form>::new(panel, x, k, fresh, unit, sums, columns));
                         }
                     }
                 }
@@ -188,7 +182,8 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
 }
 
 impl<Q: Quant> Chunk<'_, Q> {
-    /// Fills pair `pair` of the panel with sub-blocks `k..k + depth` of tiles `tile` and the next; zeros where there is no next.
+    /// Fills pair `pair` of the panel with sub-blocks `k..k + depth` of tiles `tile` and the next; zeros where there is
+    /// no next.
     #[inline(always)]
     fn decode_pair<S: Isa>(&mut self, s: S, tile: usize, k: usize, depth: usize, pair: usize) {
         let panel = &mut self.panel[pair * depth..][..depth];
