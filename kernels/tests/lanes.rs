@@ -4,13 +4,12 @@ use hewn_kernels::isa::scalar::Scalar;
 use hewn_kernels::isa::{CpuIsa, Isa, Kernel};
 
 static FOURS: [[u8; 4]; 64] = table();
-static EIGHTS: [[u8; 8]; 32] = table();
 
-const fn table<const W: usize, const N: usize>() -> [[u8; W]; N] {
-    let mut all = [[0; W]; N];
+const fn table<const N: usize>() -> [[u8; 4]; N] {
+    let mut all = [[0; 4]; N];
     let mut i = 0;
-    while i < W * N {
-        all[i / W][i % W] = (i as u8).wrapping_mul(97);
+    while i < 4 * N {
+        all[i / 4][i % 4] = (i as u8).wrapping_mul(97);
         i += 1;
     }
     all
@@ -25,7 +24,6 @@ impl Kernel for All<'_> {
     fn call<S: Isa>(self, s: S) -> Self::Out {
         let (a, b) = (s.i_load(self.0), s.i_load(self.1));
         let nibbles = s.i_and(a, s.i_splat(0x0f0f_0f0f));
-        let [low, high] = s.i_gather_pair(&EIGHTS, a);
         let mut results = vec![
             s.i_xor(a, b),
             s.i_sub(a, b),
@@ -34,12 +32,14 @@ impl Kernel for All<'_> {
             s.h_mul(a, b),
             s.h_mul_high(a, b),
             s.i_gather(&FOURS, a),
-            low,
-            high,
+            s.b_lookup_low(self.1.first_chunk().unwrap(), s.i_and(a, s.i_splat(0x7f7f_7f7f))),
             s.i_load_u8(self.1.first_chunk().unwrap()),
             s.i_load_u16(bytemuck::cast_ref::<_, [[u16; 16]; 2]>(self.1).first().unwrap()),
             s.f_as_i(s.i_half(s.i_shr(a, 16))),
         ];
+        for l in 0..4 {
+            results.push(s.b_signs(a, l));
+        }
         for g in 0..8 {
             results.push(s.b_reflect(a, 77, b, g));
         }
@@ -94,6 +94,9 @@ fn scalar_operations_are_what_they_say() {
     assert_eq!(one(s.h_mul_high(put(0x8000_ffff), put(0x0004_ffff))) as u32, 0x0002_fffe);
     // Signs 4 g + t: for g = 3, bits 12..16.
     assert_eq!(one(s.b_reflect(put(0x0403_0201), 16, put(0b1010 << 12), 3)) as u32, 0x0c03_0e01);
+    // Bits 1, 4 and 7 of byte 2.
+    assert_eq!(one(s.b_signs(put(0x0092_0000), 2)) as u32, 0x4000_0440);
+    assert_eq!(one(s.b_lookup_low(&std::array::from_fn(|i| 3 * i as u8), put(0x7f10_3214))) as u32, 0x2d00_060c);
     assert_eq!(one(s.i_gather(&FOURS, put(64 + 3))), i32::from_le_bytes(FOURS[3]));
     assert_eq!(s.i_half(put(0x3c00))[5], 1.0);
 }

@@ -1,5 +1,6 @@
 //! What the formats with codebooks (see [`super::grid`]) share: signs and indices.
 
+use super::grid::LEVELS;
 use super::{field, words};
 use crate::isa::Isa;
 
@@ -13,19 +14,27 @@ pub(super) fn even_signs(code: u32) -> u32 {
 /// The same for four codes in every lane, in the low seven bits of its bytes.
 #[inline(always)]
 pub(super) fn even_signs_lanes<S: Isa>(s: S, codes: S::I) -> S::I {
-    // Folds each byte onto its lowest bit; what comes in from the neighbour stays above that.
-    let x = s.i_xor(codes, s.i_shr(codes, 4));
-    let x = s.i_xor(x, s.i_shr(x, 2));
-    let x = s.i_xor(x, s.i_shr(x, 1));
-    s.i_or(codes, field(s, x, 0, 7, 0x8080_8080))
+    let low = s.b_lookup_low(&ODD, codes);
+    let high = s.b_lookup_low(&ODD, field(s, codes, 4, 0, 0x0707_0707));
+    s.i_or(codes, s.i_xor(low, high))
 }
+
+/// The top bit for numbers with an odd number of bits.
+static ODD: [u8; 16] = {
+    let mut all = [0; 16];
+    let mut n = 0;
+    while n < 16 {
+        all[n] = (n.count_ones() as u8 & 1) << 7;
+        n += 1;
+    }
+    all
+};
 
 /// Four codes of seven bits in the low 28 bits of every lane, to its bytes.
 #[inline(always)]
 pub(super) fn spread_codes<S: Isa>(s: S, v: S::I) -> S::I {
-    let low = s.i_or(field(s, v, 0, 0, 0x7f), field(s, v, 7, 8, 0x7f00));
-    let high = s.i_or(field(s, v, 14, 16, 0x7f_0000), field(s, v, 21, 24, 0x7f00_0000));
-    s.i_or(low, high)
+    let pairs = s.i_or(field(s, v, 0, 0, 0x3fff), field(s, v, 14, 16, 0x3fff_0000));
+    s.i_or(field(s, pairs, 0, 0, 0x7f_007f), field(s, pairs, 7, 8, 0x7f00_7f00))
 }
 
 /// Byte `n` (counted over all words) of the packed section at `at`, moved to the low bits of every lane.
@@ -38,6 +47,29 @@ pub(super) fn byte<S: Isa>(s: S, b: &[u8], at: usize, n: usize) -> S::I {
 #[inline(always)]
 pub(super) fn odd_scale<S: Isa>(s: S, v: S::I, at: u32) -> S::F {
     s.i_to_f(s.i_or(field(s, v, at, 1, 30), s.i_splat(1)))
+}
+
+/// The weights of an entry of eight levels in each lane, with byte `l` of `signs`, as two registers.
+#[inline(always)]
+pub(super) fn levels<S: Isa>(s: S, entry: S::I, signs: S::I, l: usize) -> [S::I; 2] {
+    // No nibble has its top bit set, which `b_lookup_low` asks for.
+    let v = s.i_or(entry, s.b_signs(signs, l));
+    [s.b_lookup_low(&LEVELS, v), s.b_lookup_low(&LEVELS, s.i_shr(v, 4))]
+}
+
+/// What makes an entry of eight ternary numbers eighths of weights, `up` where bit `at` of the lane is clear and down
+/// elsewhere: 2 in each byte, or 0.
+#[inline(always)]
+pub(super) fn ternary_up<S: Isa>(s: S, v: S::I, at: u32) -> S::I {
+    let down = s.i_sar(s.i_shl(v, 31 - at), 31);
+    s.i_and(s.i_xor(down, s.i_splat(-1)), s.i_splat(0x0202_0202))
+}
+
+/// The weights of an entry of eight ternary numbers in each lane, in eighths with 9 added, as two registers: numbers are
+/// 0, 8, 16, and `up` fills the gap below.
+#[inline(always)]
+pub(super) fn ternary<S: Isa>(s: S, entry: S::I, up: S::I) -> [S::I; 2] {
+    [s.i_or(field(s, entry, 0, 0, 0x1818_1818), up), s.i_or(field(s, entry, 2, 0, 0x1818_1818), up)]
 }
 
 /// Eight registers from four pairs.

@@ -1,32 +1,46 @@
 //! The codebooks of the IQ formats: facts of the format, as the PyPI package `gguf` lists them, unpacked when compiled.
 //!
-//! The entries hold magnitudes (but for IQ1) plus the zero point that the format's kernels use, so that a sign is a
-//! reflection about the zero point.
+//! Every entry is a word, which a gather of sixteen lanes can fetch. The entries of four weights hold magnitudes plus the
+//! zero point that the format's kernels use, so that a sign is a reflection about the zero point; those of eight hold two
+//! numbers of two bits in a byte.
 
-/// The 2048 entries of IQ1_S and IQ1_M: -1, 0, 1 as 0, 8, 16.
-pub static IQ1: [[u8; 8]; 2048] = eights(IQ1_HEX, [0, 8, 16]);
-/// IQ2_S, zero point 64.
-pub static IQ2_S: [[u8; 8]; 1024] = eights(IQ2S_HEX, [64 + 8, 64 + 25, 64 + 43]);
-/// IQ2_XS, zero point 64.
-pub static IQ2_XS: [[u8; 8]; 512] = eights(IQ2XS_HEX, [64 + 8, 64 + 25, 64 + 43]);
-/// IQ2_XXS, zero point 64.
-pub static IQ2_XXS: [[u8; 8]; 256] = eights(IQ2XXS_HEX, [64 + 8, 64 + 25, 64 + 43]);
+/// IQ1_S and IQ1_M: -1, 0, 1 as 0, 1, 2, at bits 3 and 5 of a byte.
+pub static IQ1: [[u8; 4]; 2048] = eights(IQ1_HEX, 3, 2);
+/// IQ2_S: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
+pub static IQ2_S: [[u8; 4]; 1024] = eights(IQ2S_HEX, 0, 4);
+/// IQ2_XS: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
+pub static IQ2_XS: [[u8; 4]; 512] = eights(IQ2XS_HEX, 0, 4);
+/// IQ2_XXS: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
+pub static IQ2_XXS: [[u8; 4]; 256] = eights(IQ2XXS_HEX, 0, 4);
+/// What the numbers of the IQ2 formats stand for, plus zero point 64; four further on the negatives.
+pub static LEVELS: [u8; 16] = [64 + 8, 64 + 25, 64 + 43, 64, 64 - 8, 64 - 25, 64 - 43, 64, 0, 0, 0, 0, 0, 0, 0, 0];
 /// IQ3_S, zero point 16.
 pub static IQ3_S: [[u8; 4]; 512] = fours(IQ3S_HEX, 16, [1, 3, 5, 7, 9, 11, 13, 15]);
 /// IQ3_XXS, zero point 64.
 pub static IQ3_XXS: [[u8; 4]; 256] = fours(IQ3XXS_HEX, 64, [4, 12, 20, 28, 36, 44, 52, 62]);
 
-/// Entries of eight two-bit numbers, lowest bits first, through `map`.
-const fn eights<const N: usize>(hex: &str, map: [u8; 3]) -> [[u8; 8]; N] {
+/// Entries of eight two-bit numbers, lowest bits first in `hex`: number `t` goes to bit `low` of byte `t`, number `4 + t`
+/// to bit `low + next`.
+const fn eights<const N: usize>(hex: &str, low: usize, next: usize) -> [[u8; 4]; N] {
     assert!(hex.len() == 4 * N);
-    let mut all = [[0; 8]; N];
+    let mut all = [[0; 4]; N];
     let mut i = 0;
     while i < 8 * N {
-        let byte = byte(hex.as_bytes(), i / 4);
-        all[i / 8][i % 8] = map[(byte >> (2 * (i % 4)) & 3) as usize];
+        let number = byte(hex.as_bytes(), i / 4) >> (2 * (i % 4)) & 3;
+        all[i / 8][i % 4] |= number << (low + next * (i / 4 % 2));
         i += 1;
     }
     all
+}
+
+/// Magnitude `k` of an entry of eight of an IQ2 format.
+pub const fn level(entry: [u8; 4], k: usize) -> i8 {
+    LEVELS[(entry[k % 4] >> (4 * (k / 4)) & 3) as usize] as i8 - 64
+}
+
+/// Eight times number `k` of an entry of eight ternary ones.
+pub const fn ternary(entry: [u8; 4], k: usize) -> i8 {
+    (entry[k % 4] >> (2 * (k / 4)) & 0x18) as i8 - 8
 }
 
 /// Entries of four numbers in nibbles, low nibbles first, through `map`, plus `zero`.

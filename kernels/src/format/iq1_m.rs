@@ -1,7 +1,7 @@
 //! IQ1_M: 256 weights in eights out of the codebook of IQ1_S, each eight shifted by an eighth up or down; 3-bit scales
 //! for every 16 under one half super-scale, whose four nibbles are spread over the scales' words.
 
-use super::codebook::{byte, pairs};
+use super::codebook::{byte, pairs, ternary, ternary_up};
 use super::{Canon, Lanes, Quant, Section, Stored, field, grid, words};
 use crate::isa::Isa;
 
@@ -11,11 +11,12 @@ use crate::isa::Isa;
 pub struct Iq1M;
 
 impl Quant for Iq1M {
-    type Form = Stored<5, 16, true, false>;
+    type Form = Stored<5, 9, true, false>;
     const BLOCK: usize = 256;
     const BYTES: usize = 56;
     const PLAN: &'static [Section] =
         &[Section::Words { at: 0, n: 8 }, Section::Words { at: 32, n: 4 }, Section::Words { at: 48, n: 2 }];
+    const MIXED: bool = true;
 
     fn write_scales(block: &mut [u8], next: &mut dyn FnMut() -> f32) {
         let d = half::f16::from_f32(next()).to_bits();
@@ -31,7 +32,7 @@ impl Quant for Iq1M {
             let l = k / 8;
             let high = b[32 + 2 * i + l / 2] >> (4 * (l % 2)) & 15;
             let entry = usize::from(b[4 * i + l]) | usize::from(high & 7) << 8;
-            grid::IQ1[entry][k % 8] as i8 - 8 + if high >> 3 == 1 { -1 } else { 1 }
+            grid::ternary(grid::IQ1[entry], k % 8) + if high >> 3 == 1 { -1 } else { 1 }
         });
         let scales: [u16; 4] = std::array::from_fn(|n| u16::from_le_bytes([b[48 + 2 * n], b[49 + 2 * n]]));
         let half = [2 * i, 2 * i + 1].map(|n| f32::from(2 * (scales[n / 4] >> (3 * (n % 4)) & 7) + 1));
@@ -45,11 +46,7 @@ impl Quant for Iq1M {
         let w = pairs!(s, l => {
             let nibble = at + 4 * l as u32;
             let entry = s.i_or(byte(s, b, 0, 4 * i + l), field(s, high, nibble, 8, 0x700));
-            let [first, second] = s.i_gather_pair(&grid::IQ1, entry);
-            // As in IQ1_S, but for each eight.
-            let down = s.i_mul(field(s, high, nibble + 3, 1, 2), s.i_splat(0x0101_0101));
-            let shift = s.i_sub(s.i_splat(0x0909_0909), down);
-            [s.i_add(first, shift), s.i_add(second, shift)]
+            ternary(s, s.i_gather(&grid::IQ1, entry), ternary_up(s, high, nibble + 3))
         });
         let scales = [words(s, b, 768, 0), words(s, b, 768, 1)];
         let (word, at) = (scales[i / 4], 16 * (i as u32 / 2 % 2) + 6 * (i as u32 % 2));

@@ -1,7 +1,7 @@
 //! IQ2_S: 256 weights in eights out of a codebook of 1024, with their signs; 4-bit scales for every 16 under one half
 //! super-scale.
 
-use super::codebook::{byte, odd_scale, pairs};
+use super::codebook::{byte, levels, odd_scale, pairs};
 use super::{Canon, Lanes, Quant, Section, Stored, field, grid, half_at, halfs, words};
 use crate::isa::Isa;
 
@@ -20,13 +20,14 @@ impl Quant for Iq2S {
         Section::Words { at: 66, n: 2 },
         Section::Words { at: 74, n: 2 },
     ];
+    const MIXED: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
         let q = std::array::from_fn(|k| {
             let l = k / 8;
             let entry = usize::from(b[2 + 4 * i + l]) | usize::from(b[66 + i] >> (2 * l) & 3) << 8;
-            let q = (grid::IQ2_S[entry][k % 8] - 64) as i8;
+            let q = grid::level(grid::IQ2_S[entry], k % 8);
             if b[34 + 4 * i + l] >> (k % 8) & 1 == 1 { -q } else { q }
         });
         let half = [0, 1].map(|h| f32::from(2 * (b[74 + i] >> (4 * h) & 15) + 1));
@@ -38,8 +39,7 @@ impl Quant for Iq2S {
         let (signs, high, at) = (words(s, b, 544, i), words(s, b, 1056, i / 4), 8 * (i as u32 % 4));
         let w = pairs!(s, l => {
             let entry = s.i_or(byte(s, b, 32, 4 * i + l), field(s, high, at + 2 * l as u32, 8, 0x300));
-            let [first, second] = s.i_gather_pair(&grid::IQ2_S, entry);
-            [s.b_reflect(first, 128, signs, 2 * l), s.b_reflect(second, 128, signs, 2 * l + 1)]
+            levels(s, s.i_gather(&grid::IQ2_S, entry), signs, l)
         });
         let scales = words(s, b, 1184, i / 4);
         let half = [odd_scale(s, scales, at), odd_scale(s, scales, at + 4)];

@@ -1,7 +1,7 @@
 //! IQ2_XS: 256 weights in eights out of a codebook of 512, each with a sign code; 4-bit scales for every 16 under one
 //! half super-scale.
 
-use super::codebook::{even_signs, even_signs_lanes, odd_scale, pairs};
+use super::codebook::{even_signs, even_signs_lanes, levels, odd_scale, pairs};
 use super::{Canon, Lanes, Quant, Section, Stored, field, grid, half_at, halfs, words};
 use crate::isa::Isa;
 
@@ -15,13 +15,14 @@ impl Quant for Iq2Xs {
     const BYTES: usize = 74;
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Words { at: 2, n: 16 }, Section::Words { at: 66, n: 2 }];
+    const MIXED: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
         let q = std::array::from_fn(|k| {
             let at = 2 + 8 * i + k / 8 * 2;
             let word = u16::from_le_bytes([b[at], b[at + 1]]);
-            let q = (grid::IQ2_XS[usize::from(word & 511)][k % 8] - 64) as i8;
+            let q = grid::level(grid::IQ2_XS[usize::from(word & 511)], k % 8);
             if even_signs(u32::from(word) >> 9) >> (k % 8) & 1 == 1 { -q } else { q }
         });
         let half = [0, 1].map(|h| f32::from(2 * (b[66 + i] >> (4 * h) & 15) + 1));
@@ -36,8 +37,7 @@ impl Quant for Iq2Xs {
         let signs = even_signs_lanes(s, s.i_or(low, high));
         let w = pairs!(s, l => {
             let entry = field(s, word[l / 2], 16 * (l as u32 % 2), 0, 511);
-            let [first, second] = s.i_gather_pair(&grid::IQ2_XS, entry);
-            [s.b_reflect(first, 128, signs, 2 * l), s.b_reflect(second, 128, signs, 2 * l + 1)]
+            levels(s, s.i_gather(&grid::IQ2_XS, entry), signs, l)
         });
         let (scales, at) = (words(s, b, 1056, i / 4), 8 * (i as u32 % 4));
         let half = [odd_scale(s, scales, at), odd_scale(s, scales, at + 4)];

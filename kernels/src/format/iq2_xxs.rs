@@ -1,7 +1,7 @@
 //! IQ2_XXS: 256 weights in eights out of a codebook of 256; two words for every 32 hold four entries, four sign codes
 //! and a 4-bit scale.
 
-use super::codebook::{byte, even_signs, even_signs_lanes, odd_scale, pairs, spread_codes};
+use super::codebook::{byte, even_signs, even_signs_lanes, levels, odd_scale, pairs, spread_codes};
 use super::{Canon, Lanes, Quant, Section, Stored, grid, half_at, halfs, words};
 use crate::isa::Isa;
 
@@ -14,12 +14,13 @@ impl Quant for Iq2Xxs {
     const BLOCK: usize = 256;
     const BYTES: usize = 66;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 16 }];
+    const MIXED: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
         let word = u32::from_le_bytes(*b[2 + 8 * i + 4..].first_chunk().expect("4 bytes"));
         let q = std::array::from_fn(|k| {
-            let q = (grid::IQ2_XXS[usize::from(b[2 + 8 * i + k / 8])][k % 8] - 64) as i8;
+            let q = grid::level(grid::IQ2_XXS[usize::from(b[2 + 8 * i + k / 8])], k % 8);
             if even_signs(word >> (7 * (k / 8))) >> (k % 8) & 1 == 1 { -q } else { q }
         });
         Canon::new(q, half_at(b, 0) * 0.125 * (2 * (word >> 28) + 1) as f32)
@@ -30,8 +31,7 @@ impl Quant for Iq2Xxs {
         let word = words(s, b, 32, 2 * i + 1);
         let signs = even_signs_lanes(s, spread_codes(s, word));
         let w = pairs!(s, l => {
-            let [first, second] = s.i_gather_pair(&grid::IQ2_XXS, byte(s, b, 32, 8 * i + l));
-            [s.b_reflect(first, 128, signs, 2 * l), s.b_reflect(second, 128, signs, 2 * l + 1)]
+            levels(s, s.i_gather(&grid::IQ2_XXS, byte(s, b, 32, 8 * i + l)), signs, l)
         });
         let d = s.f_mul(halfs(s, b, 0), s.f_splat(0.125));
         Lanes::new(s, w, s.f_mul(d, odd_scale(s, word, 28)))

@@ -14,6 +14,7 @@ impl Quant for Iq3Xxs {
     const BYTES: usize = 98;
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Words { at: 2, n: 16 }, Section::Words { at: 66, n: 8 }];
+    const MIXED: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

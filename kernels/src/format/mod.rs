@@ -230,6 +230,10 @@ pub trait Quant: Send + Sync + 'static {
     /// Bytes of a packed block of 16 rows.
     const PACKED: usize = Self::BYTES * TILE_ROWS;
 
+    /// Whether the decode kernel lets the compiler mix the instructions of neighbouring sub-blocks. That keeps gathers
+    /// from tables busy while sums wait, and takes registers that most formats lack (measured for each).
+    const MIXED: bool = false;
+
     /// Overwrites the scales of a file block with what `next` gives, each rounded to what the format can hold: for who
     /// makes weights out of random bytes.
     fn write_scales(block: &mut [u8], next: &mut dyn FnMut() -> f32) {

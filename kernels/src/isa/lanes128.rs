@@ -224,6 +224,21 @@ macro_rules! lanes128 {
             out
         }
         #[inline(always)]
+        fn b_signs(self, signs: Self::I, l: usize) -> Self::I {
+            const LANES: [u8; 16] = [0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12];
+            let mut out = signs;
+            simd!({
+                // The byte to all bytes of its lane, of which byte t moves up by 2 - t.
+                let spread = vaddq_u8(vld1q_u8(LANES.as_ptr()), vdupq_n_u8(l as u8));
+                let up = vreinterpretq_s8_s32(vdupq_n_s32(0xff00_0102_u32 as i32));
+                quads!(h => {
+                    let bits = vshlq_u8(vqtbl1q_u8(bytes(signs[h]), spread), up);
+                    out[h] = words(vandq_u8(bits, vdupq_n_u8(0x44)));
+                });
+            });
+            out
+        }
+        #[inline(always)]
         fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
             // Byte g / 2 of each lane to all its bytes, of which byte t then tests bit 4 (g % 2) + t.
             const LANES: [u8; 16] = [0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12];
@@ -271,21 +286,6 @@ macro_rules! lanes128 {
             let (at, out) = (at.as_chunks::<4>().0, entries.as_chunks_mut::<4>().0);
             each16!(j => { out[j] = table[u32::from_le_bytes(at[j]) as usize & (N - 1)]; });
             self.i_load(&entries)
-        }
-        #[inline(always)]
-        fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
-            const { assert!(N.is_power_of_two()) };
-            let (mut at, mut entries) = ([0; 64], [[0; 8]; 16]);
-            self.i_store(&mut at, self.i_and(index, self.i_splat(N as i32 - 1)));
-            let at = at.as_chunks::<4>().0;
-            each16!(j => { entries[j] = table[u32::from_le_bytes(at[j]) as usize & (N - 1)]; });
-            // Even and odd words apart, four entries at a time.
-            let mut out = [index; 2];
-            quads!(h => {
-                let pair = simd!(vld2q_s32(entries[4 * h..4 * h + 4].as_ptr().cast()));
-                (out[0][h], out[1][h]) = (pair.0, pair.1);
-            });
-            out
         }
 
         #[inline(always)]

@@ -143,6 +143,25 @@ macro_rules! lanes256 {
             })
         }
         #[inline(always)]
+        fn b_lookup_low(self, table: &[u8; 16], index: Self::I) -> Self::I {
+            self.b_lookup(table, index)
+        }
+        #[inline(always)]
+        fn b_signs(self, signs: Self::I, l: usize) -> Self::I {
+            simd!({
+                // See the AVX-512 file.
+                let words = _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTE_IN_WORDS.as_ptr().cast()));
+                let words = _mm256_add_epi8(words, _mm256_set1_epi32(0x1_0001 * l as i32));
+                let mut out = signs;
+                for h in 0..2 {
+                    let byte = _mm256_and_si256(_mm256_shuffle_epi8(signs[h], words), _mm256_set1_epi32(0xfc_007f));
+                    let copies = _mm256_mullo_epi16(byte, _mm256_set1_epi32(129 << 16 | 516));
+                    out[h] = _mm256_and_si256(copies, _mm256_set1_epi8(0x44));
+                }
+                out
+            })
+        }
+        #[inline(always)]
         fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
             simd!({
                 // Byte g / 2 of each lane to all its bytes, of which byte t then tests bit 4 (g % 2) + t.
@@ -175,25 +194,6 @@ macro_rules! lanes256 {
                 _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), i[0]),
                 _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), i[1])
             ])
-        }
-        #[inline(always)]
-        fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
-            const { assert!(N.is_power_of_two()) };
-            let i = self.i_and(index, self.i_splat(N as i32 - 1));
-            let mut out = [i; 2];
-            for h in 0..2 {
-                // The indices stay within the table. Four entries at a time, then even and odd words apart.
-                simd!({
-                    let (lo, hi) = (_mm256_castsi256_si128(i[h]), _mm256_extracti128_si256::<1>(i[h]));
-                    let a = _mm256_castsi256_ps(_mm256_i32gather_epi64::<8>(table.as_ptr().cast(), lo));
-                    let b = _mm256_castsi256_ps(_mm256_i32gather_epi64::<8>(table.as_ptr().cast(), hi));
-                    let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
-                    let odd = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
-                    out[0][h] = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);
-                    out[1][h] = _mm256_permute4x64_epi64::<0b11_01_10_00>(odd);
-                });
-            }
-            out
         }
 
         #[inline(always)]

@@ -107,6 +107,21 @@ macro_rules! lanes512 {
             })
         }
         #[inline(always)]
+        fn b_lookup_low(self, table: &[u8; 16], index: Self::I) -> Self::I {
+            self.b_lookup(table, index)
+        }
+        #[inline(always)]
+        fn b_signs(self, signs: Self::I, l: usize) -> Self::I {
+            simd!({
+                // The byte alone in each word of its lane, then two copies of it side by side. A copy is a bit short of
+                // eight, so the low word goes without the byte's top bit and the high one without its lowest.
+                let words = _mm512_broadcast_i32x4(_mm_loadu_si128(BYTE_IN_WORDS.as_ptr().cast()));
+                let words = _mm512_add_epi8(words, _mm512_set1_epi32(0x1_0001 * l as i32));
+                let byte = _mm512_and_si512(_mm512_shuffle_epi8(signs, words), _mm512_set1_epi32(0xfc_007f));
+                _mm512_and_si512(_mm512_mullo_epi16(byte, _mm512_set1_epi32(129 << 16 | 516)), _mm512_set1_epi8(0x44))
+            })
+        }
+        #[inline(always)]
         fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
             simd!({
                 // Byte g / 2 of each lane to all its bytes, of which byte t then tests bit 4 (g % 2) + t.
@@ -131,19 +146,6 @@ macro_rules! lanes512 {
             let i = self.i_and(index, self.i_splat(N as i32 - 1));
             // The indices stay within the table.
             simd!(_mm512_i32gather_epi32::<4>(i, table.as_ptr().cast()))
-        }
-        #[inline(always)]
-        fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
-            const { assert!(N.is_power_of_two()) };
-            let i = self.i_and(index, self.i_splat(N as i32 - 1));
-            // The indices stay within the table. Eight entries at a time, then even and odd words apart.
-            simd!({
-                let a = _mm512_i32gather_epi64::<8>(_mm512_castsi512_si256(i), table.as_ptr().cast());
-                let b = _mm512_i32gather_epi64::<8>(_mm512_extracti32x8_epi32::<1>(i), table.as_ptr().cast());
-                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-                let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-                [_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b)]
-            })
         }
 
         #[inline(always)]

@@ -191,6 +191,14 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn b_sub(self, a: Self::I, b: Self::I) -> Self::I;
     /// `table[b]` for each of the 64 bytes, which are below 16.
     fn b_lookup(self, table: &[u8; 16], index: Self::I) -> Self::I;
+    /// `table[b % 16]` for each of the 64 bytes, whose top bit is clear.
+    #[inline(always)]
+    fn b_lookup_low(self, table: &[u8; 16], index: Self::I) -> Self::I {
+        self.b_lookup(table, self.i_and(index, self.i_splat(0x0f0f_0f0f)))
+    }
+    /// Spreads byte `l` of each lane over the lane's nibbles: its bit `t` goes to bit 2 of byte `t`, its bit `4 + t` to
+    /// bit 6; the others are clear. `l < 4`.
+    fn b_signs(self, signs: Self::I, l: usize) -> Self::I;
     /// `sum - b` (wrapping) in place of byte `t` of a lane `b` where bit `4 g + t` of the lane of `signs` is set; `g <
     /// 8`.
     fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I;
@@ -200,9 +208,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn h_mul_high(self, a: Self::I, b: Self::I) -> Self::I;
     /// `table[i % N]` for each lane `i`, where `N` is a power of two: the entry's bytes become the lane's.
     fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I;
-    /// The same with entries of eight bytes: the first four become the lane of the first register, the others of the
-    /// second.
-    fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2];
 
     /// Regroups 16 bytes of each of 16 rows: register `w` of the result has word `w` of row `j` in lane `j`.
     fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4];

@@ -135,6 +135,13 @@ impl Isa for Scalar {
         bytes(index, |_, _, v| table[usize::from(v)])
     }
     #[inline(never)]
+    fn b_signs(self, signs: Self::I, l: usize) -> Self::I {
+        bytes(signs, |j, t, _| {
+            let byte = signs[j].to_le_bytes()[l] >> t;
+            (byte & 1) << 2 | (byte >> 4 & 1) << 6
+        })
+    }
+    #[inline(never)]
     fn b_reflect(self, v: Self::I, sum: u8, signs: Self::I, g: usize) -> Self::I {
         bytes(v, |j, t, v| if signs[j] >> (4 * g + t) & 1 == 1 { sum.wrapping_sub(v) } else { v })
     }
@@ -156,13 +163,6 @@ impl Isa for Scalar {
     fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I {
         const { assert!(N.is_power_of_two()) };
         index.map(|i| i32::from_le_bytes(table[i as usize & (N - 1)]))
-    }
-    #[inline(never)]
-    fn i_gather_pair<const N: usize>(self, table: &[[u8; 8]; N], index: Self::I) -> [Self::I; 2] {
-        const { assert!(N.is_power_of_two()) };
-        [0, 4].map(|at| {
-            index.map(|i| i32::from_le_bytes(*table[i as usize & (N - 1)][at..].first_chunk().expect("4 of 8")))
-        })
     }
 
     #[inline(never)]

@@ -51,4 +51,15 @@ pub(super) const fn room(bits: u32) -> usize {
     }
 }
 
+/// A shuffle of 16 bytes that puts the first byte of each lane into both words of it, alone.
+pub(super) const BYTE_IN_WORDS: [u8; 16] = {
+    let mut all = [0x80; 16];
+    let mut word = 0;
+    while word < 8 {
+        all[2 * word] = 4 * (word as u8 / 2);
+        word += 1;
+    }
+    all
+};
+
 pub(super) use {simd, token};

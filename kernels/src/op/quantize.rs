@@ -60,10 +60,11 @@ impl ActBlock {
     /// The same for half `h`, where halves have factors of their own.
     #[inline(always)]
     pub(crate) fn start_half<S: Isa, F: Form>(&self, s: S, h: usize) -> S::I {
-        const { assert!(!F::HALVES || (F::BITS <= 7 && F::ZERO.count_ones() <= 1)) };
+        const { assert!(!F::HALVES || F::BITS <= 7) };
         match F::ZERO {
             0 => s.i_splat(0),
-            _ => s.i_shl(s.i_splat(self.less_half[h]), F::ZERO.trailing_zeros()),
+            zero if zero.count_ones() == 1 => s.i_shl(s.i_splat(self.less_half[h]), zero.trailing_zeros()),
+            zero => s.i_splat(zero * self.less_half[h]),
         }
     }
 }
