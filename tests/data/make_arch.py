@@ -54,6 +54,8 @@ SPECS = {
     'command-r-plus': dict(arch='command-r', layer_norm=True, ff_before=None, tied=True, qk_norm='own', layers=64, dim=16,
                            heads=2, kv=1, ff=16, keys={'logit_scale': 0.0625}),
     'chatglm': dict(arch='chatglm', fused_qkv=True, fused_gate=True, qkv_bias=True, rope=4),
+    # As the published files are: without biases.
+    'glm4-0414': dict(arch='glm4', fused_gate=True, rope=4, **AROUND),
 }
 
 
