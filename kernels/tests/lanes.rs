@@ -3,6 +3,11 @@
 use hewn_kernels::isa::scalar::Scalar;
 use hewn_kernels::isa::{CpuIsa, Isa, Kernel};
 
+#[path = "../src/testing.rs"]
+#[allow(dead_code)]
+mod testing;
+use testing::gathers_are_broken;
+
 static FOURS: [[u8; 4]; 64] = table();
 
 const fn table<const N: usize>() -> [[u8; 4]; N] {
@@ -31,7 +36,6 @@ impl Kernel for All<'_> {
             s.b_lookup(self.1.first_chunk().unwrap(), nibbles),
             s.h_mul(a, b),
             s.h_mul_high(a, b),
-            s.i_gather(&FOURS, a),
             s.b_lookup_low(self.1.first_chunk().unwrap(), s.i_and(a, s.i_splat(0x7f7f_7f7f))),
             s.i_load_u8(self.1.first_chunk().unwrap()),
             s.i_load_u16(bytemuck::cast_ref::<_, [[u16; 16]; 2]>(self.1).first().unwrap()),
@@ -43,6 +47,7 @@ impl Kernel for All<'_> {
         for g in 0..8 {
             results.push(s.b_reflect(a, 77, b, g));
         }
+        results.push(s.i_gather(&FOURS, a));
         let mut out = vec![[0; 64]; results.len()];
         for (out, v) in out.iter_mut().zip(results) {
             s.i_store(out, v);
@@ -53,6 +58,8 @@ impl Kernel for All<'_> {
 
 #[test]
 fn every_isa_does_the_same() {
+    // The gather is the last of them; which register an emulator misreads is the compiler's choice.
+    let broken = gathers_are_broken();
     let mut state = 3u64;
     for turn in 0..2000 {
         let mut all = [0; 128];
@@ -73,7 +80,8 @@ fn every_isa_does_the_same() {
         let isas = CpuIsa::available();
         let want = isas[0].run(All(a, b));
         for isa in &isas[1..] {
-            for (i, (got, want)) in isa.run(All(a, b)).iter().zip(&want).enumerate() {
+            let compared = want.len() - usize::from(broken);
+            for (i, (got, want)) in isa.run(All(a, b)).iter().zip(&want[..compared]).enumerate() {
                 assert_eq!(got, want, "operation {i} on {}", isa.kind());
             }
         }
