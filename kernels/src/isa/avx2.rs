@@ -1,7 +1,7 @@
 //! AVX2 with FMA and F16C: sixteen lanes are two registers; byte products go through `maddubs`.
 
 use super::lanes256::{both, lanes256};
-use super::x86::{BYTE_IN_WORDS, room, simd, token};
+use super::x86::{room, signs, simd, token};
 use super::{Isa, Kernel};
 use std::arch::x86_64::*;
 

@@ -1,7 +1,7 @@
 //! AVX-512 without VNNI, as in the first CPUs that had it: byte products go through `maddubs`, as with AVX2.
 
 use super::lanes512::lanes512;
-use super::x86::{BYTE_IN_WORDS, room, simd, token};
+use super::x86::{room, signs, simd, token};
 use super::{Isa, Kernel};
 use std::arch::x86_64::*;
 

@@ -2,7 +2,7 @@
 //! CPU also has the matrix unit of [`super::amx`], which takes over the integer sums of many columns.
 
 use super::lanes512::lanes512;
-use super::x86::{BYTE_IN_WORDS, simd, token};
+use super::x86::{signs, simd, token};
 use super::{Isa, Kernel, TileSums, amx};
 use crate::op::quantize::ActBlock;
 use std::arch::x86_64::*;

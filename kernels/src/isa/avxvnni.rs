@@ -1,7 +1,7 @@
 //! AVX2 with AVX-VNNI, as in CPUs without AVX-512: four byte products a lane are one instruction on 256 bits.
 
 use super::lanes256::{both, lanes256};
-use super::x86::{BYTE_IN_WORDS, simd, token};
+use super::x86::{signs, simd, token};
 use super::{Isa, Kernel};
 use std::arch::x86_64::*;
 

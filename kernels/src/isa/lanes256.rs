@@ -147,15 +147,14 @@ macro_rules! lanes256 {
             self.b_lookup(table, index)
         }
         #[inline(always)]
-        fn b_signs(self, signs: Self::I, l: usize) -> Self::I {
+        fn b_signs(self, v: Self::I, l: usize) -> Self::I {
             simd!({
-                // See the AVX-512 file.
-                let words = _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTE_IN_WORDS.as_ptr().cast()));
+                let words = _mm256_broadcastsi128_si256(_mm_loadu_si128(signs::SHUFFLE.as_ptr().cast()));
                 let words = _mm256_add_epi8(words, _mm256_set1_epi32(0x1_0001 * l as i32));
-                let mut out = signs;
+                let mut out = v;
                 for h in 0..2 {
-                    let byte = _mm256_and_si256(_mm256_shuffle_epi8(signs[h], words), _mm256_set1_epi32(0xfc_007f));
-                    let copies = _mm256_mullo_epi16(byte, _mm256_set1_epi32(129 << 16 | 516));
+                    let byte = _mm256_and_si256(_mm256_shuffle_epi8(v[h], words), _mm256_set1_epi32(signs::KEEP));
+                    let copies = _mm256_mullo_epi16(byte, _mm256_set1_epi32(signs::COPIES));
                     out[h] = _mm256_and_si256(copies, _mm256_set1_epi8(0x44));
                 }
                 out

@@ -111,14 +111,12 @@ macro_rules! lanes512 {
             self.b_lookup(table, index)
         }
         #[inline(always)]
-        fn b_signs(self, signs: Self::I, l: usize) -> Self::I {
+        fn b_signs(self, v: Self::I, l: usize) -> Self::I {
             simd!({
-                // The byte alone in each word of its lane, then two copies of it side by side. A copy is a bit short of
-                // eight, so the low word goes without the byte's top bit and the high one without its lowest.
-                let words = _mm512_broadcast_i32x4(_mm_loadu_si128(BYTE_IN_WORDS.as_ptr().cast()));
+                let words = _mm512_broadcast_i32x4(_mm_loadu_si128(signs::SHUFFLE.as_ptr().cast()));
                 let words = _mm512_add_epi8(words, _mm512_set1_epi32(0x1_0001 * l as i32));
-                let byte = _mm512_and_si512(_mm512_shuffle_epi8(signs, words), _mm512_set1_epi32(0xfc_007f));
-                _mm512_and_si512(_mm512_mullo_epi16(byte, _mm512_set1_epi32(129 << 16 | 516)), _mm512_set1_epi8(0x44))
+                let byte = _mm512_and_si512(_mm512_shuffle_epi8(v, words), _mm512_set1_epi32(signs::KEEP));
+                _mm512_and_si512(_mm512_mullo_epi16(byte, _mm512_set1_epi32(signs::COPIES)), _mm512_set1_epi8(0x44))
             })
         }
         #[inline(always)]

@@ -51,15 +51,21 @@ pub(super) const fn room(bits: u32) -> usize {
     }
 }
 
-/// A shuffle of 16 bytes that puts the first byte of each lane into both words of it, alone.
-pub(super) const BYTE_IN_WORDS: [u8; 16] = {
-    let mut all = [0x80; 16];
-    let mut word = 0;
-    while word < 8 {
-        all[2 * word] = 4 * (word as u8 / 2);
-        word += 1;
-    }
-    all
-};
+/// How `b_signs` spreads the bits of a byte: `SHUFFLE` puts the byte alone into both words of its lane, and a product with
+/// `COPIES` makes two copies side by side in each. They lie seven bits apart, so `KEEP` first takes from the low word the
+/// byte's top bit and from the high one its lowest two, which are of no use there.
+pub(super) mod signs {
+    pub const KEEP: i32 = 0xfc_007f;
+    pub const COPIES: i32 = (1 << 7 | 1) << 16 | (1 << 9 | 1 << 2);
+    pub const SHUFFLE: [u8; 16] = {
+        let mut all = [0x80; 16];
+        let mut word = 0;
+        while word < 8 {
+            all[2 * word] = 4 * (word as u8 / 2);
+            word += 1;
+        }
+        all
+    };
+}
 
 pub(super) use {simd, token};
