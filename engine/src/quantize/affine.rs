@@ -27,7 +27,7 @@ const TURNS: usize = 4;
 pub(super) fn encode<const N: usize>(isa: CpuIsa, x: &[f32], top: u8, most: u8) -> Affine {
     let zero = Affine { d: 0.0, dmin: 0.0, scale: [0; 16], offset: [0; 16], q: [0; BLOCK] };
     match x.first_chunk::<BLOCK>().filter(|x| super::peak(&x[..]).abs() >= TINY) {
-        Some(x) => isa.run(Search::<N> { x, top: top.into(), most: most.into(), zero }),
+        Some(x) => isa.run_lanes(Search::<N> { x, top: top.into(), most: most.into(), zero }),
         None => zero,
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Symmetric {
 pub(super) fn encode(isa: CpuIsa, x: &[f32], half: u8, reach: u8) -> Symmetric {
     let zero = Symmetric { d: 0.0, scale: [0; GROUPS], q: [0; BLOCK] };
     match x.first_chunk::<BLOCK>().filter(|x| super::peak(&x[..]).abs() >= TINY) {
-        Some(x) => isa.run(Search { x, half: half.into(), reach: reach.into(), zero }),
+        Some(x) => isa.run_lanes(Search { x, half: half.into(), reach: reach.into(), zero }),
         None => zero,
     }
 }

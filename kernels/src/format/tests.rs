@@ -60,7 +60,7 @@ impl FormatVisitor for Agree {
             for i in 0..Q::BLOCK / SUB {
                 let want: Vec<Canon> = rows.iter().map(|r| Q::decode(r, i)).collect();
                 for isa in CpuIsa::available() {
-                    let got = isa.run(Sub::<Q>(&tile, i, std::marker::PhantomData));
+                    let got = isa.run_lanes(Sub::<Q>(&tile, i, std::marker::PhantomData));
                     assert!(got == want || !self.0, "sub-block {i} on {}:\n{got:?}\n{want:?}", isa.kind());
                 }
                 if Q::Form::BITS < 8 {
@@ -86,7 +86,7 @@ impl FormatVisitor for Agree {
         for _ in 0..100 {
             let bytes = rng.bytes(16 * T::BYTES);
             for isa in CpuIsa::available() {
-                let got = isa.run(Load::<T>(&bytes, std::marker::PhantomData));
+                let got = isa.run_lanes(Load::<T>(&bytes, std::marker::PhantomData));
                 for (g, b) in got.iter().zip(bytes.chunks_exact(T::BYTES)) {
                     let want = T::decode(b);
                     assert!(g.to_bits() == want.to_bits() || (g.is_nan() && want.is_nan()));

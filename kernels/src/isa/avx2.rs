@@ -10,6 +10,13 @@ token! {
     Avx2: ["avx2" "fma" "f16c"]
 }
 
+impl From<super::avxvnni::AvxVnni> for Avx2 {
+    /// AVX-VNNI comes on top of the same features.
+    fn from(_: super::avxvnni::AvxVnni) -> Self {
+        Self(())
+    }
+}
+
 /// Sums of adjacent products, as i16.
 ///
 /// # Safety

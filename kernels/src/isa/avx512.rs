@@ -10,6 +10,13 @@ token! {
     Avx512: ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx2" "fma" "f16c"]
 }
 
+impl<const TILES: bool> From<super::avx512vnni::Avx512Vnni<TILES>> for Avx512 {
+    /// VNNI comes on top of the same features.
+    fn from(_: super::avx512vnni::Avx512Vnni<TILES>) -> Self {
+        Self(())
+    }
+}
+
 /// Sums of adjacent products, as i16.
 ///
 /// # Safety

@@ -13,6 +13,13 @@ token! {
         && (!TILES || amx::available())
 }
 
+impl From<Avx512Vnni<true>> for Avx512Vnni<false> {
+    /// The matrix unit comes on top of the same features.
+    fn from(_: Avx512Vnni<true>) -> Self {
+        Self(())
+    }
+}
+
 impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     lanes512!();
     const SIGNED_ZERO: i32 = 128;

@@ -220,6 +220,9 @@ impl CpuIsa {
     }
 
     /// Runs a kernel in this instruction set's frame.
+    ///
+    /// Where the kernel does without some of its instructions, [`run_products`](Self::run_products) and
+    /// [`run_lanes`](Self::run_lanes) run the same code, of which there are fewer copies to compile and to carry.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
         match self.0 {
@@ -240,6 +243,57 @@ impl CpuIsa {
             Token::NeonDotprod(s) => s.run(kernel),
             #[cfg(target_arch = "aarch64")]
             Token::NeonI8mm(s) => s.run(kernel),
+        }
+    }
+
+    /// Runs a kernel that multiplies bytes a register at a time ([`Isa::dot`](super::Isa::dot)), without products of tiles or
+    /// pairs.
+    #[inline]
+    pub fn run_products<K: Kernel>(self, kernel: K) -> K::Out {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Token::Amx(s) => super::avx512vnni::Avx512Vnni::<false>::from(s).run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonI8mm(s) => super::neon_dotprod::NeonDotprod::from(s).run(kernel),
+            // Not `_ => self.run(kernel)`, which would be those two copies again.
+            Token::Scalar(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::AvxVnni(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::Neon(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonDotprod(s) => s.run(kernel),
+        }
+    }
+
+    /// Runs a kernel that multiplies no bytes: the operations on lanes are the same on all instruction sets with registers of
+    /// one width.
+    #[inline]
+    pub fn run_lanes<K: Kernel>(self, kernel: K) -> K::Out {
+        match self.0 {
+            Token::Scalar(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::AvxVnni(s) => super::avx2::Avx2::from(s).run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(s) => super::avx512::Avx512::from(s).run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Token::Amx(s) => super::avx512::Avx512::from(s).run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::Neon(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonDotprod(s) => super::neon::Neon::from(s).run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Token::NeonI8mm(s) => super::neon::Neon::from(s).run(kernel),
         }
     }
 }

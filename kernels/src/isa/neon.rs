@@ -12,6 +12,20 @@ token! {
     Neon: ["neon"]
 }
 
+impl From<super::neon_dotprod::NeonDotprod> for Neon {
+    /// Dot products come on top of the same features.
+    fn from(_: super::neon_dotprod::NeonDotprod) -> Self {
+        Self(())
+    }
+}
+
+impl From<super::neon_i8mm::NeonI8mm> for Neon {
+    /// So do products of matrices.
+    fn from(_: super::neon_i8mm::NeonI8mm) -> Self {
+        Self(())
+    }
+}
+
 /// How many products of `bits`-wide weights and +-127 an i16 can hold: 8 * 31 * 127 = 31,496 and so on; of signed 8-bit
 /// weights two, 2 * 128 * 127 = 32,512.
 const fn room(bits: u32) -> usize {

@@ -11,6 +11,13 @@ token! {
     NeonDotprod: ["neon" "dotprod"]
 }
 
+impl From<super::neon_i8mm::NeonI8mm> for NeonDotprod {
+    /// Products of matrices come on top of the same features.
+    fn from(_: super::neon_i8mm::NeonI8mm) -> Self {
+        Self(())
+    }
+}
+
 impl Isa for NeonDotprod {
     lanes128!();
     sdot_products!();

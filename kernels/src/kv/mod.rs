@@ -181,8 +181,12 @@ impl KvLayer {
     pub fn append(&mut self, isa: CpuIsa, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
         let new = self.admit(k, v)?;
         match &mut self.tiles {
-            Tiles::F16(tiles) => new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run(new.part(i, t))),
-            Tiles::F32(tiles) => new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run(new.part(i, t))),
+            Tiles::F16(tiles) => {
+                new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run_lanes(new.part(i, t)))
+            }
+            Tiles::F32(tiles) => {
+                new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run_lanes(new.part(i, t)))
+            }
         }
         self.len += new.n;
         Ok(())
@@ -195,8 +199,8 @@ impl KvLayer {
     pub fn append_with(&mut self, crew: &Crew<'_>, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
         let (new, isa) = (self.admit(k, v)?, crew.isa());
         match &mut self.tiles {
-            Tiles::F16(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run(new.part(i, &mut t[0]))),
-            Tiles::F32(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run(new.part(i, &mut t[0]))),
+            Tiles::F16(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run_lanes(new.part(i, &mut t[0]))),
+            Tiles::F32(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run_lanes(new.part(i, &mut t[0]))),
         }
         self.len += new.n;
         Ok(())

@@ -97,12 +97,12 @@ fn gelu<S: Isa>(s: S, x: S::F) -> S::F {
 /// When the lengths differ.
 pub fn gate(isa: CpuIsa, kind: Activation, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len());
-    isa.run(Gate { kind, gate, up });
+    isa.run_lanes(Gate { kind, gate, up });
 }
 
 /// `x = activation(x)`, elementwise.
 pub fn activate(isa: CpuIsa, kind: Activation, x: &mut [f32]) {
-    isa.run(Activate { kind, x });
+    isa.run_lanes(Activate { kind, x });
 }
 
 /// `x += y`, elementwise.

@@ -43,7 +43,7 @@ impl Kernel for LayerNorm<'_> {
 /// When the lengths differ.
 pub fn layer_norm(isa: CpuIsa, x: &mut [f32], w: &[f32], b: Option<&[f32]>, eps: f32) {
     assert!(x.len() == w.len() && b.is_none_or(|b| b.len() == x.len()));
-    isa.run(LayerNorm { x, w, b, eps });
+    isa.run_lanes(LayerNorm { x, w, b, eps });
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Kernel for RmsNorm<'_> {
 /// When the lengths differ.
 pub fn rms_norm(isa: CpuIsa, x: &mut [f32], w: &[f32], eps: f32) {
     assert_eq!(x.len(), w.len());
-    isa.run(RmsNorm { x, w, eps });
+    isa.run_lanes(RmsNorm { x, w, eps });
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ struct Tile<'a> {
 impl FormatVisitor for Tile<'_> {
     type Out = ();
     fn quant<Q: Quant>(self) {
-        self.isa.run(PackTile::<Q> { rows: self.rows, out: self.out, format: PhantomData });
+        self.isa.run_lanes(PackTile::<Q> { rows: self.rows, out: self.out, format: PhantomData });
     }
     fn float<T: Float>(self) {
         unreachable!("the caller asked for a block format");

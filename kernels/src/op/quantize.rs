@@ -148,7 +148,7 @@ pub(crate) fn block<S: Isa>(s: S, lo: S::F, hi: S::F) -> Result<ActBlock, NonFin
 /// When the lengths do not fit together.
 pub fn quantize(isa: CpuIsa, rows: usize, x: &[f32], out: &mut [ActBlock]) -> Result<(), NonFinite> {
     assert!(x.len().is_multiple_of(SUB * rows.max(1)) && out.len() == x.len() / SUB && rows <= GROUP);
-    if out.is_empty() { Ok(()) } else { isa.run(QuantizeGroup { x, out, rows }) }
+    if out.is_empty() { Ok(()) } else { isa.run_lanes(QuantizeGroup { x, out, rows }) }
 }
 
 /// Quantizes `x` (`[n, cols]`) to all its groups, on one thread.

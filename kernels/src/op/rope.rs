@@ -67,7 +67,7 @@ impl Kernel for Rope<'_> {
 /// When the tables are longer than half a head or `heads` is not whole heads.
 pub fn rope(isa: CpuIsa, heads: &mut [f32], head_dim: usize, pairing: Pairing, cos: &[f32], sin: &[f32]) {
     assert!(cos.len() == sin.len() && 2 * cos.len() <= head_dim && heads.len().is_multiple_of(head_dim));
-    isa.run(Rope { heads, head_dim, pairing, cos, sin });
+    isa.run_lanes(Rope { heads, head_dim, pairing, cos, sin });
 }
 
 #[cfg(test)]

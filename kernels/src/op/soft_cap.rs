@@ -28,7 +28,7 @@ pub(crate) fn cap<S: Isa>(s: S, x: S::F, cap: f32) -> S::F {
 
 /// Bounds every element of `x` in place.
 pub fn soft_cap(isa: CpuIsa, x: &mut [f32], cap: f32) {
-    isa.run(SoftCap { x, cap });
+    isa.run_lanes(SoftCap { x, cap });
 }
 
 #[cfg(test)]

@@ -173,11 +173,14 @@ fn with_operands(turns: u64, f: impl FnOnce(Operands<'_>) -> i32) {
 }
 
 fn tile<const BITS: u32, const CHAINS: usize>() -> Loop {
-    (|isa, turns| with_operands(turns, |o| isa.run(Tile::<BITS, CHAINS>(o))), COLUMNS / CHAINS * CHAINS * 8 * 64 * 2)
+    (
+        |isa, turns| with_operands(turns, |o| isa.run_products(Tile::<BITS, CHAINS>(o))),
+        COLUMNS / CHAINS * CHAINS * 8 * 64 * 2,
+    )
 }
 
 fn in_registers<const BITS: u32, const CHAINS: usize>() -> Loop {
-    (|isa, turns| with_operands(turns, |o| isa.run(Registers::<BITS, CHAINS>(o))), COLUMNS * CHAINS * 64 * 2)
+    (|isa, turns| with_operands(turns, |o| isa.run_products(Registers::<BITS, CHAINS>(o))), COLUMNS * CHAINS * 64 * 2)
 }
 
 /// 8-bit operations per second of all threads of the team (a multiply-add counts as two): the best of `passes` of
@@ -239,7 +242,7 @@ impl<const CHAINS: usize> Kernel for Fmas<'_, CHAINS> {
 fn fmas<const CHAINS: usize>() -> Loop {
     let run = |isa: CpuIsa, turns| {
         let start = [[0.5; 16]; CHAINS];
-        black_box(isa.run(Fmas::<CHAINS> { start: black_box(&start), turns: black_box(turns) }));
+        black_box(isa.run_lanes(Fmas::<CHAINS> { start: black_box(&start), turns: black_box(turns) }));
     };
     (run, STEPS * CHAINS * 16 * 2)
 }

@@ -80,7 +80,7 @@ impl Kernel for Sum<'_> {
 }
 
 fn sum(isa: CpuIsa, lines: &[[u8; LINE]]) {
-    black_box(isa.run(Sum(black_box(lines))));
+    black_box(isa.run_lanes(Sum(black_box(lines))));
 }
 
 /// Bytes per second that all threads of the team together read from `buffer`: the best of `passes`, at least one.

@@ -176,8 +176,8 @@ impl<'a> Call<'a> {
     /// have other tiles.
     fn unit(&self, block: Block, head: usize, span: [usize; 2], parts: Option<SendPtr<f32>>, scratch: &mut [f32]) {
         match &self.queries[block.first].kv.tiles {
-            Tiles::F16(tiles) => self.isa.run(Unit { call: self, tiles, block, head, span, parts, scratch }),
-            Tiles::F32(tiles) => self.isa.run(Unit { call: self, tiles, block, head, span, parts, scratch }),
+            Tiles::F16(tiles) => self.isa.run_lanes(Unit { call: self, tiles, block, head, span, parts, scratch }),
+            Tiles::F32(tiles) => self.isa.run_lanes(Unit { call: self, tiles, block, head, span, parts, scratch }),
         }
     }
 
@@ -215,7 +215,7 @@ impl<'a> Call<'a> {
                 .collect();
             let per = rows.len().div_ceil(crew.threads() * 2);
             crew.run(rows.len().div_ceil(per), &|_, i| {
-                rows[i * per..((i + 1) * per).min(rows.len())].iter().for_each(|row| self.isa.run(*row));
+                rows[i * per..((i + 1) * per).min(rows.len())].iter().for_each(|row| self.isa.run_lanes(*row));
             });
         });
     }

@@ -28,9 +28,9 @@ pub(super) fn run<Q: Quant>(
     out: Rows,
 ) {
     match w.layout() {
-        Layout::Packed => crew.isa().run(Packed::<Q> { w, x, range, out, format: PhantomData }),
+        Layout::Packed => crew.isa().run_products(Packed::<Q> { w, x, range, out, format: PhantomData }),
         Layout::File => crew.with_scratch(worker, Q::PACKED, |block| {
-            crew.isa().run(InPlace::<Q> { w, x, range, out, block, format: PhantomData });
+            crew.isa().run_products(InPlace::<Q> { w, x, range, out, block, format: PhantomData });
         }),
     }
 }

@@ -63,7 +63,7 @@ pub fn gated_matmul(crew: &Crew<'_>, n: usize, g: &Gate<'_>, out: &mut [ActBlock
                 w.format().visit(Task { crew, worker, w, x: g.x, range, out });
             }
             let to = Blocks { out: blocks, n, subs: channels / SUB, first: range[0] * TILE_ROWS / SUB };
-            if crew.isa().run(Finish { gate, up, width, activation: g.activation, to }).is_err() {
+            if crew.isa().run_lanes(Finish { gate, up, width, activation: g.activation, to }).is_err() {
                 bad.store(true, Ordering::Relaxed);
             }
         });

@@ -191,7 +191,7 @@ impl FormatVisitor for Task<'_> {
     fn float<T: Float>(self) {
         let w = self.w;
         let rows = [self.range[0] * TILE_ROWS, (self.range[1] * TILE_ROWS).min(w.rows())];
-        self.crew.isa().run(FloatTask::<T>::new(w.data(), w.cols(), self.x.floats, rows, self.out));
+        self.crew.isa().run_lanes(FloatTask::<T>::new(w.data(), w.cols(), self.x.floats, rows, self.out));
     }
 }
 
