@@ -11,17 +11,11 @@ use hewn_kernels::op::attention::{Query, Rules, attention};
 use hewn_kernels::op::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, NonFinite, block_index, quantize_all};
 use hewn_kernels::{CpuIsa, KvLayer, KvShape, KvType, Team, reference};
-use testing::{Lcg, gathers_are_broken, is_gathered};
+use testing::Lcg;
 
 /// Whether the CPU is an emulated one (`.ci/emulated`), a fiftieth as fast: then smaller shapes do.
 fn emulated() -> bool {
     std::env::var_os("HEWN_EMULATED").is_some()
-}
-
-/// Formats, and whether their products are compared: see [`gathers_are_broken`].
-fn formats() -> impl Iterator<Item = (Format, bool)> {
-    let broken = gathers_are_broken();
-    Format::ALL.iter().map(move |f| (*f, !broken || !is_gathered(f.name())))
 }
 
 /// Random weights with finite scales.
@@ -74,7 +68,7 @@ fn products_equal_the_oracle() {
         true => (&[0, 1, 17, 35][..], &[0, 1, 2, 7, 15, 33, 65][..]),
         false => (&[0, 1, 4, 15, 16, 17, 83, 363][..], &[0, 1, 2, 7, 15, 33, 65, 83][..]),
     };
-    for (format, compared) in formats() {
+    for &format in Format::ALL {
         let unit = format.block_len().max(1);
         // Floats take any length; blocks only whole ones.
         let widths: &[usize] = if format.is_quant() { &[0, 1, 3] } else { &[0, 1, 15, 16, 17, 100] };
@@ -116,8 +110,7 @@ fn products_equal_the_oracle() {
                             team.step(|crew| matmul(crew, n, &mut [Product { w, x, out: &mut out }])).unwrap();
                             let got: Vec<u32> = out.iter().map(|v| v.to_bits()).collect();
                             let isa = team.isa().kind();
-                            let same = got == want || !compared;
-                            assert!(same, "{format:?} {rows}x{cols} n={n} {isa} t={}", team.threads());
+                            assert!(got == want, "{format:?} {rows}x{cols} n={n} {isa} t={}", team.threads());
                         }
                     }
                 }
@@ -246,8 +239,8 @@ impl FormatVisitor for Filled {
 #[test]
 fn extreme_integers_do_not_overflow() {
     // The largest weights of every format, -128 of Q8_0 and -128 as a scale of Q6_K, against +-127 activations.
-    let quant = formats().filter(|f| f.0.is_quant());
-    for ((format, compared), fill) in quant.flat_map(|f| [(f, 0xff), (f, 0x80), (f, 0x7f)]) {
+    let quant = Format::ALL.iter().filter(|f| f.is_quant());
+    for (&format, fill) in quant.flat_map(|f| [(f, 0xff), (f, 0x80), (f, 0x7f)]) {
         let cols = 2 * format.block_len();
         let row = format.visit(Filled(2, fill));
         for pattern in [|_| 1.0, |_| -1.0, |k| if k % 3 == 0 { 1.0 } else { -1.0 }] as [fn(usize) -> f32; 3] {
@@ -266,7 +259,7 @@ fn extreme_integers_do_not_overflow() {
                     let x = Input { floats: &x, blocks: &blocks };
                     team.step(|crew| matmul(crew, n, &mut [Product { w, x, out: &mut out }])).unwrap();
                     let same = out.iter().all(|v| v.to_bits() == want);
-                    assert!(same || !compared, "{format:?} {fill:#x} n={n} {}", team.isa().kind());
+                    assert!(same, "{format:?} {fill:#x} n={n} {}", team.isa().kind());
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::isa::{CpuIsa, Kernel, scalar::Scalar};
-use crate::testing::{Lcg, gathers_are_broken, is_gathered};
+use crate::testing::Lcg;
 
 /// Sixteen rows of one random block each, with finite and small scales.
 fn random_rows<Q: Quant>(rng: &mut Lcg) -> Vec<Vec<u8>> {
@@ -45,8 +45,7 @@ impl<Q: Quant> Kernel for Sub<'_, Q> {
     }
 }
 
-/// Whether results are compared: see [`gathers_are_broken`].
-struct Agree(bool);
+struct Agree;
 impl FormatVisitor for Agree {
     type Out = ();
 
@@ -61,7 +60,7 @@ impl FormatVisitor for Agree {
                 let want: Vec<Canon> = rows.iter().map(|r| Q::decode(r, i)).collect();
                 for isa in CpuIsa::available() {
                     let got = isa.run_lanes(Sub::<Q>(&tile, i, std::marker::PhantomData));
-                    assert!(got == want || !self.0, "sub-block {i} on {}:\n{got:?}\n{want:?}", isa.kind());
+                    assert!(got == want, "sub-block {i} on {}:\n{got:?}\n{want:?}", isa.kind());
                 }
                 if Q::Form::BITS < 8 {
                     let range = -Q::Form::ZERO..(1 << Q::Form::BITS) - Q::Form::ZERO;
@@ -98,8 +97,7 @@ impl FormatVisitor for Agree {
 
 #[test]
 fn lanes_agree_with_the_readable_decoder() {
-    let broken = gathers_are_broken();
-    Format::ALL.iter().for_each(|f| f.visit(Agree(!broken || !is_gathered(f.name()))));
+    Format::ALL.iter().for_each(|f| f.visit(Agree));
 }
 
 #[test]
