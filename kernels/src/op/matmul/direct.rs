@@ -116,7 +116,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
 ) -> S::F {
     let subs = Q::BLOCK / SUB;
     each_in!(S, subs, i => {
-        if NEAR && !Q::MIXED {
+        if (NEAR || subs > 1) && !Q::MIXED {
             // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with
             // more registers than there are (measured: 13 % for Q6_K). From the file's layout the block is in cache.
             compiler_fence(Ordering::SeqCst);
