@@ -224,7 +224,7 @@ pub trait Quant: Send + Sync + 'static {
     const BLOCK: usize;
     /// Bytes of a block in the file.
     const BYTES: usize;
-    /// The packed block.
+    /// The packed block: at most six sections.
     const PLAN: &'static [Section];
 
     /// Bytes of a packed block of 16 rows.

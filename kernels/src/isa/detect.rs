@@ -246,8 +246,8 @@ impl CpuIsa {
         }
     }
 
-    /// Runs a kernel that multiplies bytes a register at a time ([`Isa::dot`](super::Isa::dot)), without products of tiles or
-    /// pairs.
+    /// Runs a kernel that multiplies bytes a register at a time ([`Isa::dot`](super::Isa::dot)), without products of
+    /// tiles or pairs.
     #[inline]
     pub fn run_products<K: Kernel>(self, kernel: K) -> K::Out {
         match self.0 {
@@ -272,8 +272,8 @@ impl CpuIsa {
         }
     }
 
-    /// Runs a kernel that multiplies no bytes: the operations on lanes are the same on all instruction sets with registers of
-    /// one width.
+    /// Runs a kernel that multiplies no bytes: the operations on lanes are the same on all instruction sets with
+    /// registers of one width.
     #[inline]
     pub fn run_lanes<K: Kernel>(self, kernel: K) -> K::Out {
         match self.0 {

@@ -186,14 +186,14 @@ macro_rules! lanes256 {
         }
         #[inline(always)]
         fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I {
-            // Loads one by one: `vpgatherdd` is microcode on AMD's CPUs and Intel's small cores (20 cycles for eight lanes on
-            // Zen), and on many others since they keep what it loads from leaking.
+            // Loads one by one: `vpgatherdd` is microcode on AMD's CPUs and Intel's small cores (20 cycles for eight lanes
+            // on Zen), and on many others since they keep what it loads from leaking.
             const { assert!(N.is_power_of_two()) };
             let (mut out, mut at) = (index, std::ptr::from_ref(table));
             each!(2, h => {
-                // What the compiler is told in these two is that the table is memory like any other, and that eight lanes
-                // are there before the next are begun. Else it loads all entries of a block before it makes registers of
-                // them, by way of the stack (measured: half the speed from the file's layout).
+                // What the compiler is told in these two is that the table is memory like any other, and that eight
+                // lanes are there before the next are begun. Else it loads all entries of a block before it makes
+                // registers of them, by way of the stack (measured: half the speed from the file's layout).
                 // SAFETY: no instructions.
                 unsafe { std::arch::asm!("/* {} */", inout(reg) at, options(nostack, preserves_flags)) };
                 // SAFETY: it is `table` still.
