@@ -118,7 +118,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     each_in!(S, subs, i => {
         if (NEAR || subs > 1) && !Q::MIXED {
             // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with
-            // more registers than there are (measured: 13 % for Q6_K, a third from the file's layout). There, a block of
+            // more registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). There, a block of
             // one sub-block passes from packing to here in registers.
             compiler_fence(Ordering::SeqCst);
         }
