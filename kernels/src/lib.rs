@@ -15,6 +15,7 @@ pub mod isa;
 pub mod kv;
 pub mod math;
 pub mod op;
+mod pages;
 pub mod probe;
 pub mod reference;
 pub mod team;

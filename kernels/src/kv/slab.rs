@@ -5,13 +5,11 @@
 //! so the layers take their tiles from common slabs, tile index by tile index: what is taken is what is used.
 
 use super::KvFull;
-use memmap2::MmapMut;
+use crate::pages::{HUGE, Pages};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A huge page on most machines, and the size of all slabs but the first few.
-const HUGE: usize = 2 << 20;
 /// The first slab: a short context of a small model takes no more.
 const FIRST: usize = 256 << 10;
 /// Tiles begin at multiples of this.
@@ -29,7 +27,7 @@ struct Slab {
     len: usize,
     state: Mutex<State>,
     /// Only kept: all accesses go through tiles.
-    _map: MmapMut,
+    _pages: Pages,
 }
 
 #[derive(Debug, Default)]
@@ -76,16 +74,8 @@ impl Pool {
 
 impl Slab {
     fn new(len: usize) -> Option<Self> {
-        // Room to begin at a multiple; what is never touched takes no memory.
-        let align = if len >= HUGE { HUGE } else { ALIGN };
-        let map = MmapMut::map_anon(len.checked_add(align)?).ok()?;
-        #[cfg(target_os = "linux")]
-        if len >= HUGE {
-            // Where huge pages are not to be had, small ones do.
-            let _ = map.advise(memmap2::Advice::HugePage);
-        }
-        let start = (map.as_ptr() as usize).next_multiple_of(align);
-        Some(Self { start, len, state: Mutex::default(), _map: map })
+        let pages = Pages::zeroed(len, ALIGN)?;
+        Some(Self { start: pages.address(), len, state: Mutex::default(), _pages: pages })
     }
 
     /// A place for `bytes`, and whether it was used before.

@@ -11,6 +11,7 @@ use crate::op::matmul::{Input, Layout, Matrix, Product, matmul};
 use crate::op::norm::rms_norm;
 use crate::op::quantize::{ActBlock, GROUP, quantize, quantize_all};
 use crate::op::rope::{Pairing, angles, rope};
+use crate::pages::Pages;
 use crate::team::{Crew, Team, TeamError};
 use std::time::{Duration, Instant};
 
@@ -105,9 +106,9 @@ impl Case {
                     Layout::Packed => Matrix::new(format, Layout::File, ROWS, COLS, &one).ok()?.pack()?,
                 };
                 let copies = span.div_ceil(one.len()).max(1);
-                let mut weights = Vec::new();
-                weights.try_reserve_exact(copies * one.len()).ok()?;
-                (0..copies).for_each(|_| weights.extend_from_slice(&one));
+                // Where a packed file's weights lie too.
+                let mut weights = Pages::zeroed(copies * one.len(), 64)?;
+                weights.chunks_exact_mut(one.len()).for_each(|copy| copy.copy_from_slice(&one));
                 let x = floats(columns * COLS);
                 let mut blocks = vec![ActBlock::default(); columns * COLS / 32];
                 quantize_all(CpuIsa::best(), columns, &x, &mut blocks).ok()?;
@@ -134,7 +135,7 @@ impl Case {
 enum Data {
     /// `one` is the length of a matrix.
     Matmul {
-        weights: Vec<u8>,
+        weights: Pages,
         one: usize,
         x: Vec<f32>,
         blocks: Vec<ActBlock>,

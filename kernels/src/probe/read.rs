@@ -1,8 +1,11 @@
 //! Memory: the rate at which the team's threads can read, with loads of the widest registers and several streams a
-//! thread, and with nothing done to the data but adding it up.
+//! thread, and with nothing done to the data but adding it up. From huge pages, as weights lie where the system has
+//! them, and in several ways, of which the fastest counts: on a server with memory far away, the lines ahead must be
+//! asked for, as the kernels do, lest products read faster than the ceiling.
 
 use super::{best_rate, meet, together};
-use crate::isa::{CpuIsa, Isa, Kernel};
+use crate::isa::{CpuIsa, Isa, Kernel, each};
+use crate::pages::Pages;
 use crate::team::{Team, TeamError};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,39 +19,38 @@ const STREAMS: usize = 4;
 /// Lines read in one round of the loop.
 const ROUND: usize = 2 * STREAMS;
 
+/// How far ahead of the lines in use the next are asked for, in bytes: into the nearest cache and into the second.
+const NEAR: usize = 2048;
+const FAR: usize = 4096;
+
 /// Memory to read from: far larger than the caches, every page of it present.
-pub struct Buffer {
-    data: Box<[u64]>,
-}
+pub struct Buffer(Pages);
 
 impl Buffer {
     /// At least `bytes` of memory, written by all threads so that its pages lie where the threads are; `None` when
     /// there is not that much.
     pub fn new(team: &Team, bytes: usize) -> Option<Self> {
-        let mut data = bytemuck::try_zeroed_slice_box::<u64>(bytes.div_ceil(8) + ROUND * LINE / 8).ok()?;
-        // One word in every 4 KiB page.
-        let touch = team.step(|crew| crew.rows(&mut data, 512, true, |_, i, page| page[0] = i as u64));
-        touch.ok().map(|()| Self { data })
+        // Whole rounds of the loop in `Sum`.
+        let mut pages = Pages::zeroed(bytes.max(1).checked_next_multiple_of(ROUND * LINE)?, LINE)?;
+        // One byte in every 4 KiB page.
+        team.step(|crew| crew.rows(&mut pages, 4096, true, |_, i, page| page[0] = i as u8)).ok()?;
+        Some(Self(pages))
     }
 
     /// Bytes of it, as whole cache lines.
     pub fn bytes(&self) -> usize {
-        self.lines().len() * LINE
+        self.0.len()
     }
 
     fn lines(&self) -> &[[u8; LINE]] {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.data);
-        let start = bytes.as_ptr().align_offset(LINE).min(bytes.len());
-        let lines = bytes[start..].as_chunks().0;
-        // Whole rounds of the loop in `Sum`.
-        &lines[..lines.len() / ROUND * ROUND]
+        self.0.as_chunks().0
     }
 }
 
-/// Adds up the lines, `STREAMS` places of them side by side.
-struct Sum<'a>(&'a [[u8; LINE]]);
+/// Adds up the lines, `STREAMS` places of them side by side; with `ASK` those ahead are asked for.
+struct Sum<'a, const ASK: bool>(&'a [[u8; LINE]]);
 
-impl Kernel for Sum<'_> {
+impl<const ASK: bool> Kernel for Sum<'_, ASK> {
     type Out = i32;
 
     #[inline(always)]
@@ -61,6 +63,15 @@ impl Kernel for Sum<'_> {
         let mut acc = [s.i_splat(0); ROUND];
         let mut i = 0;
         while i + 1 < part {
+            if ASK {
+                for stream in [a, b, c, d] {
+                    let at = stream[i].as_ptr();
+                    each!(2, line => {
+                        s.prefetch(at.wrapping_add(NEAR + line * LINE));
+                        s.prefetch_far(at.wrapping_add(FAR + line * LINE));
+                    });
+                }
+            }
             acc[0] = s.i_add(acc[0], s.i_load(&a[i]));
             acc[1] = s.i_add(acc[1], s.i_load(&b[i]));
             acc[2] = s.i_add(acc[2], s.i_load(&c[i]));
@@ -79,11 +90,43 @@ impl Kernel for Sum<'_> {
     }
 }
 
-fn sum(isa: CpuIsa, lines: &[[u8; LINE]]) {
-    black_box(isa.run_lanes(Sum(black_box(lines))));
+/// The same in one stream, with the lines ahead asked for.
+struct SumInOrder<'a>(&'a [[u8; LINE]]);
+
+impl Kernel for SumInOrder<'_> {
+    type Out = i32;
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) -> i32 {
+        let mut acc = [s.i_splat(0); ROUND];
+        for lines in self.0.as_chunks::<ROUND>().0 {
+            each!(8, k => {
+                s.prefetch(lines[k].as_ptr().wrapping_add(NEAR));
+                s.prefetch_far(lines[k].as_ptr().wrapping_add(FAR));
+                acc[k] = s.i_add(acc[k], s.i_load(&lines[k]));
+            });
+        }
+        let mut sum = acc[0];
+        for k in 1..ROUND {
+            sum = s.i_add(sum, acc[k]);
+        }
+        s.i_sum(sum)
+    }
 }
 
-/// Bytes per second that all threads of the team together read from `buffer`: the best of `passes`, at least one.
+/// A way to read lines.
+type Way = fn(CpuIsa, &[[u8; LINE]]);
+
+fn sum<const ASK: bool>(isa: CpuIsa, lines: &[[u8; LINE]]) {
+    black_box(isa.run_lanes(Sum::<ASK>(black_box(lines))));
+}
+
+fn sum_in_order(isa: CpuIsa, lines: &[[u8; LINE]]) {
+    black_box(isa.run_lanes(SumInOrder(black_box(lines))));
+}
+
+/// Bytes per second that all threads of the team together read from `buffer`: the best of `passes`, at least one, of
+/// each way to read.
 ///
 /// # Errors
 /// A thread of the team panicked.
@@ -92,13 +135,15 @@ pub fn read_rate(team: &Team, buffer: &Buffer, passes: usize) -> Result<f64, Tea
     let pieces: Vec<_> = lines.chunks(PIECE / LINE).collect();
     let mut best = 0.0f64;
     for _ in 0..passes.max(1) {
-        let time = team.step(|crew| {
-            meet(crew, &|_| {});
-            let start = Instant::now();
-            crew.run(pieces.len(), &|_, c| sum(crew.isa(), pieces[c]));
-            start.elapsed()
-        })?;
-        best = best.max((lines.len() * LINE) as f64 / time.as_secs_f64());
+        for read in [sum::<false> as Way, sum::<true>, sum_in_order] {
+            let time = team.step(|crew| {
+                meet(crew, &|_| {});
+                let start = Instant::now();
+                crew.run(pieces.len(), &|_, c| read(crew.isa(), pieces[c]));
+                start.elapsed()
+            })?;
+            best = best.max((lines.len() * LINE) as f64 / time.as_secs_f64());
+        }
     }
     Ok(best)
 }
@@ -112,7 +157,7 @@ pub fn cached_read_rate(team: &Team, buffer: &Buffer, time: Duration, passes: us
     let lines = buffer.lines();
     let bytes = (team.threads() * lines.len() * LINE) as f64;
     best_rate(passes, time, |turns| {
-        let spent = together(team, &|_| (0..turns).for_each(|_| sum(team.isa(), lines)))?;
+        let spent = together(team, &|_| (0..turns).for_each(|_| sum::<false>(team.isa(), lines)))?;
         Ok((spent, bytes * turns as f64))
     })
 }
