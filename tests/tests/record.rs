@@ -69,9 +69,10 @@ fn operations_fill_the_steps() {
                 Op::Logits => (false, 2),
                 // In each of two layers of three steps; some twice, and once more before the logits of two of them.
                 Op::Norm => (true, 12 + 2),
-                // In steps of several rows, activation and quantization before `down` belong to the gate's product.
+                // In steps of several rows, activation and quantization before `down` belong to the gate's product; in
+                // others, that quantization to the activation.
                 Op::Activation => (true, 2),
-                Op::Quantize => (true, 24 - 4 + 2),
+                Op::Quantize => (true, 24 - 6 + 2),
                 Op::ResidualAdd => (true, 12),
                 _ => (true, 6),
             };

@@ -10,6 +10,11 @@ use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
+/// Says that layer `i` will soon store the positions of `segments`.
+pub(super) fn foresee_store(i: usize, segments: &[Segment<'_>]) {
+    segments.iter().filter(|seg| seg.tokens.len() == 1).for_each(|seg| seg.seq.layers[i].expect());
+}
+
 impl Forward<'_, '_> {
     /// `t = O(attention(rope(Q h), rope(K h), V h))`.
     pub(super) fn grouped_attention(
@@ -30,6 +35,7 @@ impl Forward<'_, '_> {
             let views = || [&g.q, &g.k, &g.v].map(|p| p.w.view(gguf));
             self.lap.op(Op::QkvProduct, || Cost::products(n, &views()));
             foresee(crew, n, self.model, &[&l.o.w]);
+            foresee_store(i, segments);
             matmul(
                 crew,
                 n,

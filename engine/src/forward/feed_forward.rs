@@ -1,12 +1,17 @@
 //! The dense feed-forward part.
 
-use super::{Forward, SPLIT, Source, bias, blocks_of, foresee};
+use super::{Forward, SPLIT, Source, blocks_of, foresee};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{Gated, MatrixRef};
-use hewn_kernels::op::activation::{activate, gate};
+use crate::weights::{Gated, Linear, MatrixRef};
+use hewn_kernels::CpuIsa;
+use hewn_kernels::op::activation::{Activation, activate, add, gate as gate_with};
 use hewn_kernels::op::matmul::{Gate, Input, Product, gated_matmul, matmul};
-use hewn_kernels::op::quantize::ActBlock;
+use hewn_kernels::op::quantize::{ActBlock, quantize};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Values that share a scale when quantized.
+const SUB: usize = 32;
 
 impl Forward<'_, '_> {
     /// `t = Down(act(Gate h) * Up h)`, or `t = Down(act(Up h))` without a gate.
@@ -19,7 +24,12 @@ impl Forward<'_, '_> {
             self.fused(gate, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
-        self.activated(w);
+        self.gate_up(w);
+        if self.n == 1 && w.down.w.is_quant() {
+            self.activate_row(w, at)?;
+            return self.project(Source::Fused, &w.down, &then, at);
+        }
+        self.activate(w);
         self.project(Source::FeedForward, &w.down, &then, at)
     }
 
@@ -44,8 +54,14 @@ impl Forward<'_, '_> {
 
     /// `gate = act(Gate h) * Up h`, or `gate = act(Up h)` without a gate; `h` is quantized where that is needed.
     pub(super) fn activated(&mut self, w: &Gated) {
+        self.gate_up(w);
+        self.activate(w);
+    }
+
+    /// `gate = Gate h`, `up = Up h`; without a gate, `gate = Up h`.
+    fn gate_up(&mut self, w: &Gated) {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let (ff, kind, gguf) = (w.up.w.rows, c.arch.activation, self.model.gguf());
+        let (ff, gguf) = (w.up.w.rows, self.model.gguf());
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (out, up) = (&mut s.gate[..n * ff], &mut s.up[..n * ff]);
@@ -55,33 +71,67 @@ impl Forward<'_, '_> {
             Cost::products(n, &views)
         });
         foresee(crew, n, self.model, &then);
-        let activation = || activation_cost(n, ff, w.gate.is_some());
         let Some(gated) = &w.gate else {
-            matmul(crew, n, &mut [Product { w: w.up.w.view(gguf), x, out: &mut *out }]);
-            self.lap.op(Op::Activation, activation);
-            crew.rows(out, ff, n >= SPLIT, |_, _, row| {
-                bias(&w.up, row);
-                activate(crew.isa(), kind, row);
-            });
-            return;
+            return matmul(crew, n, &mut [Product { w: w.up.w.view(gguf), x, out }]);
         };
-        matmul(
-            crew,
-            n,
-            &mut [
-                Product { w: gated.w.view(gguf), x, out: &mut *out },
-                Product { w: w.up.w.view(gguf), x, out: &mut *up },
-            ],
-        );
-        self.lap.op(Op::Activation, activation);
-        if w.up.bias.is_some() {
-            crew.rows(up, ff, n >= SPLIT, |_, _, row| bias(&w.up, row));
-        }
-        crew.rows(out, ff, n >= SPLIT, |_, r, row| {
-            bias(gated, row);
-            gate(crew.isa(), kind, row, &up[r * ff..][..ff]);
+        let up = Product { w: w.up.w.view(gguf), x, out: up };
+        matmul(crew, n, &mut [Product { w: gated.w.view(gguf), x, out }, up]);
+    }
+
+    /// `gate = act(gate) * up`, or `gate = act(gate)` without a gate, row by row.
+    fn activate(&mut self, w: &Gated) {
+        let (n, crew, kind, ff) = (self.n, self.crew, self.model.config().arch.activation, w.up.w.rows);
+        self.lap.op(Op::Activation, || activation_cost(n, ff, w.gate.is_some()));
+        let rows = self.s.gate[..n * ff].chunks_mut(ff.max(1)).zip(self.s.up[..n * ff].chunks_mut(ff.max(1)));
+        let mut rows: Vec<_> = rows.collect();
+        crew.rows(&mut rows, 1, n >= SPLIT, |_, _, rows| {
+            rows.iter_mut().for_each(|(gate, up)| activate_part(crew.isa(), kind, w, 0, gate, up));
         });
     }
+
+    /// `inner = quantize(act(gate) * up)` of a single row, in parts: most of the time goes into fetching what other
+    /// cores have computed, which they can do at the same time.
+    fn activate_row(&mut self, w: &Gated, at: impl Fn() -> String) -> Result<(), EngineError> {
+        let (crew, kind, ff) = (self.crew, self.model.config().arch.activation, w.up.w.rows);
+        self.lap.op(Op::Activation, || {
+            let mut all = activation_cost(1, ff, w.gate.is_some());
+            all += Cost { rows: 0, ..Cost::quantize(1, ff) };
+            all
+        });
+        let part = ff.div_ceil(crew.threads() * 2).next_multiple_of(SUB).max(PART);
+        let s = &mut *self.s;
+        let values = s.gate[..ff].chunks_mut(part).zip(s.up[..ff].chunks_mut(part));
+        let mut parts: Vec<_> = values.zip(s.inner[..ff / SUB].chunks_mut(part / SUB)).collect();
+        let bad = AtomicBool::new(false);
+        crew.rows(&mut parts, 1, true, |_, i, parts| {
+            for ((gate, up), blocks) in parts {
+                activate_part(crew.isa(), kind, w, i * part, gate, up);
+                if quantize(crew.isa(), 1, gate, blocks).is_err() {
+                    bad.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        if bad.into_inner() { Err(EngineError::NonFinite { at: at() }) } else { Ok(()) }
+    }
+}
+
+/// Values of a row that are worth a thread's while.
+const PART: usize = 256;
+
+/// Biases and activation of a part of a row, which begins at value `from`.
+fn activate_part(isa: CpuIsa, kind: Activation, w: &Gated, from: usize, gate: &mut [f32], up: &mut [f32]) {
+    let bias = |linear: &Linear, part: &mut [f32]| {
+        if let Some(b) = &linear.bias {
+            add(part, &b[from..][..part.len()]);
+        }
+    };
+    let Some(gated) = &w.gate else {
+        bias(&w.up, gate);
+        return activate(isa, kind, gate);
+    };
+    bias(gated, gate);
+    bias(&w.up, up);
+    gate_with(isa, kind, gate, up);
 }
 
 /// The exponential is a polynomial; with the division some 20 instructions.

@@ -2,6 +2,7 @@
 //! which every head's keys and values could be made. They are not: a head's query is taken to the latent's channels
 //! instead, and its output from them, so that all heads attend to the same cached vectors.
 
+use super::attention::foresee_store;
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -30,6 +31,7 @@ impl Forward<'_, '_> {
             let first = w.q_a.as_ref().map_or(&w.q_b.w, |(a, _)| &a.w);
             Cost::products(n, &[first.view(gguf), w.kv_a.w.view(gguf)])
         });
+        foresee_store(i, segments);
         let kv = Product { w: w.kv_a.w.view(gguf), x, out: &mut s.k[..n * kw] };
         let q_b = &mut s.latent.q_b[..n * q_width];
         match &w.q_a {

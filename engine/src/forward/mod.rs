@@ -25,6 +25,7 @@ use hewn_kernels::op::rope::angles;
 use hewn_kernels::op::soft_cap::soft_cap;
 use hewn_kernels::{CpuIsa, Crew};
 use rows::{blocks_of, quantize_rows};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Consecutive tokens of one sequence within a step.
 pub(crate) struct Segment<'a> {
@@ -45,6 +46,9 @@ pub(crate) struct Forward<'a, 'r> {
 
 /// Rows from which elementwise work is worth a parallel region.
 const SPLIT: usize = 4;
+
+/// Logits that a thread looks at at a time.
+const LOOK: usize = 16 << 10;
 
 impl<'m> Forward<'m, '_> {
     /// Runs the rows of `segments` through all layers, appending to their caches, and writes the logits of the rows in
@@ -145,10 +149,14 @@ impl<'m> Forward<'m, '_> {
                 }
             });
         }
-        match out.iter().all(|v| v.is_finite()) {
-            true => Ok(()),
-            false => Err(EngineError::NonFinite { at: "among the logits".into() }),
-        }
+        let bad = AtomicBool::new(false);
+        self.crew.rows(out, LOOK, true, |_, _, part| {
+            // Without a way out of the loop, so that the compiler looks at several at once.
+            if part.iter().fold(false, |any, v| any | !v.is_finite()) {
+                bad.store(true, Ordering::Relaxed);
+            }
+        });
+        if bad.into_inner() { Err(EngineError::NonFinite { at: "among the logits".into() }) } else { Ok(()) }
     }
 
     /// `h = norm(x)`, row by row; `h = x` without one.

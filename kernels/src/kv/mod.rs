@@ -10,13 +10,16 @@
 
 mod slab;
 
-use crate::isa::{CpuIsa, Isa, Kernel, load_tail};
+use crate::isa::{CpuIsa, Isa, Kernel, load_tail, prefetch};
 use crate::team::Crew;
 use slab::Pool;
 pub(crate) use slab::Tile;
 
 /// Positions in a tile. Part of the numeric contract: softmax partials are merged tile by tile.
 pub const TILE: usize = 64;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Number format of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -171,6 +174,26 @@ impl KvLayer {
         match &mut self.tiles {
             Tiles::F16(t) => grow(&self.pool, t, tiles, n),
             Tiles::F32(t) => grow(&self.pool, t, tiles, n),
+        }
+    }
+
+    /// Fetches what [`append`](Self::append) will write one more position to: a key's channels lie in a cache line each,
+    /// and the threads that attended last have them all. A hint, for the thread that will append.
+    pub fn expect(&self) {
+        match &self.tiles {
+            Tiles::F16(tiles) => self.fetch(tiles),
+            Tiles::F32(tiles) => self.fetch(tiles),
+        }
+    }
+
+    fn fetch<E: Elem>(&self, tiles: &[Tile<E>]) {
+        let Some(tile) = tiles.get(self.len / TILE) else { return };
+        let (at, v_pad) = (self.len % TILE, self.shape.v_pad());
+        for head in tile.chunks_exact(self.shape.head_len()) {
+            let (keys, values) = head.split_at(self.shape.k_dim * TILE);
+            keys.chunks_exact(TILE).for_each(|k| prefetch((&raw const k[at]).cast()));
+            let line = LINE / size_of::<E>();
+            values[at * v_pad..][..v_pad].chunks(line).for_each(|v| prefetch(v.as_ptr().cast()));
         }
     }
 
@@ -348,8 +371,10 @@ mod tests {
                 let mut layer = KvLayer::new(KvShape { kind: KvType::F16, heads, k_dim, v_dim });
                 for part in [0..1, 1..60, 60..130] {
                     let (k, v) = (&k[part.start * kw..part.end * kw], &v[part.start * vw..part.end * vw]);
+                    layer.expect();
                     layer.append(isa, k, v).unwrap();
                 }
+                layer.expect();
                 let mut shared = KvLayer::new(layer.shape);
                 Team::new(3, isa)
                     .unwrap()
