@@ -1,10 +1,8 @@
 //! Logit bias.
 
-use super::Candidate;
-
-/// Adds the biases to candidates that are still all there, in order of their ids.
-pub(super) fn apply(bias: &[(u32, f32)], candidates: &mut [Candidate]) {
+/// Adds the biases to their tokens' logits.
+pub(super) fn apply(bias: &[(u32, f32)], logits: &mut [f32]) {
     for &(id, bias) in bias {
-        candidates[id as usize].logit += bias;
+        logits[id as usize] += bias;
     }
 }

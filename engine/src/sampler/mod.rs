@@ -50,6 +50,8 @@ pub struct Sampler {
     candidates: Vec<Candidate>,
     probabilities: Vec<f64>,
     recent: Vec<u32>,
+    /// Logits after bias and penalties, where there are any.
+    adjusted: Vec<f32>,
 }
 
 impl Sampler {
@@ -70,6 +72,7 @@ impl Sampler {
             candidates: Vec::new(),
             probabilities: Vec::new(),
             recent: Vec::new(),
+            adjusted: Vec::new(),
         })
     }
 
@@ -109,24 +112,31 @@ impl Sampler {
         if logits.len() != self.vocab {
             return Err(SamplerError::Length { have: logits.len(), vocab: self.vocab });
         }
-        if logits.iter().any(|l| l.is_nan()) {
+        // Without a way out of the loop, so that the compiler looks at several at once.
+        if logits.iter().fold(false, |any, l| any | l.is_nan()) {
             return Err(SamplerError::NotANumber);
         }
-        candidates.clear();
-        candidates.extend(logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, logit }));
-        bias::apply(&o.logit_bias, candidates);
-        penalties::apply(o, history, &mut self.recent, candidates);
-        // What is impossible, be it by infinity minus infinity.
-        candidates.retain(|c| c.logit > f32::NEG_INFINITY);
-        let Some(best) = candidates.iter().copied().min_by(Candidate::order) else {
+        let mut logits = logits;
+        if !o.logit_bias.is_empty() || penalties::some(o) {
+            self.adjusted.clear();
+            self.adjusted.extend_from_slice(logits);
+            bias::apply(&o.logit_bias, &mut self.adjusted);
+            penalties::apply(o, history, &mut self.recent, &mut self.adjusted);
+            logits = &self.adjusted;
+        }
+        let greedy = o.temperature == 0.0;
+        let k = if greedy { 1 } else { o.top_k };
+        top_k::best(k.max(1), logits, candidates);
+        let Some(&best) = candidates.first() else {
             return Err(SamplerError::Nothing);
         };
-        if o.temperature == 0.0 {
-            candidates.clear();
-            candidates.push(best);
-        } else {
-            top_k::apply(o.top_k, candidates);
-            top_p::apply(o.top_p, best.logit, candidates);
+        match k {
+            0 if o.top_p < 1.0 => top_p::select(o.top_p, best.logit, logits, candidates, &mut self.probabilities),
+            0 => top_k::all(logits, candidates),
+            _ if greedy => {}
+            _ => top_p::cut(o.top_p, best.logit, candidates),
+        }
+        if !greedy {
             min_p::apply(o.min_p, best.logit, candidates);
         }
         softmax::probabilities(candidates, best.logit, o.temperature, &mut self.probabilities);
