@@ -5,10 +5,13 @@ use crate::arch::HeadNorm;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Grouped, LayerWeights, Linear, Norm};
+use hewn_kernels::Crew;
+use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::attention::{Query, Rules, attention};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
+use std::sync::{Mutex, PoisonError};
 
 /// Says that layer `i` will soon store the positions of `segments`.
 pub(super) fn foresee_store(i: usize, segments: &[Segment<'_>]) {
@@ -93,16 +96,7 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let kv_row = segments.first().map_or(0, |seg| seg.seq.layers[i].shape().position_bytes());
         self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
-        let mut row = 0;
-        for seg in &mut *segments {
-            let rows = row..row + seg.tokens.len();
-            seg.seq.layers[i].append_with(
-                crew,
-                &s.k[rows.start * kw..rows.end * kw],
-                &s.v[rows.start * vw..rows.end * vw],
-            )?;
-            row = rows.end;
-        }
+        store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
@@ -128,4 +122,30 @@ impl Forward<'_, '_> {
         attention(crew, &queries, c.heads, &rules, &s.q[..n * c.q_width()], &mut s.att[..n * c.att_width()]);
         Ok(())
     }
+}
+
+/// Appends the rows of `k` and `v` to the caches of layer `i`: a long segment's tile by tile, and single positions of
+/// several sequences side by side.
+fn store(crew: &Crew<'_>, i: usize, segments: &mut [Segment<'_>], mut k: &[f32], mut v: &[f32]) -> Result<(), KvFull> {
+    let mut single = Vec::new();
+    for seg in segments {
+        let (layer, n) = (&mut seg.seq.layers[i], seg.tokens.len());
+        let shape = layer.shape();
+        let (own_k, rest_k) = k.split_at(n * shape.heads * shape.k_dim);
+        let (own_v, rest_v) = v.split_at(n * shape.heads * shape.v_dim);
+        (k, v) = (rest_k, rest_v);
+        match n {
+            1 => single.push((layer, own_k, own_v)),
+            _ => layer.append_with(crew, own_k, own_v)?,
+        }
+    }
+    let full = Mutex::new(Ok(()));
+    crew.rows(&mut single, 1, true, |_, _, part| {
+        for (layer, k, v) in part {
+            if let Err(e) = layer.append(crew.isa(), k, v) {
+                *full.lock().unwrap_or_else(PoisonError::into_inner) = Err(e);
+            }
+        }
+    });
+    full.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
