@@ -34,10 +34,23 @@ unsafe fn products<const BITS: u32>(w: __m256i, x: __m256i) -> __m256i {
     }
 }
 
+/// The same value, at this place of the program: the compiler computes it neither with other sums nor later.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn here(mut v: __m256i) -> __m256i {
+    // SAFETY: no instructions.
+    unsafe { std::arch::asm!("/* {} */", inout(ymm_reg) v, options(nomem, nostack, preserves_flags)) };
+    v
+}
+
 impl Isa for Avx2 {
     lanes256!();
     const SIGNED_ZERO: i32 = 0;
     const WIDE_IS_CHEAP: bool = false;
+    const COLUMNS: usize = 4;
 
     #[inline(always)]
     fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
@@ -62,6 +75,8 @@ impl Isa for Avx2 {
     fn i_signed(self, w: Self::I) -> Self::I {
         w
     }
+    // The loop over words is unrolled: nobody reads what the last of them begins.
+    #[allow(unused_assignments)]
     #[inline(always)]
     fn dot_pair<const BITS: u32, const C: usize>(
         self,
@@ -70,24 +85,29 @@ impl Isa for Avx2 {
         words: [usize; 2],
         acc: &mut [[Self::I; C]; 2],
     ) {
-        // Eight rows at a time: their pair sums for all columns fit the sixteen registers.
+        // A tile at a time: the pair sums of four columns, two registers of weights, one of activations and one of products
+        // fit the sixteen registers. Left alone the compiler takes column after column, with all weights on the stack
+        // (measured on a Zen 3: Q4_0 1.38 times, Q6_K 1.43 and Q8_0 1.3 times as long).
         each!(2, t => {
-            each!(2, h => {
-                let mut g = words[0];
-                while g < words[1] {
-                    let end = words[1].min(g + const { room(BITS) });
-                    let mut pairs = [simd!(_mm256_setzero_si256()); C];
-                    while g < end {
-                        let w = simd!(_mm256_loadu_si256(w[t][g][32 * h..].as_ptr().cast()));
-                        each!(C, c => {
-                            let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[c][g])));
-                            pairs[c] = simd!(_mm256_add_epi16(pairs[c], products::<BITS>(w, x)));
-                        });
-                        g += 1;
-                    }
+            let mut pairs = [[simd!(_mm256_setzero_si256()); 2]; C];
+            each!(8, g => {
+                if words[0] <= g && g < words[1] {
+                    let full = (g + 1).is_multiple_of(const { room(BITS) }) || g + 1 == words[1];
+                    let low = simd!(_mm256_loadu_si256(w[t][g].as_ptr().cast()));
+                    let high = simd!(_mm256_loadu_si256(w[t][g][32..].as_ptr().cast()));
                     each!(C, c => {
-                        let sum = simd!(_mm256_madd_epi16(pairs[c], _mm256_set1_epi16(1)));
-                        acc[t][c][h] = simd!(_mm256_add_epi32(acc[t][c][h], sum));
+                        let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[c][g])));
+                        each!(2, h => {
+                            let w = if h == 0 { low } else { high };
+                            let sum = simd!(_mm256_add_epi16(pairs[c][h], products::<BITS>(w, x)));
+                            if full {
+                                let sum = simd!(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+                                acc[t][c][h] = simd!(here(_mm256_add_epi32(acc[t][c][h], sum)));
+                                pairs[c][h] = simd!(_mm256_setzero_si256());
+                            } else {
+                                pairs[c][h] = simd!(here(sum));
+                            }
+                        });
                     });
                 }
             });

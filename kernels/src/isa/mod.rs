@@ -142,6 +142,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const UNROLL: bool = true;
     /// Whether products of signed 8-bit weights are as cheap as those of narrow ones.
     const WIDE_IS_CHEAP: bool;
+    /// Columns whose sums with two tiles [`dot_pair`](Isa::dot_pair) takes at best: 6, or 4 where registers are few.
+    const COLUMNS: usize = 6;
 
     /// Opens the instruction set's frame and calls the kernel in it.
     fn run<K: Kernel>(self, kernel: K) -> K::Out;

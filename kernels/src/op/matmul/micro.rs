@@ -1,4 +1,5 @@
-//! The micro-kernel of every block format: a panel of 32 rows times columns, six at a time in registers.
+//! The micro-kernel of every block format: a panel of 32 rows times columns, six at a time in registers (four where those
+//! are sixteen of 256 bits).
 //!
 //! A sub-block of 32 weights takes, per column and tile of 16 rows, 8 instructions with four products a lane (VNNI)
 //! and 3 for the scale: with two vector ports that is 73 % of the dot-product peak, 62 % for formats with an offset.
@@ -10,7 +11,7 @@ use crate::isa::{Isa, Kernel, each};
 use crate::op::quantize::{ActBlock, GROUP};
 use std::marker::PhantomData;
 
-/// Columns in registers.
+/// Columns in registers, where there are enough of those.
 const WIDE: usize = 6;
 
 /// All columns of `x` (their groups, `columns` rows in all) against a panel which starts at sub-block `k`.
@@ -178,18 +179,20 @@ impl<F: Form> Kernel for Micro<'_, F> {
         for c in (0..self.columns).step_by(GROUP) {
             let n = GROUP.min(self.columns - c);
             let mut i = 0;
-            if n == GROUP {
-                // Fewer than five columns have too few sums under way to keep two ports busy.
-                self.several::<S, 6>(s, c, 0);
-                self.several::<S, 5>(s, c, 6);
-                self.several::<S, 5>(s, c, 11);
-                continue;
+            if S::COLUMNS >= WIDE {
+                if n == GROUP {
+                    // Fewer than five columns have too few sums under way to keep two ports busy.
+                    self.several::<S, 6>(s, c, 0);
+                    self.several::<S, 5>(s, c, 6);
+                    self.several::<S, 5>(s, c, 11);
+                    continue;
+                }
+                while n - i >= WIDE {
+                    self.several::<S, WIDE>(s, c, i);
+                    i += WIDE;
+                }
             }
-            while n - i >= WIDE {
-                self.several::<S, WIDE>(s, c, i);
-                i += WIDE;
-            }
-            if n - i >= 4 {
+            while n - i >= 4 {
                 self.several::<S, 4>(s, c, i);
                 i += 4;
             }
