@@ -5,13 +5,11 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Gated, Linear, MatrixRef};
 use hewn_kernels::CpuIsa;
+use hewn_kernels::format::SUB;
 use hewn_kernels::op::activation::{Activation, activate, add, gate as gate_with};
 use hewn_kernels::op::matmul::{Gate, Input, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, quantize};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Values that share a scale when quantized.
-const SUB: usize = 32;
 
 impl Forward<'_, '_> {
     /// `t = Down(act(Gate h) * Up h)`, or `t = Down(act(Up h))` without a gate.
