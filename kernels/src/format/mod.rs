@@ -93,7 +93,7 @@ pub use q5_1::Q5_1;
 pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
-pub use rows::TileRows;
+pub use rows::{EvenRows, LooseRows, TileRows};
 pub use tq1_0::Tq1_0;
 pub use tq2_0::Tq2_0;
 

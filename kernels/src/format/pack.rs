@@ -5,33 +5,32 @@ use crate::isa::{Isa, each, each16};
 
 /// Regroups 16 rows in file layout into `out`, as long as all of them: one packed block after the other.
 #[inline(always)]
-pub fn pack_tile<S: Isa, Q: Quant>(s: S, rows: &TileRows<'_>, out: &mut [u8]) {
+pub fn pack_tile<'a, S: Isa, Q: Quant>(s: S, rows: impl TileRows<'a>, out: &mut [u8]) {
     for (b, out) in out.chunks_exact_mut(Q::PACKED).enumerate() {
-        pack_block::<S, Q>(s, rows, b, out);
+        pack_block::<S, Q>(s, rows.skip(b * Q::BYTES), out);
     }
 }
 
-/// Regroups block `b` of 16 rows into the `PACKED` bytes of `out`.
+/// Regroups the block that 16 rows begin with into the `PACKED` bytes of `out`.
 #[inline(always)]
-pub fn pack_block<S: Isa, Q: Quant>(s: S, rows: &TileRows<'_>, b: usize, out: &mut [u8]) {
+pub fn pack_block<'a, S: Isa, Q: Quant>(s: S, rows: impl TileRows<'a>, out: &mut [u8]) {
     const { assert!(Q::PLAN.len() <= 6) };
     // Not a loop, which the compiler would not unroll: it would choose between the kinds of sections for every block.
-    let at = section::<S, Q, 0>(s, rows, b, out, 0);
-    let at = section::<S, Q, 1>(s, rows, b, out, at);
-    let at = section::<S, Q, 2>(s, rows, b, out, at);
-    let at = section::<S, Q, 3>(s, rows, b, out, at);
-    let at = section::<S, Q, 4>(s, rows, b, out, at);
-    section::<S, Q, 5>(s, rows, b, out, at);
+    let at = section::<S, Q, _, 0>(s, rows, out, 0);
+    let at = section::<S, Q, _, 1>(s, rows, out, at);
+    let at = section::<S, Q, _, 2>(s, rows, out, at);
+    let at = section::<S, Q, _, 3>(s, rows, out, at);
+    let at = section::<S, Q, _, 4>(s, rows, out, at);
+    section::<S, Q, _, 5>(s, rows, out, at);
 }
 
 /// Regroups section `K` of the block, if there is one, to `out[at..]`; returns where the next begins.
 #[inline(always)]
-fn section<S: Isa, Q: Quant, const K: usize>(s: S, rows: &TileRows<'_>, b: usize, out: &mut [u8], at: usize) -> usize {
-    let block = b * Q::BYTES;
+fn section<'a, S: Isa, Q: Quant, R: TileRows<'a>, const K: usize>(s: S, rows: R, out: &mut [u8], at: usize) -> usize {
     match const { if K < Q::PLAN.len() { Some(Q::PLAN[K]) } else { None } } {
         None => at,
         Some(Section::Half(from) | Section::Short(from)) => {
-            let src = rows.at::<2>(block + from);
+            let src = rows.at::<2>(from);
             let mut fours = [0u64; 4];
             each!(4, i => {
                 each!(4, j => { fours[i] |= u64::from(u16::from_le_bytes(*src[4 * i + j])) << (16 * j); });
@@ -40,14 +39,14 @@ fn section<S: Isa, Q: Quant, const K: usize>(s: S, rows: &TileRows<'_>, b: usize
             at + 32
         }
         Some(Section::Exponent(from)) => {
-            let src = rows.at::<1>(block + from);
+            let src = rows.at::<1>(from);
             each16!(j => { out[at + j] = src[j][0]; });
             at + 16
         }
         Some(Section::Words { at: from, n }) => {
             let dst = out[at..at + 64 * n].as_chunks_mut::<64>().0;
             let (fours, rest) = dst.as_chunks_mut::<4>();
-            let mut from = block + from;
+            let mut from = from;
             for four in fours {
                 let words = s.i_transpose(&rows.at::<16>(from));
                 each!(4, i => { s.i_store(&mut four[i], words[i]); });
@@ -56,7 +55,7 @@ fn section<S: Isa, Q: Quant, const K: usize>(s: S, rows: &TileRows<'_>, b: usize
             if !rest.is_empty() {
                 // Sixteen bytes of the block that have them: from there on, or up to their end.
                 const { assert!(Q::BYTES >= 16) };
-                let over = (from - block + 16).saturating_sub(Q::BYTES).next_multiple_of(4);
+                let over = (from + 16).saturating_sub(Q::BYTES).next_multiple_of(4);
                 let words = s.i_transpose(&rows.at::<16>(from - over));
                 each!(4, i => {
                     if let Some(out) = (i * 4).checked_sub(over).and_then(|k| rest.get_mut(k / 4)) {
@@ -68,7 +67,7 @@ fn section<S: Isa, Q: Quant, const K: usize>(s: S, rows: &TileRows<'_>, b: usize
         }
         Some(Section::Bits(from)) => {
             assert!(from + 16 <= Q::BYTES, "the field is followed by the numbers");
-            let [fields, ..] = s.i_transpose(&rows.at::<16>(block + from));
+            let [fields, ..] = s.i_transpose(&rows.at::<16>(from));
             s.i_store((&mut out[at..at + 64]).try_into().expect("64 bytes"), spread(s, fields));
             at + 64
         }

@@ -55,7 +55,7 @@ impl FormatVisitor for Agree {
             let rows = random_rows::<Q>(&mut rng);
             let refs = std::array::from_fn(|j| &rows[j][..]);
             let mut tile = vec![0xaa; Q::PACKED];
-            pack_tile::<_, Q>(Scalar, &TileRows::new(refs), &mut tile);
+            pack_tile::<_, Q>(Scalar, LooseRows::new(refs), &mut tile);
             for i in 0..Q::BLOCK / SUB {
                 let want: Vec<Canon> = rows.iter().map(|r| Q::decode(r, i)).collect();
                 for isa in CpuIsa::available() {

@@ -2,7 +2,7 @@
 //! model takes a buffer and not a second copy of it.
 
 use super::matmul::{Matrix, padded};
-use crate::format::{Float, FormatVisitor, Quant, TILE_ROWS, TileRows, pack_tile};
+use crate::format::{Float, FormatVisitor, LooseRows, Quant, TILE_ROWS, pack_tile};
 use crate::isa::{CpuIsa, Isa, Kernel};
 use std::marker::PhantomData;
 
@@ -27,7 +27,7 @@ pub fn pack_tiles(isa: CpuIsa, m: &Matrix<'_>, first: usize, out: &mut [u8]) {
 
 struct Tile<'a> {
     isa: CpuIsa,
-    rows: TileRows<'a>,
+    rows: LooseRows<'a>,
     out: &'a mut [u8],
 }
 
@@ -42,7 +42,7 @@ impl FormatVisitor for Tile<'_> {
 }
 
 struct PackTile<'a, Q> {
-    rows: TileRows<'a>,
+    rows: LooseRows<'a>,
     out: &'a mut [u8],
     format: PhantomData<Q>,
 }
@@ -51,7 +51,7 @@ impl<Q: Quant> Kernel for PackTile<'_, Q> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        pack_tile::<S, Q>(s, &self.rows, self.out);
+        pack_tile::<S, Q>(s, self.rows, self.out);
     }
 }
 

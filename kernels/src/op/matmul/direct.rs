@@ -5,8 +5,8 @@
 //! scratch first, which stays in the nearest cache.
 
 use super::Rows;
-use super::matrix::{Layout, Matrix, tile_rows};
-use crate::format::{Form, Quant, SUB, TILE_ROWS, pack_block};
+use super::matrix::{Layout, Matrix};
+use crate::format::{EvenRows, Form, Quant, SUB, TILE_ROWS, TileRows, pack_block};
 use crate::isa::{Isa, Kernel, each, each_in};
 use crate::op::quantize::ActBlock;
 use crate::team::Crew;
@@ -17,6 +17,9 @@ use std::sync::atomic::{Ordering, compiler_fence};
 /// for a few lines at once, and into the second.
 const NEAR: usize = 2048;
 const FAR: usize = 4096;
+
+/// The largest packed block of one sub-block: of Q8_0.
+const SMALL: usize = 34 * TILE_ROWS;
 
 /// Multiplies tiles `range[0]..range[1]` with `x` (`[cols / 32]`).
 pub(super) fn run<Q: Quant>(
@@ -60,7 +63,9 @@ impl<Q: Quant> Kernel for Packed<'_, Q> {
                 let [near, far] = [NEAR, FAR].map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
                 acc = block_column::<S, Q, true>(s, &data[at..at + Q::PACKED], x, acc, [near, far]);
             }
-            store(s, self.out, tile, acc);
+            let mut v = [0.0; TILE_ROWS];
+            s.f_store(&mut v, acc);
+            self.out.store_tile(0, tile, &v);
         }
     }
 }
@@ -79,28 +84,49 @@ impl<Q: Quant> Kernel for InPlace<'_, Q> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        let row = self.w.cols() / Q::BLOCK * Q::BYTES;
-        let last = self.w.data().len().saturating_sub(Q::PACKED);
+        let (rows, row) = (self.w.rows(), self.w.cols() / Q::BLOCK * Q::BYTES);
+        let data = self.w.data();
+        let last = data.len().saturating_sub(Q::PACKED);
         for tile in self.range[0]..self.range[1] {
-            let rows = tile_rows(self.w, tile, 0..row);
-            let mut acc = s.f_splat(0.0);
-            for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
-                // The rows of the next tile lie behind those of this one.
-                let next = ((tile + 1) * TILE_ROWS * row + b * Q::PACKED).min(last);
-                let next = self.w.data().as_ptr().wrapping_add(next);
-                pack_block::<S, Q>(s, &rows, b, self.block);
-                acc = block_column::<S, Q, false>(s, self.block, x, acc, [next; 2]);
+            // Where rows end within a tile, the lanes take the last sixteen of the matrix, and those that belong to the
+            // tile before are dropped. With fewer in all, one at a time is in all lanes.
+            let start = tile * TILE_ROWS;
+            let first = start.min(rows.saturating_sub(TILE_ROWS));
+            for turn in 0..if rows < TILE_ROWS { rows } else { 1 } {
+                let mut lines = match rows < TILE_ROWS {
+                    true => EvenRows::same(&data[turn * row..][..row]),
+                    false => EvenRows::new(&data[first * row..][..TILE_ROWS * row]),
+                };
+                let mut acc = s.f_splat(0.0);
+                for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
+                    // The rows of the next tile lie behind those of this one.
+                    let next = ((tile + 1) * TILE_ROWS * row + b * Q::PACKED).min(last);
+                    let next = [data.as_ptr().wrapping_add(next); 2];
+                    // The next block comes before the product with this one: whether there are bytes for it is a branch, and
+                    // behind a branch the compiler puts all that only its end needs, here the arithmetic of the block.
+                    let here = lines;
+                    lines = lines.skip(Q::BYTES);
+                    if Q::BLOCK == SUB {
+                        // A block of one sub-block passes from packing to the product in registers.
+                        let mut block = [0; SMALL];
+                        let block = &mut block[..Q::PACKED];
+                        pack_block::<S, Q>(s, here, block);
+                        acc = block_column::<S, Q, false>(s, block, x, acc, next);
+                    } else {
+                        pack_block::<S, Q>(s, here, self.block);
+                        acc = block_column::<S, Q, false>(s, self.block, x, acc, next);
+                    }
+                }
+                let mut v = [0.0; TILE_ROWS];
+                s.f_store(&mut v, acc);
+                match first == start && rows >= TILE_ROWS {
+                    true => self.out.store_tile(0, tile, &v),
+                    false if rows < TILE_ROWS => self.out.store(0, turn, &v[..1]),
+                    false => self.out.store(0, start, &v[start - first..]),
+                }
             }
-            store(s, self.out, tile, acc);
         }
     }
-}
-
-#[inline(always)]
-fn store<S: Isa>(s: S, out: Rows, tile: usize, acc: S::F) {
-    let mut v = [0.0; TILE_ROWS];
-    s.f_store(&mut v, acc);
-    out.store_tile(0, tile, &v);
 }
 
 /// `acc` and one packed block times `x`, its sub-blocks' activations. On the way, as many bytes as a block has are

@@ -1,6 +1,6 @@
 //! A weight matrix as the kernels see it: a format, a shape, and bytes that somebody else holds.
 
-use crate::format::{Float, Format, FormatVisitor, Quant, TILE_ROWS, TileRows, pack_tile};
+use crate::format::{Float, Format, FormatVisitor, LooseRows, Quant, TILE_ROWS, pack_tile};
 use crate::isa::scalar::Scalar;
 use std::ops::Range;
 
@@ -107,7 +107,7 @@ impl<'a> Matrix<'a> {
                 let zeros = vec![0; m.cols / Q::BLOCK * Q::BYTES];
                 let mut out = vec![0; m.rows.div_ceil(TILE_ROWS) * tile_bytes];
                 for (t, out) in out.chunks_exact_mut(tile_bytes.max(1)).enumerate() {
-                    pack_tile::<_, Q>(Scalar, &padded(m, t, &zeros), out);
+                    pack_tile::<_, Q>(Scalar, padded(m, t, &zeros), out);
                 }
                 Some(out)
             }
@@ -121,15 +121,15 @@ impl<'a> Matrix<'a> {
 
 /// The rows of a tile, bytes `part` of each. Past the last row of the matrix they are the last one again: whoever
 /// multiplies them drops the result.
-pub(super) fn tile_rows<'a>(m: &Matrix<'a>, tile: usize, part: Range<usize>) -> TileRows<'a> {
+pub(super) fn tile_rows<'a>(m: &Matrix<'a>, tile: usize, part: Range<usize>) -> LooseRows<'a> {
     let bytes = m.format.row_bytes(m.cols).expect("checked when the matrix was made");
-    TileRows::new(std::array::from_fn(|j| {
+    LooseRows::new(std::array::from_fn(|j| {
         let i = (tile * TILE_ROWS + j).min(m.rows - 1);
         &m.data[i * bytes..(i + 1) * bytes][part.clone()]
     }))
 }
 
 /// The rows of a tile, with `zeros` past the last row of the matrix: what a packed matrix holds.
-pub(crate) fn padded<'a>(m: &Matrix<'a>, tile: usize, zeros: &'a [u8]) -> TileRows<'a> {
-    TileRows::new(std::array::from_fn(|j| m.file_row(tile * TILE_ROWS + j).unwrap_or(zeros)))
+pub(crate) fn padded<'a>(m: &Matrix<'a>, tile: usize, zeros: &'a [u8]) -> LooseRows<'a> {
+    LooseRows::new(std::array::from_fn(|j| m.file_row(tile * TILE_ROWS + j).unwrap_or(zeros)))
 }

@@ -203,7 +203,7 @@ impl<Q: Quant> Chunk<'_, Q> {
                 Layout::File => {
                     let rows = tile_rows(self.w, tile + t, from * Q::BYTES..to * Q::BYTES);
                     let out = &mut self.tile[..(to - from) * Q::PACKED];
-                    pack_tile::<S, Q>(s, &rows, out);
+                    pack_tile::<S, Q>(s, rows, out);
                     &*out
                 }
             };
