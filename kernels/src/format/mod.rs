@@ -157,6 +157,14 @@ impl<S: Isa> Lanes<S> {
     }
 }
 
+/// What the sub-blocks of a packed block share, of sixteen rows in lanes; what it means is the format's own business.
+pub struct Head<S: Isa> {
+    /// Such as packed scales.
+    pub ints: [S::I; 4],
+    /// Such as super-scales.
+    pub floats: [S::F; 2],
+}
+
 /// How the bytes of 16 file blocks are regrouped in a packed block.
 #[derive(Clone, Copy, Debug)]
 pub enum Section {
@@ -251,6 +259,19 @@ pub trait Quant: Send + Sync + 'static {
 
     /// Sub-block `i` of a packed block (`PACKED` long).
     fn sub<S: Isa>(s: S, block: &[u8], i: usize) -> Lanes<S>;
+
+    /// What [`sub_with`](Self::sub_with) wants, where that is sooner done for a whole packed block than for each
+    /// sub-block: nothing, unless a format says so.
+    #[inline(always)]
+    fn head<S: Isa>(s: S, _block: &[u8]) -> Head<S> {
+        Head { ints: [s.i_splat(0); 4], floats: [s.f_splat(0.0); 2] }
+    }
+
+    /// The same as [`sub`](Self::sub), with the block's head at hand.
+    #[inline(always)]
+    fn sub_with<S: Isa>(s: S, _head: &Head<S>, block: &[u8], i: usize) -> Lanes<S> {
+        Self::sub(s, block, i)
+    }
 }
 
 /// Every weight format that the kernels read, by its GGUF tensor type. A new format is a file and a line here.

@@ -2,7 +2,7 @@
 //!
 //! Byte `32 p + l` of `qs` holds weight `l` of sub-block `2 p` (low nibble) and of `2 p + 1` (high nibble).
 
-use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
+use super::{Canon, Head, Lanes, Quant, Section, Stored, field, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, dmin: f16, scales: [u8; 12], qs: [u8; 128]`; weight = d sc q - dmin mn.
@@ -20,32 +20,24 @@ pub(super) fn six_bits(b: &[u8], at: usize, i: usize) -> (u8, u8) {
     }
 }
 
-/// Bits of every lane: `v >> n & mask`.
+/// The super-scales at 0 and 32 and the three words of packed scales at 64: scales 0..4 and 4..8, then minima likewise, one
+/// a byte.
 #[inline(always)]
-fn field<S: Isa>(s: S, v: S::I, n: u32, mask: i32) -> S::I {
-    s.i_and(s.i_shr(v, n), s.i_splat(mask))
+pub(super) fn scales<S: Isa>(s: S, b: &[u8]) -> Head<S> {
+    let [a, m, high] = [words(s, b, 64, 0), words(s, b, 64, 1), words(s, b, 64, 2)];
+    let low = s.i_splat(0x3f3f_3f3f);
+    let scales = [s.i_and(a, low), s.i_or(nibbles(s, high, false), field(s, a, 2, 0, 0x3030_3030))];
+    let minima = [s.i_and(m, low), s.i_or(nibbles(s, high, true), field(s, m, 2, 0, 0x3030_3030))];
+    Head { ints: [scales[0], scales[1], minima[0], minima[1]], floats: [halfs(s, b, 0), halfs(s, b, 32)] }
 }
 
-/// The same over lanes (three words of packed scales at `at`), as i32.
+/// Scale and offset of sub-block `i` over lanes; both products are exact.
 #[inline(always)]
-pub(super) fn six_bits_lanes<S: Isa>(s: S, b: &[u8], at: usize, i: usize) -> (S::I, S::I) {
-    let [a, m, high] = [words(s, b, at, 0), words(s, b, at, 1), words(s, b, at, 2)];
+pub(super) fn scale_offset<S: Isa>(s: S, head: &Head<S>, i: usize) -> (S::F, S::F) {
+    let [sc, mn] = [head.ints[i / 4], head.ints[2 + i / 4]];
     let shift = 8 * (i as u32 % 4);
-    if i < 4 {
-        (field(s, a, shift, 63), field(s, m, shift, 63))
-    } else {
-        let sc = s.i_or(field(s, high, shift, 15), s.i_shl(field(s, a, shift + 6, 3), 4));
-        let mn = s.i_or(field(s, high, shift + 4, 15), s.i_shl(field(s, m, shift + 6, 3), 4));
-        (sc, mn)
-    }
-}
-
-/// Scale and offset over lanes, with the super-scales at 0 and 32 and the 6-bit ones at 64; both products are exact.
-#[inline(always)]
-pub(super) fn scale_offset<S: Isa>(s: S, b: &[u8], i: usize) -> (S::F, S::F) {
-    let (sc, mn) = six_bits_lanes(s, b, 64, i);
-    let scale = s.f_mul(halfs(s, b, 0), s.i_to_f(sc));
-    let min = s.f_mul(halfs(s, b, 32), s.i_to_f(mn));
+    let scale = s.f_mul(head.floats[0], s.i_to_f(field(s, sc, shift, 0, 0xff)));
+    let min = s.f_mul(head.floats[1], s.i_to_f(field(s, mn, shift, 0, 0xff)));
     (scale, s.f_mul(min, s.f_splat(-1.0)))
 }
 
@@ -64,9 +56,19 @@ impl Quant for Q4K {
     }
 
     #[inline(always)]
+    fn head<S: Isa>(s: S, b: &[u8]) -> Head<S> {
+        scales(s, b)
+    }
+
+    #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        Self::sub_with(s, &scales(s, b), b, i)
+    }
+
+    #[inline(always)]
+    fn sub_with<S: Isa>(s: S, head: &Head<S>, b: &[u8], i: usize) -> Lanes<S> {
         let w = eight!(s, g => nibbles(s, words(s, b, 256, i / 2 * 8 + g), i % 2 == 1));
-        let (scale, offset) = scale_offset(s, b, i);
+        let (scale, offset) = scale_offset(s, head, i);
         Lanes { offset, ..Lanes::new(s, w, scale) }
     }
 }

@@ -1,7 +1,7 @@
 //! Q5_K: Q4_K with a fifth bit per weight: bit `i` of byte `l` of `qh` belongs to weight `l` of sub-block `i`.
 
-use super::q4_k::{scale_offset, six_bits};
-use super::{Canon, Lanes, Quant, Section, Stored, half_at, nibbles, words};
+use super::q4_k::{scale_offset, scales, six_bits};
+use super::{Canon, Head, Lanes, Quant, Section, Stored, half_at, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, dmin: f16, scales: [u8; 12], qh: [u8; 32], qs: [u8; 128]`.
@@ -30,13 +30,23 @@ impl Quant for Q5K {
     }
 
     #[inline(always)]
+    fn head<S: Isa>(s: S, b: &[u8]) -> Head<S> {
+        scales(s, b)
+    }
+
+    #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        Self::sub_with(s, &scales(s, b), b, i)
+    }
+
+    #[inline(always)]
+    fn sub_with<S: Isa>(s: S, head: &Head<S>, b: &[u8], i: usize) -> Lanes<S> {
         let w = eight!(s, g => {
             let low = nibbles(s, words(s, b, 768, i / 2 * 8 + g), i % 2 == 1);
             let bit = s.i_and(s.i_shr(words(s, b, 256, g), i as u32), s.i_splat(0x0101_0101));
             s.i_or(low, s.i_shl(bit, 4))
         });
-        let (scale, offset) = scale_offset(s, b, i);
+        let (scale, offset) = scale_offset(s, head, i);
         Lanes { offset, ..Lanes::new(s, w, scale) }
     }
 }

@@ -141,6 +141,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     next: [*const u8; 2],
 ) -> S::F {
     let subs = Q::BLOCK / SUB;
+    let head = Q::head(s, block);
     each_in!(S, subs, i => {
         if (NEAR || subs > 1) && !Q::MIXED {
             // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with
@@ -155,7 +156,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
             }
             s.prefetch_far(next[1].wrapping_add((line + k) * 64));
         }
-        let mut lanes = Q::sub(s, block, i);
+        let mut lanes = Q::sub_with(s, &head, block, i);
         if Q::Form::BITS == 8 {
             each!(8, g => { lanes.w[g] = s.i_signed(lanes.w[g]); });
         }

@@ -229,8 +229,9 @@ fn decode<S: Isa, Q: Quant>(s: S, packed: &[u8], t: usize, tiles: bool, panel: &
     let subs = Q::BLOCK / SUB;
     let tiles = (S::TILES || S::PAIRS) && tiles;
     for (block, panel) in packed.chunks_exact(Q::PACKED).zip(panel.chunks_exact_mut(subs)) {
+        let head = Q::head(s, block);
         each_in!(S, subs, i => {
-            let lanes = Q::sub(s, block, i);
+            let lanes = Q::sub_with(s, &head, block, i);
             if S::WIDE_IS_CHEAP {
                 panel[i].store::<S, <Q::Form as Form>::Folded>(s, &Q::Form::fold(s, lanes), t, tiles);
             } else {
