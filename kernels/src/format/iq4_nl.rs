@@ -19,11 +19,10 @@ pub(super) fn values(b: &[u8], qs: usize) -> [i8; 32] {
     })
 }
 
-/// The same over lanes: word `n` and the next three of the packed section at `qs`.
+/// Word `g` of the same over lanes, from the four words of the packed section at `qs` that begin with its word `n`.
 #[inline(always)]
-pub(super) fn values_lanes<S: Isa>(s: S, b: &[u8], qs: usize, n: usize) -> [S::I; 8] {
-    let table = bytemuck::cast_ref(&VALUES);
-    eight!(s, g => s.b_lookup(table, nibbles(s, words(s, b, qs, n + g % 4), g >= 4)))
+pub(super) fn values_word<S: Isa>(s: S, b: &[u8], qs: usize, n: usize, g: usize) -> S::I {
+    s.b_lookup(bytemuck::cast_ref(&VALUES), nibbles(s, words(s, b, qs, n + g % 4), g >= 4))
 }
 
 impl Quant for Iq4Nl {
@@ -31,6 +30,7 @@ impl Quant for Iq4Nl {
     const BLOCK: usize = 32;
     const BYTES: usize = 18;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 4 }];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], _: usize) -> Canon {
@@ -38,7 +38,13 @@ impl Quant for Iq4Nl {
     }
 
     #[inline(always)]
-    fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
-        Lanes::new(s, values_lanes(s, b, 32, 0), halfs(s, b, 0))
+    fn word<S: Isa>(s: S, b: &[u8], _: usize, g: usize) -> S::I {
+        values_word(s, b, 32, 0, g)
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        let w = eight!(s, g => Self::word(s, b, i, g));
+        Lanes::new(s, w, halfs(s, b, 0))
     }
 }

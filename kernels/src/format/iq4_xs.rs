@@ -1,6 +1,6 @@
 //! IQ4_XS: 256 weights in 8 sub-blocks like IQ4_NL's, with 6-bit scales (zero point 32) under one half super-scale.
 
-use super::iq4_nl::{values, values_lanes};
+use super::iq4_nl::{values, values_word};
 use super::{Canon, Lanes, Quant, Section, Stored, field, half_at, halfs, shorts, words};
 use crate::isa::Isa;
 
@@ -14,6 +14,7 @@ impl Quant for Iq4Xs {
     const BYTES: usize = 136;
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Short(2), Section::Words { at: 4, n: 1 }, Section::Words { at: 8, n: 32 }];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -24,10 +25,16 @@ impl Quant for Iq4Xs {
     }
 
     #[inline(always)]
+    fn word<S: Isa>(s: S, b: &[u8], i: usize, g: usize) -> S::I {
+        values_word(s, b, 128, 4 * i, g)
+    }
+
+    #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let low = field(s, words(s, b, 64, 0), 4 * i as u32, 0, 15);
         let high = field(s, shorts(s, b, 32), 2 * i as u32, 4, 48);
         let scale = s.i_to_f(s.i_sub(s.i_or(low, high), s.i_splat(32)));
-        Lanes::new(s, values_lanes(s, b, 128, 4 * i), s.f_mul(halfs(s, b, 0), scale))
+        let w = eight!(s, g => Self::word(s, b, i, g));
+        Lanes::new(s, w, s.f_mul(halfs(s, b, 0), scale))
     }
 }

@@ -260,6 +260,15 @@ pub trait Quant: Send + Sync + 'static {
     /// Sub-block `i` of a packed block (`PACKED` long).
     fn sub<S: Isa>(s: S, block: &[u8], i: usize) -> Lanes<S>;
 
+    /// Whether each of the words of [`sub`](Self::sub) can be had alone, by [`word`](Self::word).
+    const WORDS: bool = false;
+
+    /// Word `g` of `w` of sub-block `i`; where it cannot be had alone, by way of all of them.
+    #[inline(always)]
+    fn word<S: Isa>(s: S, block: &[u8], i: usize, g: usize) -> S::I {
+        Self::sub(s, block, i).w[g]
+    }
+
     /// What [`sub_with`](Self::sub_with) wants, where that is sooner done for a whole packed block than for each
     /// sub-block: nothing, unless a format says so.
     #[inline(always)]

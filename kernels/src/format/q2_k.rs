@@ -14,6 +14,7 @@ impl Quant for Q2K {
     const BYTES: usize = 84;
     const PLAN: &'static [Section] =
         &[Section::Half(80), Section::Half(82), Section::Words { at: 0, n: 4 }, Section::Words { at: 16, n: 16 }];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -24,8 +25,13 @@ impl Quant for Q2K {
     }
 
     #[inline(always)]
+    fn word<S: Isa>(s: S, b: &[u8], i: usize, g: usize) -> S::I {
+        field(s, words(s, b, 320, 8 * (i / 4) + g), 2 * (i as u32 % 4), 0, 0x0303_0303)
+    }
+
+    #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
-        let w = eight!(s, g => field(s, words(s, b, 320, 8 * (i / 4) + g), 2 * (i as u32 % 4), 0, 0x0303_0303));
+        let w = eight!(s, g => Self::word(s, b, i, g));
         let (scales, n) = (words(s, b, 64, i / 2), 16 * (i as u32 % 2));
         let half = [s.i_to_f(field(s, scales, n, 0, 15)), s.i_to_f(field(s, scales, n + 8, 0, 15))];
         let offset_half = [s.i_to_f(field(s, scales, n + 4, 0, 15)), s.i_to_f(field(s, scales, n + 12, 0, 15))];

@@ -20,6 +20,7 @@ impl Quant for Q3K {
         Section::Words { at: 0, n: 8 },
         Section::Words { at: 32, n: 16 },
     ];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -37,11 +38,14 @@ impl Quant for Q3K {
     }
 
     #[inline(always)]
+    fn word<S: Isa>(s: S, b: &[u8], i: usize, g: usize) -> S::I {
+        let low = field(s, words(s, b, 736, 8 * (i / 4) + g), 2 * (i as u32 % 4), 0, 0x0303_0303);
+        s.i_or(low, field(s, words(s, b, 224, g), i as u32, 2, 0x0404_0404))
+    }
+
+    #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
-        let w = eight!(s, g => {
-            let low = field(s, words(s, b, 736, 8 * (i / 4) + g), 2 * (i as u32 % 4), 0, 0x0303_0303);
-            s.i_or(low, field(s, words(s, b, 224, g), i as u32, 2, 0x0404_0404))
-        });
+        let w = eight!(s, g => Self::word(s, b, i, g));
         let (low, high) = (words(s, b, 32, i % 4 / 2), words(s, b, 32, 2));
         let (n, low_at, high_at) = (16 * (i as u32 % 2), 4 * (i as u32 / 4), 2 * (i as u32 / 2));
         let first = s.i_or(field(s, low, n + low_at, 0, 15), field(s, high, n + high_at, 4, 48));

@@ -47,12 +47,18 @@ impl Quant for Q4K {
     const BYTES: usize = 144;
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Half(2), Section::Words { at: 4, n: 3 }, Section::Words { at: 16, n: 32 }];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
         let (sc, mn) = six_bits(b, 4, i);
         let q = std::array::from_fn(|k| (b[16 + i / 2 * 32 + k] >> (4 * (i % 2)) & 15) as i8);
         Canon { offset: -(half_at(b, 2) * f32::from(mn)), ..Canon::new(q, half_at(b, 0) * f32::from(sc)) }
+    }
+
+    #[inline(always)]
+    fn word<S: Isa>(s: S, b: &[u8], i: usize, g: usize) -> S::I {
+        nibbles(s, words(s, b, 256, i / 2 * 8 + g), i % 2 == 1)
     }
 
     #[inline(always)]
@@ -67,7 +73,7 @@ impl Quant for Q4K {
 
     #[inline(always)]
     fn sub_with<S: Isa>(s: S, head: &Head<S>, b: &[u8], i: usize) -> Lanes<S> {
-        let w = eight!(s, g => nibbles(s, words(s, b, 256, i / 2 * 8 + g), i % 2 == 1));
+        let w = eight!(s, g => Self::word(s, b, i, g));
         let (scale, offset) = scale_offset(s, head, i);
         Lanes { offset, ..Lanes::new(s, w, scale) }
     }

@@ -1,6 +1,6 @@
 //! Q5_0: Q4_0 with a fifth bit per weight in a 32-bit field; zero point 16.
 
-use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, field, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, qh: u32, qs: [u8; 16]`.
@@ -14,15 +14,11 @@ pub(super) fn five_bits(b: &[u8], qh: usize, qs: usize, k: usize) -> i8 {
     (low | (b[qh + k / 8] >> (k % 8) & 1) << 4) as i8
 }
 
-/// The same over lanes, from the packed sections at `qh` and `qs`.
+/// Word `g` of the same over lanes, from the packed sections at `qh` and `qs`.
 #[inline(always)]
-pub(super) fn five_bits_lanes<S: Isa>(s: S, b: &[u8], qh: usize, qs: usize) -> [S::I; 8] {
-    let high = words(s, b, qh, 0);
-    eight!(s, g => {
-        let low = nibbles(s, words(s, b, qs, g % 4), g >= 4);
-        let bit = s.i_and(s.i_shr(high, g as u32), s.i_splat(0x0101_0101));
-        s.i_or(low, s.i_shl(bit, 4))
-    })
+pub(super) fn five_bits_word<S: Isa>(s: S, b: &[u8], qh: usize, qs: usize, g: usize) -> S::I {
+    let low = nibbles(s, words(s, b, qs, g % 4), g >= 4);
+    s.i_or(low, field(s, words(s, b, qh, 0), g as u32, 4, 0x1010_1010))
 }
 
 impl Quant for Q5_0 {
@@ -30,6 +26,7 @@ impl Quant for Q5_0 {
     const BLOCK: usize = 32;
     const BYTES: usize = 22;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Bits(2), Section::Words { at: 6, n: 4 }];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], _: usize) -> Canon {
@@ -38,8 +35,13 @@ impl Quant for Q5_0 {
     }
 
     #[inline(always)]
-    fn sub<S: Isa>(s: S, b: &[u8], _: usize) -> Lanes<S> {
-        let w = five_bits_lanes(s, b, 32, 96);
+    fn word<S: Isa>(s: S, b: &[u8], _: usize, g: usize) -> S::I {
+        five_bits_word(s, b, 32, 96, g)
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        let w = eight!(s, g => Self::word(s, b, i, g));
         Lanes::new(s, w, halfs(s, b, 0))
     }
 }

@@ -1,7 +1,7 @@
 //! Q5_K: Q4_K with a fifth bit per weight: bit `i` of byte `l` of `qh` belongs to weight `l` of sub-block `i`.
 
 use super::q4_k::{scale_offset, scales, six_bits};
-use super::{Canon, Head, Lanes, Quant, Section, Stored, half_at, nibbles, words};
+use super::{Canon, Head, Lanes, Quant, Section, Stored, field, half_at, nibbles, words};
 use crate::isa::Isa;
 
 /// `d: f16, dmin: f16, scales: [u8; 12], qh: [u8; 32], qs: [u8; 128]`.
@@ -18,6 +18,7 @@ impl Quant for Q5K {
         Section::Words { at: 16, n: 8 },
         Section::Words { at: 48, n: 32 },
     ];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -27,6 +28,12 @@ impl Quant for Q5K {
             (low | (b[16 + k] >> i & 1) << 4) as i8
         });
         Canon { offset: -(half_at(b, 2) * f32::from(mn)), ..Canon::new(q, half_at(b, 0) * f32::from(sc)) }
+    }
+
+    #[inline(always)]
+    fn word<S: Isa>(s: S, b: &[u8], i: usize, g: usize) -> S::I {
+        let low = nibbles(s, words(s, b, 768, i / 2 * 8 + g), i % 2 == 1);
+        s.i_or(low, field(s, words(s, b, 256, g), i as u32, 4, 0x1010_1010))
     }
 
     #[inline(always)]
@@ -41,11 +48,7 @@ impl Quant for Q5K {
 
     #[inline(always)]
     fn sub_with<S: Isa>(s: S, head: &Head<S>, b: &[u8], i: usize) -> Lanes<S> {
-        let w = eight!(s, g => {
-            let low = nibbles(s, words(s, b, 768, i / 2 * 8 + g), i % 2 == 1);
-            let bit = s.i_and(s.i_shr(words(s, b, 256, g), i as u32), s.i_splat(0x0101_0101));
-            s.i_or(low, s.i_shl(bit, 4))
-        });
+        let w = eight!(s, g => Self::word(s, b, i, g));
         let (scale, offset) = scale_offset(s, head, i);
         Lanes { offset, ..Lanes::new(s, w, scale) }
     }

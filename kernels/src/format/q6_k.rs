@@ -3,7 +3,7 @@
 //! Of each half `h` (128 weights), sub-block `r` of 32 has its low four bits in nibble `r / 2` of
 //! `ql[64 h + 32 (r % 2) ..]` and its high two bits at bit `2 r` of `qh[32 h ..]`.
 
-use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, nibbles, words};
+use super::{Canon, Lanes, Quant, Section, Stored, field, half_at, halfs, nibbles, words};
 use crate::isa::Isa;
 
 /// `ql: [u8; 128], qh: [u8; 64], scales: [i8; 16], d: f16`.
@@ -19,6 +19,7 @@ impl Quant for Q6K {
         Section::Words { at: 128, n: 16 },
         Section::Words { at: 0, n: 32 },
     ];
+    const WORDS: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -33,13 +34,15 @@ impl Quant for Q6K {
     }
 
     #[inline(always)]
-    fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+    fn word<S: Isa>(s: S, b: &[u8], i: usize, g: usize) -> S::I {
         let (h, r) = (i / 4, i % 4);
-        let w = eight!(s, g => {
-            let low = nibbles(s, words(s, b, 1312, 16 * h + 8 * (r % 2) + g), r >= 2);
-            let high = s.i_and(s.i_shr(words(s, b, 288, 8 * h + g), 2 * r as u32), s.i_splat(0x0303_0303));
-            s.i_or(low, s.i_shl(high, 4))
-        });
+        let low = nibbles(s, words(s, b, 1312, 16 * h + 8 * (r % 2) + g), r >= 2);
+        s.i_or(low, field(s, words(s, b, 288, 8 * h + g), 2 * r as u32, 4, 0x3030_3030))
+    }
+
+    #[inline(always)]
+    fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
+        let w = eight!(s, g => Self::word(s, b, i, g));
         // Two signed scales a sub-block, four in a word.
         let scales = words(s, b, 32, i / 2);
         let n = 16 * (i as u32 % 2);

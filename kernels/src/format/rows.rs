@@ -99,6 +99,7 @@ impl<'a> TileRows<'a> for EvenRows<'a> {
         each!(4, i => { self.start[i] = unsafe { self.start[i].add(at) }; });
         // Hidden from the compiler, which would make sixteen starts of them before a loop.
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read")]
         {
             let [mut a, mut b, mut c, mut d] = self.start;
             // SAFETY: no instructions.

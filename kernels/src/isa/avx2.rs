@@ -1,8 +1,8 @@
 //! AVX2 with FMA and F16C: sixteen lanes are two registers; byte products go through `maddubs`.
 
-use super::lanes256::{both, lanes256};
+use super::lanes256::{both, lanes256, seam};
 use super::x86::{room, signs, simd, token};
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Words};
 use std::arch::x86_64::*;
 
 token! {
@@ -53,14 +53,15 @@ impl Isa for Avx2 {
     const COLUMNS: usize = 4;
 
     #[inline(always)]
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         let mut pairs = simd!([_mm256_setzero_si256(); 2]);
         each!(N, g => {
             let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
             let full = (g + 1).is_multiple_of(const { room(BITS) }) || g + 1 == N;
+            let w = w.word(self, g);
             each!(2, h => {
-                let p = simd!(products::<BITS>(w[g][h], x));
+                let p = simd!(products::<BITS>(w[h], x));
                 pairs[h] = if g.is_multiple_of(const { room(BITS) }) { p } else { simd!(_mm256_add_epi16(pairs[h], p)) };
                 if full {
                     let sums = simd!(_mm256_madd_epi16(pairs[h], _mm256_set1_epi16(1)));

@@ -2,7 +2,7 @@
 
 use super::lanes512::lanes512;
 use super::x86::{room, signs, simd, token};
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Words};
 use std::arch::x86_64::*;
 
 token! {
@@ -45,12 +45,12 @@ impl Isa for Avx512 {
         w
     }
     #[inline(always)]
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         let mut pairs = simd!(_mm512_setzero_si512());
         each!(N, g => {
             let x = self.i_splat(bytemuck::cast(x[g]));
-            let p = simd!(products::<BITS>(w[g], x));
+            let p = simd!(products::<BITS>(w.word(self, g), x));
             pairs = if g.is_multiple_of(const { room(BITS) }) { p } else { simd!(_mm512_add_epi16(pairs, p)) };
             if (g + 1).is_multiple_of(const { room(BITS) }) || g + 1 == N {
                 acc = simd!(_mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));

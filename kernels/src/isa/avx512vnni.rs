@@ -3,7 +3,7 @@
 
 use super::lanes512::lanes512;
 use super::x86::{signs, simd, token};
-use super::{Isa, Kernel, TileSums, amx};
+use super::{Isa, Kernel, TileSums, Words, amx};
 use crate::op::quantize::ActBlock;
 use std::arch::x86_64::*;
 
@@ -32,10 +32,10 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
         simd!(_mm512_xor_si512(w, _mm512_set1_epi8(-128)))
     }
     #[inline(always)]
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         each!(N, g => {
-            acc = simd!(_mm512_dpbusd_epi32(acc, w[g], _mm512_set1_epi32(bytemuck::cast(x[g]))));
+            acc = simd!(_mm512_dpbusd_epi32(acc, w.word(self, g), _mm512_set1_epi32(bytemuck::cast(x[g]))));
         });
         acc
     }

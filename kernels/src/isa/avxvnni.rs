@@ -1,8 +1,8 @@
 //! AVX2 with AVX-VNNI, as in CPUs without AVX-512: four byte products a lane are one instruction on 256 bits.
 
-use super::lanes256::{both, lanes256};
+use super::lanes256::{both, lanes256, seam};
 use super::x86::{signs, simd, token};
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Words};
 use std::arch::x86_64::*;
 
 token! {
@@ -22,11 +22,12 @@ impl Isa for AvxVnni {
         both!(w, top, _mm256_xor_si256)
     }
     #[inline(always)]
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
         each!(N, g => {
             let x = simd!(_mm256_set1_epi32(bytemuck::cast(x[g])));
-            acc = simd!([_mm256_dpbusd_avx_epi32(acc[0], w[g][0], x), _mm256_dpbusd_avx_epi32(acc[1], w[g][1], x)]);
+            let w = w.word(self, g);
+            acc = simd!([_mm256_dpbusd_avx_epi32(acc[0], w[0], x), _mm256_dpbusd_avx_epi32(acc[1], w[1], x)]);
         });
         acc
     }

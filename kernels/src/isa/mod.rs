@@ -113,6 +113,7 @@ mod x86;
 pub use detect::{CpuIsa, IsaError, IsaKind};
 
 use crate::op::quantize::ActBlock;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 /// A computation that can run on any instruction set.
 pub trait Kernel {
@@ -120,6 +121,20 @@ pub trait Kernel {
     type Out;
     /// Does the work; implementations are `#[inline(always)]`, as is everything hot that they call.
     fn call<S: Isa>(self, s: S) -> Self::Out;
+}
+
+/// Words of weights, each made when it is asked for: with few registers, a kernel that has all of them first keeps them
+/// in memory (measured on a Zen 3, for formats of several bits a place: half again as long).
+pub trait Words<S: Isa> {
+    /// Word `g`: four weights of each row.
+    fn word(&self, s: S, g: usize) -> S::I;
+}
+
+impl<S: Isa, const N: usize> Words<S> for [S::I; N] {
+    #[inline(always)]
+    fn word(&self, _: S, g: usize) -> S::I {
+        self[g]
+    }
 }
 
 /// Sixteen virtual lanes on one instruction set.
@@ -220,14 +235,23 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// As [`prefetch`](Isa::prefetch), into the second cache: for what is needed later than the nearest cache can wait.
     fn prefetch_far(self, p: *const u8);
 
+    /// The same value at a seam of the program: as far as the compiler is concerned, it is computed before, and what is
+    /// read after this is read after this.
+    #[inline(always)]
+    fn seam(self, v: Self::F) -> Self::F {
+        compiler_fence(Ordering::SeqCst);
+        v
+    }
+
     /// Signed weight bytes as [`dot`](Isa::dot) with `BITS = 8` takes them on this hardware.
     fn i_signed(self, w: Self::I) -> Self::I;
 
-    /// Lane `j` of the result: `init[j] + sum over g and t of w[g].byte(4 j + t) * x[g][t]`, exact.
+    /// Lane `j` of the result: `init[j] + sum over g and t of w.word(g).byte(4 j + t) * x[g][t]`, exact. Each word
+    /// is asked for once, where it is multiplied.
     ///
     /// For `BITS < 8` the weight bytes are unsigned and below `1 << BITS`; for `BITS == 8` they went through
     /// [`i_signed`](Isa::i_signed). `x` lies within -127..=127.
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I;
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I;
 
     /// The same for two tiles in memory and `C` columns: adds the products of words `words[0]..words[1]` of tile `t`
     /// with column `c` to `acc[t][c]`.

@@ -4,7 +4,7 @@
 
 use super::aarch64::{simd, token};
 use super::lanes128::{bytes, four, lanes128, narrow, prefetch, quads, widen, words};
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Words};
 use std::arch::aarch64::*;
 
 token! {
@@ -96,14 +96,16 @@ impl Isa for Neon {
         w
     }
     #[inline(always)]
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
+        let mut words = [init; N];
+        each!(N, g => { words[g] = w.word(self, g); });
         quads!(h => {
             let (none, zero) = simd!(([vdupq_n_s16(0); 2], [vdupq_n_s32(0); 2]));
             let (mut pairs, mut sums) = (none, zero);
             each!(N, g => {
                 let to = if g.is_multiple_of(const { room(BITS) }) { none } else { pairs };
-                pairs = products(to, w[g][h], spread(x[g]));
+                pairs = products(to, words[g][h], spread(x[g]));
                 if (g + 1).is_multiple_of(const { room(BITS) }) || g + 1 == N {
                     sums = simd!([vpadalq_s16(sums[0], pairs[0]), vpadalq_s16(sums[1], pairs[1])]);
                 }

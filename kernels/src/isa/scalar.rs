@@ -3,7 +3,7 @@
 //! Its methods are functions of their own: unrolled kernels of sixteen scalars a lane operation would be megabytes of
 //! code and minutes of compiling, for the one instruction set that nobody chooses for speed.
 
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Words};
 use half::f16;
 
 /// The portable instruction set; always available.
@@ -187,9 +187,10 @@ impl Isa for Scalar {
     fn prefetch_far(self, _: *const u8) {}
 
     #[inline(never)]
-    fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+    fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
         let mut acc = init;
-        for (w, x) in w.iter().zip(x) {
+        for (g, x) in x.iter().enumerate() {
+            let w = w.word(self, g);
             for j in 0..16 {
                 let bytes = w[j].to_le_bytes();
                 for t in 0..4 {

@@ -72,21 +72,26 @@ macro_rules! sdot_products {
             w
         }
         #[inline(always)]
-        fn dot<const BITS: u32, const N: usize>(self, w: &[Self::I; N], x: &[[i8; 4]; N], init: Self::I) -> Self::I {
+        fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I {
             const { assert!(N == 1 || N.is_multiple_of(4)) };
             let mut acc = init;
             if N == 1 {
                 let x = simd!(vreinterpretq_s8_s32(vdupq_n_s32(bytemuck::cast(x[0]))));
-                quads!(h => { acc[h] = simd!(sdot::<0>(acc[h], w[0][h], x)); });
+                let w = w.word(self, 0);
+                quads!(h => { acc[h] = simd!(sdot::<0>(acc[h], w[h], x)); });
                 return acc;
             }
             each!(N / 4, i => {
                 let g = 4 * i;
                 let x = simd!(vld1q_s8(x[g..g + 4].as_ptr().cast()));
-                quads!(h => { acc[h] = simd!(sdot::<0>(acc[h], w[g][h], x)); });
-                quads!(h => { acc[h] = simd!(sdot::<1>(acc[h], w[g + 1][h], x)); });
-                quads!(h => { acc[h] = simd!(sdot::<2>(acc[h], w[g + 2][h], x)); });
-                quads!(h => { acc[h] = simd!(sdot::<3>(acc[h], w[g + 3][h], x)); });
+                let word = w.word(self, g);
+                quads!(h => { acc[h] = simd!(sdot::<0>(acc[h], word[h], x)); });
+                let word = w.word(self, g + 1);
+                quads!(h => { acc[h] = simd!(sdot::<1>(acc[h], word[h], x)); });
+                let word = w.word(self, g + 2);
+                quads!(h => { acc[h] = simd!(sdot::<2>(acc[h], word[h], x)); });
+                let word = w.word(self, g + 3);
+                quads!(h => { acc[h] = simd!(sdot::<3>(acc[h], word[h], x)); });
             });
             acc
         }

@@ -7,7 +7,7 @@
 use super::Rows;
 use super::matrix::{Layout, Matrix};
 use crate::format::{EvenRows, Form, Quant, SUB, TILE_ROWS, TileRows, pack_block};
-use crate::isa::{Isa, Kernel, each, each_in};
+use crate::isa::{Isa, Kernel, Words, each, each_in};
 use crate::op::quantize::ActBlock;
 use crate::team::Crew;
 use std::marker::PhantomData;
@@ -61,13 +61,33 @@ impl<Q: Quant> Kernel for Packed<'_, Q> {
             for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
                 let at = from + b * Q::PACKED;
                 let [near, far] = [NEAR, FAR].map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
-                acc = block_column::<S, Q, true>(s, &data[at..at + Q::PACKED], x, acc, [near, far]);
+                acc = block_column::<S, Q, true>(s, alone(&data[at..at + Q::PACKED]), x, acc, [near, far]);
             }
             let mut v = [0.0; TILE_ROWS];
             s.f_store(&mut v, acc);
             self.out.store_tile(0, tile, &v);
         }
     }
+}
+
+/// The same slice, by an address in a register of its own. The compiler would go on to address it by where the matrix is
+/// and how far in, in instructions that are longer by a byte each: enough for a block of a thousand to run slower
+/// (measured on a Zen 3: Q6_K by a tenth).
+#[inline(always)]
+#[cfg_attr(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read")
+)]
+fn alone(block: &[u8]) -> &[u8] {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    // SAFETY: no instructions, hence the same address.
+    unsafe {
+        let mut start = block.as_ptr();
+        std::arch::asm!("/* {} */", inout(reg) start, options(pure, nomem, nostack, preserves_flags));
+        std::slice::from_raw_parts(start, block.len())
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    block
 }
 
 /// Tiles in the file's layout times the column.
@@ -143,10 +163,12 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     let subs = Q::BLOCK / SUB;
     let head = Q::head(s, block);
     each_in!(S, subs, i => {
-        if (NEAR || subs > 1) && !Q::MIXED {
-            // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with
-            // more registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). There, a block of
-            // one sub-block passes from packing to here in registers.
+        // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with more
+        // registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). There, a block of one
+        // sub-block passes from packing to here in registers.
+        if subs > 1 && !Q::MIXED {
+            acc = s.seam(acc);
+        } else if NEAR && !Q::MIXED {
             compiler_fence(Ordering::SeqCst);
         }
         let (line, end) = ((Q::PACKED * i / subs).div_ceil(64), (Q::PACKED * (i + 1) / subs).div_ceil(64));
@@ -156,11 +178,18 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
             }
             s.prefetch_far(next[1].wrapping_add((line + k) * 64));
         }
-        let mut lanes = Q::sub_with(s, &head, block, i);
-        if Q::Form::BITS == 8 {
-            each!(8, g => { lanes.w[g] = s.i_signed(lanes.w[g]); });
-        }
-        let sum = isum::<S, Q::Form>(s, &lanes.w, lanes.half, &x[i]);
+        let lanes = Q::sub_with(s, &head, block, i);
+        let sum = if Q::WORDS {
+            let all = Alone::<Q> { block, i, first: 0, format: PhantomData };
+            let rest = Alone::<Q> { first: 4, ..all };
+            isum::<S, Q::Form>(s, &all, &rest, lanes.half, &x[i])
+        } else {
+            let mut w = lanes.w;
+            if Q::Form::BITS == 8 {
+                each!(8, g => { w[g] = s.i_signed(w[g]); });
+            }
+            isum::<S, Q::Form>(s, &w, &[w[4], w[5], w[6], w[7]], lanes.half, &x[i])
+        };
         let d = s.f_splat(x[i].d);
         acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
         if Q::Form::OFFSET {
@@ -172,21 +201,37 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     acc
 }
 
-/// The integer sum of a sub-block as f32, which is exact.
+/// The words of sub-block `i` from `first` on, one by one.
+struct Alone<'a, Q> {
+    block: &'a [u8],
+    i: usize,
+    first: usize,
+    format: PhantomData<Q>,
+}
+
+impl<S: Isa, Q: Quant> Words<S> for Alone<'_, Q> {
+    #[inline(always)]
+    fn word(&self, s: S, g: usize) -> S::I {
+        let w = Q::word(s, self.block, self.i, self.first + g);
+        if Q::Form::BITS == 8 { s.i_signed(w) } else { w }
+    }
+}
+
+/// The integer sum of a sub-block as f32, which is exact. `rest` are words 4 to 8 of `all`.
 #[inline(always)]
-fn isum<S: Isa, F: Form>(s: S, w: &[S::I; 8], factor: [S::F; 2], x: &ActBlock) -> S::F {
+fn isum<S: Isa, F: Form>(s: S, all: &impl Words<S>, rest: &impl Words<S>, factor: [S::F; 2], x: &ActBlock) -> S::F {
     let q = &x.q;
     if F::HALVES {
-        let lo = dot::<S, F, 4>(s, &[w[0], w[1], w[2], w[3]], &[q[0], q[1], q[2], q[3]], x.start_half::<S, F>(s, 0));
-        let hi = dot::<S, F, 4>(s, &[w[4], w[5], w[6], w[7]], &[q[4], q[5], q[6], q[7]], x.start_half::<S, F>(s, 1));
+        let lo = dot::<S, F, 4>(s, all, &[q[0], q[1], q[2], q[3]], x.start_half::<S, F>(s, 0));
+        let hi = dot::<S, F, 4>(s, rest, &[q[4], q[5], q[6], q[7]], x.start_half::<S, F>(s, 1));
         return s.f_fma(s.i_to_f(hi), factor[1], s.f_mul(s.i_to_f(lo), factor[0]));
     }
-    s.i_to_f(dot::<S, F, 8>(s, w, q, x.start::<S, F>(s)))
+    s.i_to_f(dot::<S, F, 8>(s, all, q, x.start::<S, F>(s)))
 }
 
 /// [`Isa::dot`] for weights as wide as the form says.
 #[inline(always)]
-fn dot<S: Isa, F: Form, const N: usize>(s: S, w: &[S::I; N], x: &[[i8; 4]; N], init: S::I) -> S::I {
+fn dot<S: Isa, F: Form, const N: usize>(s: S, w: &impl Words<S>, x: &[[i8; 4]; N], init: S::I) -> S::I {
     match F::BITS {
         0..=4 => s.dot::<4, N>(w, x, init),
         5 => s.dot::<5, N>(w, x, init),
