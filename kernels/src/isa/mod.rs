@@ -63,6 +63,17 @@ macro_rules! each16 {
 }
 pub(crate) use each16;
 
+/// How far ahead of the weights in use a stream of them is asked for, in bytes: into the nearest cache, which can only wait
+/// for a few lines at once, and into the second. Both are the same on AMD's CPUs, whose own prefetcher does the rest
+/// (measured on a Zen 3: products read 4 to 15 % faster than with the distances that suit a Xeon).
+pub(crate) fn read_ahead() -> [usize; 2] {
+    #[cfg(target_arch = "x86_64")]
+    if x86::is_amd() {
+        return [3072; 2];
+    }
+    [2048, 4096]
+}
+
 /// Asks for the cache line at an address, on any CPU and outside of any frame; any address will do, nothing is read.
 #[inline(always)]
 pub(crate) fn prefetch(p: *const u8) {

@@ -41,6 +41,13 @@ macro_rules! simd {
     }};
 }
 
+/// Whether AMD designed the CPU.
+pub(super) fn is_amd() -> bool {
+    let id = std::arch::x86_64::__cpuid(0);
+    let name = [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes);
+    ["AuthenticAMD", "HygonGenuine"].iter().any(|amd| amd.as_bytes() == name.as_flattened())
+}
+
 /// How many pair sums of `bits`-wide weights times +-127 an i16 can hold: 15 * 254 * 8 = 30,480 and so on.
 pub(super) const fn room(bits: u32) -> usize {
     match bits {

@@ -31,7 +31,7 @@ mod shares;
 mod tests;
 mod watch;
 
-use crate::isa::CpuIsa;
+use crate::isa::{CpuIsa, read_ahead};
 use regions::Regions;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +60,8 @@ pub struct Team {
     pool: Option<rayon::ThreadPool>,
     threads: usize,
     isa: CpuIsa,
+    /// See [`read_ahead`].
+    ahead: [usize; 2],
     /// One step at a time: two broadcasts interleaved on the same threads would wait for each other.
     turn: Mutex<()>,
     /// Scratch of worker `i`, kept between steps.
@@ -85,7 +87,16 @@ impl Team {
             Some(built)
         };
         let [scratch, rooms] = [(); 2].map(|()| (0..threads).map(|_| Mutex::default()).collect());
-        Ok(Self { pool, threads, isa, turn: Mutex::default(), scratch, rooms, common: Mutex::default() })
+        Ok(Self {
+            pool,
+            threads,
+            isa,
+            ahead: read_ahead(),
+            turn: Mutex::default(),
+            scratch,
+            rooms,
+            common: Mutex::default(),
+        })
     }
 
     /// How many threads there are.
@@ -155,6 +166,11 @@ impl Crew<'_> {
     /// The instruction set in use.
     pub fn isa(&self) -> CpuIsa {
         self.team.isa
+    }
+
+    /// How far ahead to ask for weights: see [`read_ahead`].
+    pub(crate) fn ahead(&self) -> [usize; 2] {
+        self.team.ahead
     }
 
     /// Calls `job(worker, chunk)` once for every `chunk < chunks`, spread over the threads; returns when all are done.

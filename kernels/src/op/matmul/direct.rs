@@ -13,11 +13,6 @@ use crate::team::Crew;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-/// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache, which can only wait
-/// for a few lines at once, and into the second.
-const NEAR: usize = 2048;
-const FAR: usize = 4096;
-
 /// The largest packed block of one sub-block: of Q8_0.
 const SMALL: usize = 34 * TILE_ROWS;
 
@@ -31,7 +26,10 @@ pub(super) fn run<Q: Quant>(
     out: Rows,
 ) {
     match w.layout() {
-        Layout::Packed => crew.isa().run_products(Packed::<Q> { w, x, range, out, format: PhantomData }),
+        Layout::Packed => {
+            let ahead = crew.ahead();
+            crew.isa().run_products(Packed::<Q> { w, x, range, out, ahead, format: PhantomData })
+        }
         Layout::File => crew.with_scratch(worker, Q::PACKED, |block| {
             crew.isa().run_products(InPlace::<Q> { w, x, range, out, block, format: PhantomData });
         }),
@@ -44,6 +42,8 @@ struct Packed<'a, Q> {
     x: &'a [ActBlock],
     range: [usize; 2],
     out: Rows,
+    /// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache and into the second.
+    ahead: [usize; 2],
     format: PhantomData<Q>,
 }
 
@@ -60,8 +60,8 @@ impl<Q: Quant> Kernel for Packed<'_, Q> {
             let mut acc = s.f_splat(0.0);
             for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
                 let at = from + b * Q::PACKED;
-                let [near, far] = [NEAR, FAR].map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
-                acc = block_column::<S, Q, true>(s, alone(&data[at..at + Q::PACKED]), x, acc, [near, far]);
+                let next = self.ahead.map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
+                acc = block_column::<S, Q, true>(s, alone(&data[at..at + Q::PACKED]), x, acc, next);
             }
             let mut v = [0.0; TILE_ROWS];
             s.f_store(&mut v, acc);
