@@ -50,9 +50,12 @@ pub fn run(a: &BenchArgs, plan: &Plan, filter: &str) -> Result<String, CliError>
     let cases: Vec<Case> = Case::all().into_iter().filter(|c| c.name().contains(&filter.to_lowercase())).collect();
     if cases.is_empty() {
         let names: Vec<String> = Case::all().iter().map(Case::name).collect();
+        // A hundred names are no help: one whole, and of the others what they begin with.
+        let mut kinds: Vec<&str> = names.iter().filter_map(|n| n.split('/').next()).collect();
+        kinds.dedup();
         return Err(CliError::usage(
             format!("no kernel is called `{filter}`"),
-            format!("there are {}", names.join(", ")),
+            format!("any part of a name will do, of `{}` and the like: there are {}", names[0], kinds.join(", ")),
         ));
     }
     let mut teams = Vec::new();

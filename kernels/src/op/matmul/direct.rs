@@ -104,6 +104,7 @@ impl<Q: Quant> Kernel for InPlace<'_, Q> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
+        const { assert!(Q::BLOCK > SUB || Q::PACKED <= SMALL) };
         let (rows, row) = (self.w.rows(), self.w.cols() / Q::BLOCK * Q::BYTES);
         let data = self.w.data();
         let last = data.len().saturating_sub(Q::PACKED);
@@ -139,10 +140,12 @@ impl<Q: Quant> Kernel for InPlace<'_, Q> {
                 }
                 let mut v = [0.0; TILE_ROWS];
                 s.f_store(&mut v, acc);
-                match first == start && rows >= TILE_ROWS {
-                    true => self.out.store_tile(0, tile, &v),
-                    false if rows < TILE_ROWS => self.out.store(0, turn, &v[..1]),
-                    false => self.out.store(0, start, &v[start - first..]),
+                if rows < TILE_ROWS {
+                    self.out.store(0, turn, &v[..1]);
+                } else if first < start {
+                    self.out.store(0, start, &v[start - first..]);
+                } else {
+                    self.out.store_tile(0, tile, &v);
                 }
             }
         }
@@ -164,8 +167,8 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
     let head = Q::head(s, block);
     each_in!(S, subs, i => {
         // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with more
-        // registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). There, a block of one
-        // sub-block passes from packing to here in registers.
+        // registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). Not for a block of one
+        // sub-block from the file, which comes here in registers.
         if subs > 1 && !Q::MIXED {
             acc = s.seam(acc);
         } else if NEAR && !Q::MIXED {
@@ -179,7 +182,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
             s.prefetch_far(next[1].wrapping_add((line + k) * 64));
         }
         let lanes = Q::sub_with(s, &head, block, i);
-        let sum = if Q::WORDS {
+        let sum = if Q::WORDS && S::UNROLL {
             let all = Alone::<Q> { block, i, first: 0, format: PhantomData };
             let rest = Alone::<Q> { first: 4, ..all };
             isum::<S, Q::Form>(s, &all, &rest, lanes.half, &x[i])
