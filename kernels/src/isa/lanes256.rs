@@ -13,7 +13,7 @@ macro_rules! both {
 }
 
 /// [`Isa::seam`](super::Isa::seam): a fence alone lets the compiler read all of a block before it multiplies any, by way of
-/// the stack (measured on a Zen 3: Q2_K took nearly twice as long).
+/// the stack (measured on a Zen 3: Q2_K took 1.6 times as long).
 ///
 /// # Safety
 /// The CPU has AVX.
