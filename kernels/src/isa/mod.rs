@@ -64,8 +64,8 @@ macro_rules! each16 {
 pub(crate) use each16;
 
 /// How far ahead of the weights in use a stream of them is asked for, in bytes: into the nearest cache, which can only wait
-/// for a few lines at once, and into the second. Both are the same on AMD's CPUs, whose own prefetcher does the rest
-/// (measured on a Zen 3: products read up to 18 % faster than with the distances that suit a Xeon, Q6_K the same).
+/// for a few lines at once, and into the second. Both are the same on AMD's CPUs (measured on a Zen 3 alone: products read
+/// up to 18 % faster than with the distances that suit a Xeon, Q6_K the same).
 pub(crate) fn read_ahead() -> [usize; 2] {
     #[cfg(target_arch = "x86_64")]
     if x86::is_amd() {

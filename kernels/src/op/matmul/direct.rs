@@ -1,8 +1,8 @@
 //! One column: a decode step.
 //!
 //! Bounded by the memory that the weights come from, so each byte is touched once: a sub-block of 32 weights x 16 rows
-//! is decoded in registers and multiplied there and then. From the file's layout, a block of 16 rows is regrouped into
-//! scratch first, which stays in the nearest cache.
+//! is decoded in registers and multiplied there and then. From the file's layout, a block of 16 rows is regrouped first:
+//! into scratch, which stays in the nearest cache, or, where it is one sub-block, in registers.
 
 use super::Rows;
 use super::matrix::{Layout, Matrix};
