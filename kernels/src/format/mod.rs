@@ -242,6 +242,9 @@ pub trait Quant: Send + Sync + 'static {
     /// from tables busy while sums wait, and takes registers that most formats lack (measured for each).
     const MIXED: bool = false;
 
+    /// Whether the sub-blocks of a packed block read it from one end to the other, by and large.
+    const IN_ORDER: bool = true;
+
     /// Overwrites the scales of a file block with what `next` gives, each rounded to what the format can hold: for who
     /// makes weights out of random bytes.
     fn write_scales(block: &mut [u8], next: &mut dyn FnMut() -> f32) {

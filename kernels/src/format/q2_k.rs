@@ -15,6 +15,7 @@ impl Quant for Q2K {
     const PLAN: &'static [Section] =
         &[Section::Half(80), Section::Half(82), Section::Words { at: 0, n: 4 }, Section::Words { at: 16, n: 16 }];
     const WORDS: bool = true;
+    const IN_ORDER: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

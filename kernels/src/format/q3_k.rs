@@ -21,6 +21,7 @@ impl Quant for Q3K {
         Section::Words { at: 32, n: 16 },
     ];
     const WORDS: bool = true;
+    const IN_ORDER: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

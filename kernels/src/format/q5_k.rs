@@ -19,6 +19,7 @@ impl Quant for Q5K {
         Section::Words { at: 48, n: 32 },
     ];
     const WORDS: bool = true;
+    const IN_ORDER: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -20,6 +20,7 @@ impl Quant for Q6K {
         Section::Words { at: 0, n: 32 },
     ];
     const WORDS: bool = true;
+    const IN_ORDER: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -31,7 +31,7 @@ mod shares;
 mod tests;
 mod watch;
 
-use crate::isa::{CpuIsa, read_ahead};
+use crate::isa::{CpuIsa, ReadAhead, read_ahead};
 use regions::Regions;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,7 +61,7 @@ pub struct Team {
     threads: usize,
     isa: CpuIsa,
     /// See [`read_ahead`].
-    ahead: [usize; 2],
+    ahead: ReadAhead,
     /// One step at a time: two broadcasts interleaved on the same threads would wait for each other.
     turn: Mutex<()>,
     /// Scratch of worker `i`, kept between steps.
@@ -91,7 +91,7 @@ impl Team {
             pool,
             threads,
             isa,
-            ahead: read_ahead(),
+            ahead: read_ahead(isa.kind()),
             turn: Mutex::default(),
             scratch,
             rooms,
@@ -169,7 +169,7 @@ impl Crew<'_> {
     }
 
     /// How far ahead to ask for weights: see [`read_ahead`].
-    pub(crate) fn ahead(&self) -> [usize; 2] {
+    pub(crate) fn ahead(&self) -> ReadAhead {
         self.team.ahead
     }
 

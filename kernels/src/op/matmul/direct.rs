@@ -27,7 +27,7 @@ pub(super) fn run<Q: Quant>(
 ) {
     match w.layout() {
         Layout::Packed => {
-            let ahead = crew.ahead();
+            let ahead = if Q::IN_ORDER { crew.ahead().in_order } else { crew.ahead().scattered };
             crew.isa().run_products(Packed::<Q> { w, x, range, out, ahead, format: PhantomData })
         }
         Layout::File => crew.with_scratch(worker, Q::PACKED, |block| {
