@@ -2,7 +2,7 @@
 
 use super::grid::LEVELS;
 use super::{field, words};
-use crate::isa::Isa;
+use crate::isa::{Book, Isa};
 
 /// Signs of eight weights from a code of seven bits: the eighth makes their number even.
 #[inline(always)]
@@ -55,6 +55,15 @@ pub(super) fn levels<S: Isa>(s: S, entry: S::I, signs: S::I, l: usize) -> [S::I;
     // No nibble has its top bit set, which `b_lookup_low` asks for.
     let v = s.i_or(entry, s.b_signs(signs, l));
     [s.b_lookup_low(&LEVELS, v), s.b_lookup_low(&LEVELS, s.i_shr(v, 4))]
+}
+
+/// The weights of eight entries of four: those that the halves of `index[0]` number are the first and the third, and so
+/// on: those of `index[1]` the second and the fourth, of `index[2]` the fifth and the seventh. `sum - b` takes the place
+/// of a weight `b` whose bit of `signs` is set.
+#[inline(always)]
+pub(super) fn fours<S: Isa, const N: usize>(s: S, book: &Book<N>, index: [S::I; 4], sum: u8, signs: S::I) -> [S::I; 8] {
+    let entries = s.i_entries(book, index);
+    eight!(s, g => s.b_reflect(entries[2 * (g / 4) + g % 2][g / 2 % 2], sum, signs, g))
 }
 
 /// What makes an entry of eight ternary numbers eighths of weights, `up` where bit `at` of the lane is clear and down

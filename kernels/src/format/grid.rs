@@ -4,20 +4,22 @@
 //! zero point that the format's kernels use, so that a sign is a reflection about the zero point; those of eight hold two
 //! numbers of two bits in a byte.
 
+use crate::isa::Book;
+
 /// IQ1_S and IQ1_M: -1, 0, 1 as 0, 1, 2, at bits 3 and 5 of a byte.
 pub static IQ1: [[u8; 4]; 2048] = eights(IQ1_HEX, 3, 2);
 /// IQ2_S: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
 pub static IQ2_S: [[u8; 4]; 1024] = eights(IQ2S_HEX, 0, 4);
 /// IQ2_XS: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
-pub static IQ2_XS: [[u8; 4]; 512] = eights(IQ2XS_HEX, 0, 4);
+pub static IQ2_XS: Book<512> = Book::pairs(eights(IQ2XS_HEX, 0, 4));
 /// IQ2_XXS: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
-pub static IQ2_XXS: [[u8; 4]; 256] = eights(IQ2XXS_HEX, 0, 4);
+pub static IQ2_XXS: Book<256> = Book::pairs(eights(IQ2XXS_HEX, 0, 4));
 /// What the numbers of the IQ2 formats stand for, plus zero point 64; four further on the negatives.
 pub static LEVELS: [u8; 16] = [64 + 8, 64 + 25, 64 + 43, 64, 64 - 8, 64 - 25, 64 - 43, 64, 0, 0, 0, 0, 0, 0, 0, 0];
 /// IQ3_S, zero point 16.
-pub static IQ3_S: [[u8; 4]; 512] = fours(IQ3S_HEX, 16, [1, 3, 5, 7, 9, 11, 13, 15]);
+pub static IQ3_S: Book<512> = fours(IQ3S_HEX, 16, [1, 3, 5, 7, 9, 11, 13, 15]);
 /// IQ3_XXS, zero point 64.
-pub static IQ3_XXS: [[u8; 4]; 256] = fours(IQ3XXS_HEX, 64, [4, 12, 20, 28, 36, 44, 52, 62]);
+pub static IQ3_XXS: Book<256> = fours(IQ3XXS_HEX, 64, [4, 12, 20, 28, 36, 44, 52, 62]);
 
 /// Entries of eight two-bit numbers, lowest bits first in `hex`: number `t` goes to bit `low` of byte `t`, number `4 + t`
 /// to bit `low + next`.
@@ -44,16 +46,21 @@ pub const fn ternary(entry: [u8; 4], k: usize) -> i8 {
 }
 
 /// Entries of four numbers in nibbles, low nibbles first, through `map`, plus `zero`.
-const fn fours<const N: usize>(hex: &str, zero: u8, map: [u8; 8]) -> [[u8; 4]; N] {
+const fn fours<const N: usize>(hex: &str, zero: u8, mut map: [u8; 8]) -> Book<N> {
     assert!(hex.len() == 4 * N);
+    let mut n = 0;
+    while n < 8 {
+        map[n] += zero;
+        n += 1;
+    }
     let mut all = [[0; 4]; N];
     let mut i = 0;
     while i < 4 * N {
         let byte = byte(hex.as_bytes(), i / 2);
-        all[i / 4][i % 4] = zero + map[(byte >> (4 * (i % 2)) & 7) as usize];
+        all[i / 4][i % 4] = map[(byte >> (4 * (i % 2)) & 7) as usize];
         i += 1;
     }
-    all
+    Book::of_levels(all, map)
 }
 
 const fn byte(hex: &[u8], i: usize) -> u8 {

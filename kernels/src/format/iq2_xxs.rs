@@ -20,7 +20,7 @@ impl Quant for Iq2Xxs {
     fn decode(b: &[u8], i: usize) -> Canon {
         let word = u32::from_le_bytes(*b[2 + 8 * i + 4..].first_chunk().expect("4 bytes"));
         let q = std::array::from_fn(|k| {
-            let q = grid::level(grid::IQ2_XXS[usize::from(b[2 + 8 * i + k / 8])], k % 8);
+            let q = grid::level(grid::IQ2_XXS.words[usize::from(b[2 + 8 * i + k / 8])], k % 8);
             if even_signs(word >> (7 * (k / 8))) >> (k % 8) & 1 == 1 { -q } else { q }
         });
         Canon::new(q, half_at(b, 0) * 0.125 * (2 * (word >> 28) + 1) as f32)
@@ -30,9 +30,16 @@ impl Quant for Iq2Xxs {
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let word = words(s, b, 32, 2 * i + 1);
         let signs = even_signs_lanes(s, spread_codes(s, word));
-        let w = pairs!(s, l => {
-            levels(s, s.i_gather(&grid::IQ2_XXS, byte(s, b, 32, 8 * i + l)), signs, l)
-        });
+        let w = if S::BOOKS {
+            let index = words(s, b, 32, 2 * i);
+            // Of each half of an index, eight bits count.
+            let entries = s.i_entries(&grid::IQ2_XXS, [index, s.i_shr(index, 8)]);
+            pairs!(s, l => levels(s, entries[l % 2][l / 2], signs, l))
+        } else {
+            pairs!(s, l => {
+                levels(s, s.i_gather(&grid::IQ2_XXS.words, byte(s, b, 32, 8 * i + l)), signs, l)
+            })
+        };
         let d = s.f_mul(halfs(s, b, 0), s.f_splat(0.125));
         Lanes::new(s, w, s.f_mul(d, odd_scale(s, word, 28)))
     }

@@ -1,7 +1,7 @@
 //! IQ3_S: 256 weights in fours out of a codebook of 512, with their signs; 4-bit scales for every 32 under one half
 //! super-scale.
 
-use super::codebook::{byte, odd_scale};
+use super::codebook::{byte, fours, odd_scale};
 use super::{Canon, Lanes, Quant, Section, Stored, field, grid, half_at, halfs, words};
 use crate::isa::Isa;
 
@@ -26,7 +26,7 @@ impl Quant for Iq3S {
         let q = std::array::from_fn(|k| {
             let g = k / 4;
             let entry = usize::from(b[2 + 8 * i + g]) | usize::from(b[66 + i] >> g & 1) << 8;
-            let q = grid::IQ3_S[entry][k % 4] as i8 - 16;
+            let q = grid::IQ3_S.words[entry][k % 4] as i8 - 16;
             if b[74 + 4 * i + k / 8] >> (k % 8) & 1 == 1 { -q } else { q }
         });
         let scale = b[106 + i / 2] >> (4 * (i % 2)) & 15;
@@ -36,12 +36,30 @@ impl Quant for Iq3S {
     #[inline(always)]
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let (high, signs) = (words(s, b, 1056, i / 4), words(s, b, 1184, i));
-        let w = eight!(s, g => {
-            let bit = field(s, high, 8 * (i as u32 % 4) + g as u32, 8, 0x100);
-            let entry = s.i_or(byte(s, b, 32, 8 * i + g), bit);
-            s.b_reflect(s.i_gather(&grid::IQ3_S, entry), 32, signs, g)
-        });
+        let at = 8 * (i as u32 % 4);
+        let w = if S::BOOKS {
+            let [a, c] = [words(s, b, 32, 2 * i), words(s, b, 32, 2 * i + 1)];
+            let index = [
+                index_pair(s, a, high, at),
+                index_pair(s, s.i_shr(a, 8), high, at + 1),
+                index_pair(s, c, high, at + 4),
+                index_pair(s, s.i_shr(c, 8), high, at + 5),
+            ];
+            fours(s, &grid::IQ3_S, index, 32, signs)
+        } else {
+            eight!(s, g => {
+                let entry = s.i_or(byte(s, b, 32, 8 * i + g), field(s, high, at + g as u32, 8, 0x100));
+                s.b_reflect(s.i_gather(&grid::IQ3_S.words, entry), 32, signs, g)
+            })
+        };
         let scale = odd_scale(s, words(s, b, 1696, 0), 4 * i as u32);
         Lanes::new(s, w, s.f_mul(halfs(s, b, 0), scale))
     }
+}
+
+/// Bytes 0 and 2 of every lane, each in a half of it, with bits `at` and `at + 2` of `high` above.
+#[inline(always)]
+fn index_pair<S: Isa>(s: S, low: S::I, high: S::I, at: u32) -> S::I {
+    let above = s.i_or(field(s, high, at, 8, 0x100), field(s, high, at + 2, 24, 0x100_0000));
+    s.i_or(field(s, low, 0, 0, 0xff_00ff), above)
 }

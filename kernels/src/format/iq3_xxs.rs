@@ -1,6 +1,6 @@
 //! IQ3_XXS: 256 weights in fours out of a codebook of 256; a word for every 32 holds four sign codes and a 4-bit scale.
 
-use super::codebook::{byte, even_signs, even_signs_lanes, odd_scale, spread_codes};
+use super::codebook::{byte, even_signs, even_signs_lanes, fours, odd_scale, spread_codes};
 use super::{Canon, Lanes, Quant, Section, Stored, grid, half_at, halfs, words};
 use crate::isa::Isa;
 
@@ -20,7 +20,7 @@ impl Quant for Iq3Xxs {
     fn decode(b: &[u8], i: usize) -> Canon {
         let word = u32::from_le_bytes(*b[66 + 4 * i..].first_chunk().expect("4 bytes"));
         let q = std::array::from_fn(|k| {
-            let q = (grid::IQ3_XXS[usize::from(b[2 + 8 * i + k / 4])][k % 4] - 64) as i8;
+            let q = (grid::IQ3_XXS.words[usize::from(b[2 + 8 * i + k / 4])][k % 4] - 64) as i8;
             if even_signs(word >> (7 * (k / 8))) >> (k % 8) & 1 == 1 { -q } else { q }
         });
         Canon::new(q, half_at(b, 0) * 0.25 * (2 * (word >> 28) + 1) as f32)
@@ -30,7 +30,15 @@ impl Quant for Iq3Xxs {
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let word = words(s, b, 1056, i);
         let signs = even_signs_lanes(s, spread_codes(s, word));
-        let w = eight!(s, g => s.b_reflect(s.i_gather(&grid::IQ3_XXS, byte(s, b, 32, 8 * i + g)), 128, signs, g));
+        let w = if S::BOOKS {
+            let [a, c] = [words(s, b, 32, 2 * i), words(s, b, 32, 2 * i + 1)];
+            // Of each half of an index, eight bits count.
+            fours(s, &grid::IQ3_XXS, [a, s.i_shr(a, 8), c, s.i_shr(c, 8)], 128, signs)
+        } else {
+            eight!(s, g => {
+                s.b_reflect(s.i_gather(&grid::IQ3_XXS.words, byte(s, b, 32, 8 * i + g)), 128, signs, g)
+            })
+        };
         let d = s.f_mul(halfs(s, b, 0), s.f_splat(0.25));
         Lanes::new(s, w, s.f_mul(d, odd_scale(s, word, 28)))
     }

@@ -1,19 +1,19 @@
 //! AVX-512 without VNNI, as in the first CPUs that had it: byte products go through `maddubs`, as with AVX2.
 
-use super::lanes512::lanes512;
-use super::x86::{room, signs, simd, token};
-use super::{Isa, Kernel, Words};
+use super::lanes512::{lanes512, look_up};
+use super::x86::{Gathers, room, signs, simd, token};
+use super::{Book, Isa, Kernel, Words};
 use std::arch::x86_64::*;
 
 token! {
     /// Proof that the CPU has AVX-512 F/BW/VL/DQ (and AVX2, FMA, F16C).
-    Avx512: ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx2" "fma" "f16c"]
+    Avx512(Gathers): ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx2" "fma" "f16c"]
 }
 
 impl<const TILES: bool> From<super::avx512vnni::Avx512Vnni<TILES>> for Avx512 {
     /// VNNI comes on top of the same features.
-    fn from(_: super::avx512vnni::Avx512Vnni<TILES>) -> Self {
-        Self(())
+    fn from(s: super::avx512vnni::Avx512Vnni<TILES>) -> Self {
+        Self((), s.1)
     }
 }
 
@@ -33,6 +33,10 @@ unsafe fn products<const BITS: u32>(w: __m512i, x: __m512i) -> __m512i {
             _mm512_maddubs_epi16(w, x)
         }
     }
+}
+
+impl Avx512 {
+    look_up!();
 }
 
 impl Isa for Avx512 {

@@ -1,23 +1,27 @@
 //! AVX-512 with VNNI: sixteen lanes are one register, four byte products a lane are one instruction. With `TILES`, the
 //! CPU also has the matrix unit of [`super::amx`], which takes over the integer sums of many columns.
 
-use super::lanes512::lanes512;
-use super::x86::{signs, simd, token};
-use super::{Isa, Kernel, TileSums, Words, amx};
+use super::lanes512::{lanes512, look_up};
+use super::x86::{Gathers, signs, simd, token};
+use super::{Book, Isa, Kernel, TileSums, Words, amx};
 use crate::op::quantize::ActBlock;
 use std::arch::x86_64::*;
 
 token! {
     /// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C), and with `TILES` AMX-INT8 as well.
-    Avx512Vnni<TILES>: ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" "avx2" "fma" "f16c"]
+    Avx512Vnni<TILES>(Gathers): ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" "avx2" "fma" "f16c"]
         && (!TILES || amx::available())
 }
 
 impl From<Avx512Vnni<true>> for Avx512Vnni<false> {
     /// The matrix unit comes on top of the same features.
-    fn from(_: Avx512Vnni<true>) -> Self {
-        Self(())
+    fn from(s: Avx512Vnni<true>) -> Self {
+        Self((), s.1)
     }
+}
+
+impl<const TILES: bool> Avx512Vnni<TILES> {
+    look_up!();
 }
 
 impl<const TILES: bool> Isa for Avx512Vnni<TILES> {

@@ -6,6 +6,7 @@ macro_rules! lanes512 {
         type I = __m512i;
         type F = __m512;
         const MANY: bool = true;
+        const BOOKS: bool = true;
 
         #[inline(always)]
         fn run<K: Kernel>(self, kernel: K) -> K::Out {
@@ -147,6 +148,26 @@ macro_rules! lanes512 {
         }
 
         #[inline(always)]
+        fn i_entries<const N: usize, const P: usize>(
+            self,
+            book: &Book<N>,
+            index: [Self::I; P],
+        ) -> [[Self::I; 2]; P] {
+            const { assert!(N.is_power_of_two() && N >= 64 && N <= 512) };
+            let mut out = [[self.i_splat(0); 2]; P];
+            // One branch for all.
+            if N > 256 && !self.1.slow {
+                each!(P, p => {
+                    out[p][0] = self.i_gather(&book.words, index[p]);
+                    out[p][1] = self.i_gather(&book.words, self.i_shr(index[p], 16));
+                });
+                return out;
+            }
+            each!(P, p => { out[p] = self.look_up(book, index[p]); });
+            out
+        }
+
+        #[inline(always)]
         fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4] {
             simd!({
                 // Quarter q of register r is row 4 q + r; transposing each quarter's 4 x 4 words puts rows in order.
@@ -262,4 +283,41 @@ macro_rules! lanes512 {
     };
 }
 
-pub(super) use lanes512;
+/// What a token of [`lanes512`] does besides.
+macro_rules! look_up {
+    () => {
+        /// The entries that the halves of each lane number, from a table in registers.
+        #[inline(always)]
+        fn look_up<const N: usize>(self, book: &Book<N>, index: __m512i) -> [__m512i; 2] {
+            simd!({
+                // Two registers of entries at a time, by six bits of the index; the others choose among the results.
+                let short: &[[u16; 32]] = book.short.as_chunks().0;
+                let mut found = [index; 16];
+                each!(N / 64, p => {
+                    let (a, b) = (short[2 * p].as_ptr().cast(), short[2 * p + 1].as_ptr().cast());
+                    found[p] = _mm512_permutex2var_epi16(_mm512_loadu_si512(a), index, _mm512_loadu_si512(b));
+                });
+                each!(3, level => {
+                    let odd = _mm512_test_epi16_mask(index, _mm512_set1_epi16(64 << level));
+                    each!(N >> (7 + level), p => {
+                        found[p] = _mm512_mask_blend_epi16(odd, found[2 * p], found[2 * p + 1]);
+                    });
+                });
+                let mut out = [index; 2];
+                each!(2, h => {
+                    let copies = _mm_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13);
+                    let copies = _mm512_broadcast_i32x4(_mm_add_epi8(copies, _mm_set1_epi8(2 * h as i8)));
+                    let both = _mm512_shuffle_epi8(found[0], copies);
+                    let both = _mm512_srlv_epi16(both, _mm512_set1_epi32((book.step << 16) as i32));
+                    out[h] = _mm512_and_si512(both, _mm512_set1_epi32(book.mask as i32));
+                    if let Some(levels) = &book.levels {
+                        out[h] = self.b_lookup(levels, out[h]);
+                    }
+                });
+                out
+            })
+        }
+    };
+}
+
+pub(super) use {lanes512, look_up};

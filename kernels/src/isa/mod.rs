@@ -101,6 +101,7 @@ pub(crate) fn prefetch(p: *const u8) {
     let _ = p;
 }
 
+mod book;
 mod detect;
 pub mod scalar;
 
@@ -134,6 +135,7 @@ mod lanes512;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use book::Book;
 pub use detect::{CpuIsa, IsaError, IsaKind};
 
 use crate::op::quantize::ActBlock;
@@ -249,6 +251,12 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn h_mul_high(self, a: Self::I, b: Self::I) -> Self::I;
     /// `table[i % N]` for each lane `i`, where `N` is a power of two: the entry's bytes become the lane's.
     fn i_gather<const N: usize>(self, table: &[[u8; 4]; N], index: Self::I) -> Self::I;
+    /// Whether there is [`i_entries`](Isa::i_entries), which suits tables in registers.
+    const BOOKS: bool = false;
+    /// The entries of a codebook, numbered modulo `N` by the low and by the high half of each lane.
+    fn i_entries<const N: usize, const P: usize>(self, _book: &Book<N>, _index: [Self::I; P]) -> [[Self::I; 2]; P] {
+        unreachable!("no codebooks in registers")
+    }
 
     /// Regroups 16 bytes of each of 16 rows: register `w` of the result has word `w` of row `j` in lane `j`.
     fn i_transpose(self, rows: &[&[u8; 16]; 16]) -> [Self::I; 4];
