@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! chunk          up to 8 tiles of `gate`, and the same of `up`
-//!   products     of all rows of x, to scratch that stays in the second cache
-//!   finish       activation, product and quantization of 32 channels at a time
+//!   block        up to 512 rows of x
+//!     products   their sums stay in scratch that fits the second cache, `[pair of tiles, row, 32]`
+//!     finish     activation, product and quantization of 32 channels at a time
 //! ```
 //!
 //! A block of activations is 32 channels of one row, so all it needs is in the chunk. Apart, the operations would write
@@ -11,8 +12,9 @@
 //! slower): the weights come in twice as many streams, and memory waits while a thread finishes.
 
 use super::matrix::Matrix;
-use super::{Input, Rows, Task, panel, tiles_per_chunk};
-use crate::format::{SUB, TILE_ROWS};
+use super::panel::{self, COLUMNS, PairSums, Sums};
+use super::{Input, Rows, Task, tiles_per_chunk};
+use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
 use crate::isa::{Isa, Kernel};
 use crate::op::activation::{Activation, gated};
 use crate::op::quantize::{ActBlock, GROUP, NonFinite, block, block_index};
@@ -55,35 +57,79 @@ pub fn gated_matmul(crew: &Crew<'_>, n: usize, g: &Gate<'_>, out: &mut [ActBlock
     let (blocks, bad) = (SendPtr(out.as_mut_ptr()), AtomicBool::new(false));
     crew.run(tiles.div_ceil(per), &|worker, chunk| {
         let range = [chunk * per, ((chunk + 1) * per).min(tiles)];
-        let width = (range[1] - range[0]) * TILE_ROWS;
-        crew.with_room(worker, 2 * n * width * size_of::<f32>(), |floats| {
-            let (gate, up) = bytemuck::cast_slice_mut(floats).split_at_mut(n * width);
-            for (w, out) in [(&g.gate, &mut *gate), (&g.up, &mut *up)] {
-                let out = Rows::part(out, n, range[0] * TILE_ROWS, width);
-                w.format().visit(Task { crew, worker, w, x: g.x, range, out });
-            }
-            let to = Blocks { out: blocks, n, subs: channels / SUB, first: range[0] * TILE_ROWS / SUB };
-            if crew.isa().run_lanes(Finish { gate, up, width, activation: g.activation, to }).is_err() {
-                bad.store(true, Ordering::Relaxed);
+        let pairs = (range[1] - range[0]) / 2;
+        crew.with_room(worker, 2 * pairs * n.min(COLUMNS) * size_of::<PairSums>(), |room| {
+            for first in (0..n).step_by(COLUMNS) {
+                let rows = COLUMNS.min(n - first);
+                let room = &mut bytemuck::cast_slice_mut(room)[..2 * pairs * rows];
+                let (gate, up) = room.split_at_mut(pairs * rows);
+                for (w, sums) in [(&g.gate, &mut *gate), (&g.up, &mut *up)] {
+                    let x = g.x.part(w, first..first + rows);
+                    w.format().visit(Pairs { crew, worker, w, x, range, n: rows, sums });
+                }
+                let to = Blocks { out: blocks, n, subs: channels / SUB, first: [first, range[0] / 2] };
+                if crew.isa().run_lanes(Finish { gate, up, rows, activation: g.activation, to }).is_err() {
+                    bad.store(true, Ordering::Relaxed);
+                }
             }
         });
     });
     if bad.into_inner() { Err(NonFinite) } else { Ok(()) }
 }
 
-/// Where a chunk's blocks go: those of sub-blocks `first..` of all `n` rows.
+/// Products of a chunk's tiles, in whole pairs, with `n` rows of x.
+struct Pairs<'a> {
+    crew: &'a Crew<'a>,
+    worker: usize,
+    w: &'a Matrix<'a>,
+    x: Input<'a>,
+    range: [usize; 2],
+    n: usize,
+    /// `[pairs, n]`, overwritten.
+    sums: &'a mut [PairSums],
+}
+
+impl Pairs<'_> {
+    /// Pair by pair.
+    fn each(self, product: impl Fn(Task<'_>)) {
+        for (p, sums) in self.sums.chunks_exact_mut(self.n).enumerate() {
+            let first = self.range[0] + 2 * p;
+            let out = Rows::part(bytemuck::cast_slice_mut(sums), self.n, first * TILE_ROWS, SUB);
+            let (crew, worker, w, x) = (self.crew, self.worker, self.w, self.x);
+            product(Task { crew, worker, w, x, range: [first, first + 2], out });
+        }
+    }
+}
+
+impl FormatVisitor for Pairs<'_> {
+    type Out = ();
+
+    fn quant<Q: Quant>(self) {
+        if self.n == 1 {
+            return self.each(|task| task.quant::<Q>());
+        }
+        let x = (self.n, self.x.blocks);
+        panel::run::<Q>(self.crew, self.worker, self.w, x, self.range, Sums::Stay(self.sums));
+    }
+
+    fn float<T: Float>(self) {
+        self.each(|task| task.float::<T>());
+    }
+}
+
+/// Where a block of rows goes: from row `first[0]` on, sub-blocks from `first[1]` on, of all `n` rows.
 #[derive(Clone, Copy)]
 struct Blocks {
     out: SendPtr<ActBlock>,
     n: usize,
     subs: usize,
-    first: usize,
+    first: [usize; 2],
 }
 
 impl Blocks {
     #[inline(always)]
     fn store(&self, row: usize, sub: usize, block: ActBlock) {
-        let (row, sub) = (row, self.first + sub);
+        let (row, sub) = (self.first[0] + row, self.first[1] + sub);
         assert!(row < self.n && sub < self.subs);
         // SAFETY: inside the `n * subs` blocks by the assertion; a chunk stores only sub-blocks of its own channels, and
         // each belongs to one chunk; the owner is borrowed mutably for the whole region.
@@ -91,11 +137,11 @@ impl Blocks {
     }
 }
 
-/// `gate` and `up` are `[to.n, width]`.
+/// `gate` and `up` are `[pairs, rows]`.
 struct Finish<'a> {
-    gate: &'a [f32],
-    up: &'a [f32],
-    width: usize,
+    gate: &'a [PairSums],
+    up: &'a [PairSums],
+    rows: usize,
     activation: Activation,
     to: Blocks,
 }
@@ -105,13 +151,10 @@ impl Kernel for Finish<'_> {
 
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> Self::Out {
-        for first in (0..self.to.n).step_by(GROUP) {
-            for sub in 0..self.width / SUB {
-                for row in first..self.to.n.min(first + GROUP) {
-                    let at = row * self.width + sub * SUB;
-                    let (g, u) = (&self.gate[at..at + SUB], &self.up[at..at + SUB]);
-                    let part = |x: &[f32]| -> [[f32; 16]; 2] { bytemuck::pod_read_unaligned(bytemuck::cast_slice(x)) };
-                    let (g, u) = (part(g), part(u));
+        for first in (0..self.rows).step_by(GROUP) {
+            for sub in 0..self.gate.len() / self.rows {
+                for row in first..self.rows.min(first + GROUP) {
+                    let (g, u) = (&self.gate[sub * self.rows + row], &self.up[sub * self.rows + row]);
                     let low = gated(s, self.activation, s.f_load(&g[0]), s.f_load(&u[0]));
                     let high = gated(s, self.activation, s.f_load(&g[1]), s.f_load(&u[1]));
                     self.to.store(row, sub, block(s, low, high)?);

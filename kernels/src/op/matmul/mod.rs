@@ -30,6 +30,8 @@ use super::matmul_float::FloatTask;
 use super::quantize::ActBlock;
 use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
 use crate::team::{Crew, SendPtr};
+use panel::Sums;
+use std::ops::Range;
 
 /// The left operand in the two forms that formats ask for.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +72,16 @@ impl Product<'_> {
     }
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    /// Some rows of what `w` reads; they begin a group.
+    fn part(&self, w: &Matrix<'_>, rows: Range<usize>) -> Self {
+        let subs = w.cols() / SUB;
+        match w.format().is_quant() {
+            true => Self { blocks: &self.blocks[rows.start * subs..rows.end * subs], ..*self },
+            false => Self { floats: &self.floats[rows.start * w.cols()..rows.end * w.cols()], ..*self },
+        }
+    }
+
     /// Panics unless there are `n` rows of what `w` reads.
     fn check(&self, w: &Matrix<'_>, n: usize) {
         match w.format().is_quant() {
@@ -184,7 +195,8 @@ impl FormatVisitor for Task<'_> {
         if self.out.n == 1 {
             direct::run::<Q>(self.crew, self.worker, self.w, self.x.blocks, self.range, self.out);
         } else {
-            panel::run::<Q>(self.crew, self.worker, self.w, self.x.blocks, self.range, self.out);
+            let x = (self.out.n, self.x.blocks);
+            panel::run::<Q>(self.crew, self.worker, self.w, x, self.range, Sums::Out(self.out));
         }
     }
 

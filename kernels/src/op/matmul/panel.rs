@@ -29,7 +29,7 @@ const UNIT_PAIRS: usize = 2;
 /// Sub-blocks in a panel: a whole number of blocks of every format.
 pub(super) const DEPTH: usize = 8;
 /// Columns in a block.
-const COLUMNS: usize = 512;
+pub(super) const COLUMNS: usize = 512;
 const _: () = assert!(COLUMNS.is_multiple_of(GROUP));
 /// Columns that take less than this stay in the second cache by themselves: then every pair runs to its end before the
 /// next begins, and its weights are read in one stream.
@@ -103,33 +103,49 @@ impl PanelSub {
 /// Running sums of a pair, `[column][tile][row]`.
 pub(super) type PairSums = [[f32; TILE_ROWS]; 2];
 
+/// Where the sums of a chunk's tiles go once they are whole.
+pub(super) enum Sums<'a> {
+    /// To their places in the output.
+    Out(Rows),
+    /// They stay where they are made, `[pairs, columns]`; at most [`COLUMNS`].
+    Stay(&'a mut [PairSums]),
+}
+
 /// Multiplies tiles `range[0]..range[1]` with all of `x` (the groups of `n` rows).
 pub(super) fn run<Q: Quant>(
     crew: &Crew<'_>,
     worker: usize,
     w: &Matrix<'_>,
-    x: &[ActBlock],
+    (n, x): (usize, &[ActBlock]),
     range: [usize; 2],
-    out: Rows,
+    to: Sums<'_>,
 ) {
     let tile = DEPTH * SUB / Q::BLOCK * Q::PACKED;
     let tile = tile.next_multiple_of(64);
     let panel = UNIT_PAIRS * DEPTH * size_of::<PanelSub>();
-    let sums = PAIRS * COLUMNS.min(out.n) * size_of::<PairSums>();
+    let sums = if let Sums::Out(_) = to { PAIRS * COLUMNS.min(n) * size_of::<PairSums>() } else { 0 };
     crew.with_scratch(worker, tile + panel + sums, |scratch| {
         let (panel, rest) = scratch.split_at_mut(panel);
         let (sums, tile) = rest.split_at_mut(sums);
-        let (panel, sums) = (bytemuck::cast_slice_mut(panel), bytemuck::cast_slice_mut(sums));
-        let tiles = out.n >= TILES_FROM;
-        crew.isa().run(Chunk::<Q> { w, x, range, out, panel, sums, tile, tiles, format: PhantomData });
+        let (panel, tiles) = (bytemuck::cast_slice_mut(panel), n >= TILES_FROM);
+        let (sums, out) = match to {
+            Sums::Out(out) => (bytemuck::cast_slice_mut(sums), Some(out)),
+            Sums::Stay(sums) => {
+                assert!(n <= COLUMNS && sums.len() == (range[1] - range[0]).div_ceil(2) * n, "sums [pairs, n]");
+                (sums, None)
+            }
+        };
+        crew.isa().run(Chunk::<Q> { w, x, n, range, out, panel, sums, tile, tiles, format: PhantomData });
     });
 }
 
 struct Chunk<'a, Q> {
     w: &'a Matrix<'a>,
     x: &'a [ActBlock],
+    n: usize,
     range: [usize; 2],
-    out: Rows,
+    /// Where sums are stored after each pass, so that the next takes their place.
+    out: Option<Rows>,
     panel: &'a mut [PanelSub],
     sums: &'a mut [PairSums],
     tile: &'a mut [u8],
@@ -144,7 +160,7 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
     #[inline(always)]
     fn call<S: Isa>(mut self, s: S) {
         if S::PAIRS {
-            self.tiles = self.out.n >= PAIRS_FROM;
+            self.tiles = self.n >= PAIRS_FROM;
         }
         let subs = self.w.cols() / SUB;
         let small = size_of_val(self.x) <= SMALL;
@@ -152,8 +168,9 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
         let pass = 2 * if small { at_once } else { PAIRS };
         for first in (self.range[0]..self.range[1]).step_by(pass) {
             let last = (first + pass).min(self.range[1]);
-            for c in (0..self.out.n).step_by(COLUMNS) {
-                let columns = COLUMNS.min(self.out.n - c);
+            for c in (0..self.n).step_by(COLUMNS) {
+                let columns = COLUMNS.min(self.n - c);
+                let base = if self.out.is_some() { 0 } else { (first - self.range[0]) / 2 * columns };
                 // Also once when there is nothing to sum, to store the zeros.
                 for k in (0..subs.max(1)).step_by(DEPTH) {
                     let depth = DEPTH.min(subs - k);
@@ -163,7 +180,7 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                             self.decode_pair(s, tile + 2 * p, k, depth, p);
                         }
                         let pair = (tile - first) / 2;
-                        let sums = &mut self.sums[pair * columns..][..pairs * columns];
+                        let sums = &mut self.sums[base + pair * columns..][..pairs * columns];
                         let x = &self.x[c * subs..(c + columns) * subs];
                         let panel = &self.panel[..pairs * depth];
                         let (fresh, unit) = (k == 0, self.tiles);
@@ -175,7 +192,9 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         }
                     }
                 }
-                self.store(c, [first, last], columns);
+                if let Some(out) = self.out {
+                    self.store(out, c, [first, last], columns);
+                }
             }
         }
     }
@@ -213,11 +232,11 @@ impl<Q: Quant> Chunk<'_, Q> {
 
     /// Writes the sums of a pass, column by column: the rows of a column lie side by side.
     #[inline(always)]
-    fn store(&self, c: usize, tiles: [usize; 2], columns: usize) {
+    fn store(&self, out: Rows, c: usize, tiles: [usize; 2], columns: usize) {
         for i in 0..columns {
             for tile in tiles[0]..tiles[1] {
                 let (pair, t) = ((tile - tiles[0]) / 2, (tile - tiles[0]) % 2);
-                self.out.store_tile(c + i, tile, &self.sums[pair * columns + i][t]);
+                out.store_tile(c + i, tile, &self.sums[pair * columns + i][t]);
             }
         }
     }
