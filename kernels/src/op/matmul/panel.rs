@@ -179,6 +179,12 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
                         for p in 0..pairs {
                             self.decode_pair(s, tile + 2 * p, k, depth, p);
                         }
+                        let next = tile + 2 * at_once;
+                        if next < last {
+                            self.fetch(s, [next, (next + 2 * at_once).min(last)], k);
+                        } else {
+                            self.fetch(s, [first, (first + 2 * at_once).min(last)], k + DEPTH);
+                        }
                         let pair = (tile - first) / 2;
                         let sums = &mut self.sums[base + pair * columns..][..pairs * columns];
                         let x = &self.x[c * subs..(c + columns) * subs];
@@ -201,6 +207,28 @@ impl<Q: Quant> Kernel for Chunk<'_, Q> {
 }
 
 impl<Q: Quant> Chunk<'_, Q> {
+    /// Asks for what is decoded next, into the second cache: a panel's depth of `tiles` from sub-block `k` on. The
+    /// products with this panel take so long that the CPU has forgotten the stream when the next is due.
+    #[inline(always)]
+    fn fetch<S: Isa>(&self, s: S, tiles: [usize; 2], k: usize) {
+        let blocks = self.w.cols() / Q::BLOCK;
+        let (from, to) = (k * SUB / Q::BLOCK, ((k + DEPTH) * SUB / Q::BLOCK).min(blocks));
+        if from >= to {
+            return;
+        }
+        // A tile lies in one piece, or in one a row.
+        let (bytes, pieces) = match self.w.layout() {
+            Layout::Packed => (Q::PACKED, 1),
+            Layout::File => (Q::BYTES, TILE_ROWS),
+        };
+        for piece in tiles[0] * pieces..tiles[1] * pieces {
+            let at = self.w.data().as_ptr().wrapping_add((piece * blocks + from) * bytes);
+            for line in (0..(to - from) * bytes).step_by(64) {
+                s.prefetch_far(at.wrapping_add(line));
+            }
+        }
+    }
+
     /// Fills pair `pair` of the panel with sub-blocks `k..k + depth` of tiles `tile` and the next; zeros where there is
     /// no next.
     #[inline(always)]
