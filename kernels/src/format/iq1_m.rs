@@ -25,6 +25,7 @@ impl Quant for Iq1M {
             *high = *high & 15 | (d >> (4 * n) << 4) as u8;
         }
     }
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -18,6 +18,7 @@ impl Quant for Iq1S {
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Words { at: 2, n: 8 }, Section::Words { at: 34, n: 4 }];
     const MIXED: bool = true;
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -21,6 +21,7 @@ impl Quant for Iq2S {
         Section::Words { at: 74, n: 2 },
     ];
     const MIXED: bool = true;
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -16,6 +16,7 @@ impl Quant for Iq2Xs {
     const PLAN: &'static [Section] =
         &[Section::Half(0), Section::Words { at: 2, n: 16 }, Section::Words { at: 66, n: 2 }];
     const MIXED: bool = true;
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

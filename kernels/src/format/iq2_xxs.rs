@@ -15,6 +15,7 @@ impl Quant for Iq2Xxs {
     const BYTES: usize = 66;
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 16 }];
     const MIXED: bool = true;
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -20,6 +20,7 @@ impl Quant for Iq3S {
         Section::Words { at: 74, n: 8 },
         Section::Words { at: 106, n: 1 },
     ];
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

@@ -242,6 +242,9 @@ pub trait Quant: Send + Sync + 'static {
     /// from tables busy while sums wait, and takes registers that most formats lack (measured for each).
     const MIXED: bool = false;
 
+    /// Whether a block is decoded about as fast as it comes from memory, so that each of a few rows of x may decode it anew.
+    const QUICK: bool = true;
+
     /// Whether the sub-blocks of a packed block read it from one end to the other, by and large.
     const IN_ORDER: bool = true;
 
@@ -358,6 +361,18 @@ pub trait FormatVisitor {
     fn float<T: Float>(self) -> Self::Out;
 }
 
+/// [`Quant::QUICK`]; floats are not decoded to blocks.
+struct IsQuick;
+impl FormatVisitor for IsQuick {
+    type Out = bool;
+    fn quant<Q: Quant>(self) -> bool {
+        Q::QUICK
+    }
+    fn float<T: Float>(self) -> bool {
+        false
+    }
+}
+
 /// Block geometry of a format.
 struct Geometry;
 impl FormatVisitor for Geometry {
@@ -384,6 +399,11 @@ impl Format {
     /// Whether the format is of the block kind, so that its products take quantized activations.
     pub fn is_quant(self) -> bool {
         self.block_len() > 1
+    }
+
+    /// [`Quant::QUICK`]; false for floats.
+    pub(crate) fn is_quick(self) -> bool {
+        self.visit(IsQuick)
     }
 
     /// Bytes of a row of `cols` weights, where that is a whole number of blocks and fits in memory.

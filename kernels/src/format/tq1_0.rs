@@ -39,6 +39,7 @@ impl Quant for Tq1_0 {
     const BLOCK: usize = 256;
     const BYTES: usize = 54;
     const PLAN: &'static [Section] = &[Section::Half(52), Section::Words { at: 0, n: 13 }];
+    const QUICK: bool = false;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {

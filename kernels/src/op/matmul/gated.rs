@@ -13,7 +13,7 @@
 
 use super::matrix::Matrix;
 use super::panel::{self, COLUMNS, PairSums, Sums};
-use super::{Input, Rows, Task, tiles_per_chunk};
+use super::{Input, Rows, Task, apart, are_few, tiles_per_chunk};
 use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
 use crate::isa::{Isa, Kernel};
 use crate::op::activation::{Activation, gated};
@@ -54,6 +54,7 @@ pub fn gated_matmul(crew: &Crew<'_>, n: usize, g: &Gate<'_>, out: &mut [ActBlock
     }
     let tiles = channels / TILE_ROWS;
     let per = tiles_per_chunk(crew.threads(), n, [g.gate].into_iter()).next_multiple_of(2).min(2 * panel::PAIRS);
+    let few = if [g.gate, g.up].iter().any(|w| are_few(crew, n, w)) { apart(n, g.x.blocks) } else { Vec::new() };
     let (blocks, bad) = (SendPtr(out.as_mut_ptr()), AtomicBool::new(false));
     crew.run(tiles.div_ceil(per), &|worker, chunk| {
         let range = [chunk * per, ((chunk + 1) * per).min(tiles)];
@@ -65,7 +66,8 @@ pub fn gated_matmul(crew: &Crew<'_>, n: usize, g: &Gate<'_>, out: &mut [ActBlock
                 let (gate, up) = room.split_at_mut(pairs * rows);
                 for (w, sums) in [(&g.gate, &mut *gate), (&g.up, &mut *up)] {
                     let x = g.x.part(w, first..first + rows);
-                    w.format().visit(Pairs { crew, worker, w, x, range, n: rows, sums });
+                    let rows_apart = if are_few(crew, n, w) { &*few } else { &[] };
+                    w.format().visit(Pairs { crew, worker, w, x, rows: rows_apart, range, n: rows, sums });
                 }
                 let to = Blocks { out: blocks, n, subs: channels / SUB, first: [first, range[0] / 2] };
                 if crew.isa().run_lanes(Finish { gate, up, rows, activation: g.activation, to }).is_err() {
@@ -83,6 +85,8 @@ struct Pairs<'a> {
     worker: usize,
     w: &'a Matrix<'a>,
     x: Input<'a>,
+    /// The blocks of x row after row, where those are few.
+    rows: &'a [ActBlock],
     range: [usize; 2],
     n: usize,
     /// `[pairs, n]`, overwritten.
@@ -95,8 +99,8 @@ impl Pairs<'_> {
         for (p, sums) in self.sums.chunks_exact_mut(self.n).enumerate() {
             let first = self.range[0] + 2 * p;
             let out = Rows::part(bytemuck::cast_slice_mut(sums), self.n, first * TILE_ROWS, SUB);
-            let (crew, worker, w, x) = (self.crew, self.worker, self.w, self.x);
-            product(Task { crew, worker, w, x, range: [first, first + 2], out });
+            let (crew, worker, w, x, rows) = (self.crew, self.worker, self.w, self.x, self.rows);
+            product(Task { crew, worker, w, x, rows, range: [first, first + 2], out });
         }
     }
 }
@@ -105,7 +109,7 @@ impl FormatVisitor for Pairs<'_> {
     type Out = ();
 
     fn quant<Q: Quant>(self) {
-        if self.n == 1 {
+        if self.n == 1 || !self.rows.is_empty() {
             return self.each(|task| task.quant::<Q>());
         }
         let x = (self.n, self.x.blocks);
