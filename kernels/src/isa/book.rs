@@ -5,6 +5,7 @@
 /// No entry has more than sixteen bits of news, and tables of those are small enough for registers: see
 /// [`Isa::i_entries`](super::Isa::i_entries).
 #[derive(Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only registers of 512 bits hold such tables"))]
 #[repr(C, align(64))]
 pub struct Book<const N: usize> {
     /// Sixteen bits an entry. With `w = short | short << 16`, and the upper half of `w` shifted right by `step`, an

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
-//!   direct      one column: a tile goes once through the registers, straight from where it lies
+//!   direct      one column: a tile goes once through the registers, straight from where it lies; two or three by turns
 //!   panel       more columns: a pair of tiles is decoded once to 8-bit integers in cache ...
 //!     micro       ... and multiplied with all columns, six at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
