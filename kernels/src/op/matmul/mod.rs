@@ -51,12 +51,12 @@ const AHEAD: usize = 128 << 10;
 
 /// Rows of x up to which each takes its turn with a tile, straight from where the tile lies, or from the caches after the
 /// first. With more, a tile that is decoded once for all of them is sooner done (measured on a Zen 4, AVX2 and AVX-512:
-/// with two rows 1.3 to 1.9 times the speed, with three 1 to 1.5, with four less).
+/// with two rows 1.2 to 1.9 times the speed, with three 1 to 1.5, with four mostly less).
 const FEW: usize = 3;
 
 /// Whether `n` rows of x are so few, for weights that are decoded quickly.
 fn are_few(crew: &Crew<'_>, n: usize, w: &Matrix<'_>) -> bool {
-    // Of other instruction sets it is not known.
+    // The same kernels run on all of these; of other instruction sets it is not known.
     use crate::isa::IsaKind::{Amx, Avx2, Avx512, Avx512Vnni, AvxVnni};
     let known = matches!(crew.isa().kind(), Avx2 | AvxVnni | Avx512 | Avx512Vnni | Amx);
     (2..=FEW).contains(&n) && known && w.format().is_quick()
