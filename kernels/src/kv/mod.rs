@@ -19,7 +19,7 @@ pub(crate) use slab::Tile;
 pub const TILE: usize = 64;
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Number format of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

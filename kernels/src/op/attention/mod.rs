@@ -75,6 +75,8 @@ struct Call<'a> {
     queries: &'a [Query<'a>],
     heads: usize,
     rules: Rules<'a>,
+    /// How far ahead of what is read the cache is fetched, in bytes.
+    ahead: usize,
     /// `[queries, heads, k_dim]`
     q: &'a [f32],
     /// `[queries, heads, v_dim]`
@@ -108,7 +110,8 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
     assert!(rules.window != Some(0) && rules.sinks.is_none_or(|s| s.len() == heads), "a window, sinks [heads]");
-    let call = Call { isa: crew.isa(), shape, queries, heads, rules: *rules, q, out: SendPtr(out.as_mut_ptr()) };
+    let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
+    let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
     let units = blocks.len() * shape.heads;
     let tiles = blocks.iter().map(|b| call.tiles(*b)).map(|[from, to]| to - from).sum::<usize>() * shape.heads;
