@@ -39,6 +39,8 @@ pub(crate) struct Scratch {
     pub cos: Vec<f32>,
     /// Sines likewise.
     pub sin: Vec<f32>,
+    /// What queries are multiplied with, `[rows]`; nothing where that is 1 everywhere.
+    pub query_factors: Vec<f32>,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of a mixture of experts.
@@ -132,6 +134,7 @@ impl Scratch {
             inner: m.make(c.ff.div_ceil(32))?,
             cos: m.make(tables)?,
             sin: m.make(tables)?,
+            query_factors: m.make(usize::from(c.temperature.is_some()))?,
             latent: LatentScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })

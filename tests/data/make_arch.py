@@ -56,6 +56,26 @@ SPECS = {
     'chatglm': dict(arch='chatglm', fused_qkv=True, fused_gate=True, qkv_bias=True, rope=4),
     # As the published files are: without biases.
     'glm4-0414': dict(arch='glm4', fused_gate=True, rope=4, **AROUND),
+    'olmo3': dict(arch='olmo2', layers=5, before=None, ff_before=None, qk_norm='whole', **AROUND,
+                  keys={'attention.sliding_window': 20, **YARN}),
+    'cohere2': dict(arch='cohere2', layers=5, layer_norm=True, ff_before=None, tied=True,
+                    keys={'logit_scale': 0.25, 'attention.sliding_window': 20}),
+    'ernie4_5': dict(arch='ernie4_5', tied=True),
+    'exaone': dict(arch='exaone'),
+    'exaone4': dict(arch='exaone4', before=None, ff_before=None, qk_norm='head', **AROUND),
+    # The reference knows of windows with so many layers only.
+    'exaone4-windows': dict(arch='exaone4', before=None, ff_before=None, qk_norm='head', layers=64, dim=16, heads=2, kv=1,
+                            ff=16, keys={'attention.sliding_window': 20}, **AROUND),
+    'hunyuan-dense': dict(arch='hunyuan-dense', tied=True, qk_norm='head'),
+    'internlm2': dict(arch='internlm2'),
+    'mistral3': dict(arch='mistral3', keys={'attention.temperature_scale': 0.1, 'rope.scaling.yarn_log_multiplier': 0.5,
+                                            **YARN, 'rope.scaling.original_context_length': 32}),
+    'olmoe': dict(arch='olmoe', kv=4, qk_norm='whole', experts=dict(n=6, used=2, ff=48)),
+    'qwen2vl': dict(arch='qwen2vl', qkv_bias=True, keys={'rope.dimension_sections': [1, 1, 2, 0]}),
+    'qwen3vl': dict(arch='qwen3vl', qk_norm='head', keys={'rope.dimension_sections': [2, 1, 1, 0]}),
+    'qwen3vlmoe': dict(arch='qwen3vlmoe', qk_norm='head', experts=dict(n=6, used=2, ff=24),
+                       keys={'rope.dimension_sections': [2, 1, 1, 0]}),
+    'seed_oss': dict(arch='seed_oss', qkv_bias=True, ff_before='post_attention_norm'),
 }
 
 
@@ -139,7 +159,8 @@ def write(path, s, values, half):
                   s['eps'])
     w.add_float32(f'{a}.rope.freq_base', s['theta'])
     for k, v in s['keys'].items():
-        add = {bool: w.add_bool, int: w.add_uint32, float: w.add_float32, str: w.add_string}[type(v)]
+        add = {bool: w.add_bool, int: w.add_uint32, float: w.add_float32, str: w.add_string,
+               list: w.add_array}[type(v)]
         add(f'{a}.{k}', v)
     w.add_tokenizer_model('none')
     for name, x in values:

@@ -6,8 +6,12 @@
 //! there, scales in the metadata) the architecture does not have to.
 
 mod chatglm;
+mod cohere2;
 mod command_r;
 mod deepseek2;
+mod ernie4_5;
+mod exaone;
+mod exaone4;
 mod falcon;
 mod gemma;
 mod gemma2;
@@ -16,13 +20,21 @@ mod glm4;
 mod gpt_oss;
 mod granite;
 mod granitemoe;
+mod hunyuan_dense;
+mod internlm2;
 mod llama;
+mod mistral3;
 mod olmo2;
+mod olmoe;
 mod phi3;
 mod qwen2;
 mod qwen2moe;
+mod qwen2vl;
 mod qwen3;
 mod qwen3moe;
+mod qwen3vl;
+mod qwen3vlmoe;
+mod seed_oss;
 mod smollm3;
 mod starcoder2;
 
@@ -64,6 +76,13 @@ pub struct Arch {
     pub local_rope: Option<LocalRope>,
     /// Every so many layers, one does not turn queries and keys.
     pub unturned_every: Option<usize>,
+    /// Where some layers have a window, the others do not turn queries and keys.
+    pub unturned_full: bool,
+    /// Whether heads are normed after they are turned, not before.
+    pub norm_turned: bool,
+    /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
+    /// it makes no difference.
+    pub coordinates: bool,
     /// The model of so many layers divides scores by the root of `dim / heads` instead of that of a head's channels.
     pub wide_scale_layers: Option<usize>,
     /// The bound of attention scores where the file does not say.
@@ -114,7 +133,7 @@ impl Norms {
         Self { after_attention: Some("post_attention_norm"), after_ff: Some("post_ffw_norm"), ..Self::BEFORE };
 }
 
-/// Whether queries and keys are normed before they are turned.
+/// Whether queries and keys are normed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadNorm {
     /// They are not.
@@ -177,6 +196,9 @@ impl Arch {
         full_every: None,
         local_rope: None,
         unturned_every: None,
+        unturned_full: false,
+        norm_turned: false,
+        coordinates: false,
         wide_scale_layers: None,
         score_cap: None,
         logit_cap: None,
@@ -188,8 +210,12 @@ impl Arch {
 /// Every supported architecture.
 pub const ALL: &[&Arch] = &[
     &chatglm::ARCH,
+    &cohere2::ARCH,
     &command_r::ARCH,
     &deepseek2::ARCH,
+    &ernie4_5::ARCH,
+    &exaone::ARCH,
+    &exaone4::ARCH,
     &falcon::ARCH,
     &gemma::ARCH,
     &gemma2::ARCH,
@@ -198,13 +224,21 @@ pub const ALL: &[&Arch] = &[
     &gpt_oss::ARCH,
     &granite::ARCH,
     &granitemoe::ARCH,
+    &hunyuan_dense::ARCH,
+    &internlm2::ARCH,
     &llama::ARCH,
+    &mistral3::ARCH,
     &olmo2::ARCH,
+    &olmoe::ARCH,
     &phi3::ARCH,
     &qwen2::ARCH,
     &qwen2moe::ARCH,
+    &qwen2vl::ARCH,
     &qwen3::ARCH,
     &qwen3moe::ARCH,
+    &qwen3vl::ARCH,
+    &qwen3vlmoe::ARCH,
+    &seed_oss::ARCH,
     &smollm3::ARCH,
     &starcoder2::ARCH,
 ];

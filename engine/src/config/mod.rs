@@ -46,6 +46,9 @@ pub struct ModelConfig {
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
     pub scale: f32,
+    /// Queries at positions from the rotary table's original context on are multiplied with this times the logarithm of how
+    /// often that fits before the position's end, plus 1.
+    pub temperature: Option<f32>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
     pub score_cap: Option<f32>,
     /// Logits likewise.
@@ -118,7 +121,7 @@ impl ModelConfig {
         }
         let (dim, ctx, layers) = (r.need("embedding_length")?, r.need("context_length")?, r.need("block_count")?);
         let heads = r.heads(arch, dim)?;
-        let rope = Rope::read(&r, heads.rope_dim, ctx)?;
+        let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
         let window = r.window(arch, layers)?;
         let ff = r.need("feed_forward_length")?;
         let divisor = match heads.latent {
@@ -144,6 +147,7 @@ impl ModelConfig {
             local_rope: r.local_rope(arch, &rope)?,
             rope,
             scale: r.factor("attention.scale")?.unwrap_or(score_factor / (divisor as f32).sqrt()),
+            temperature: r.temperature(arch)?,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
@@ -179,11 +183,21 @@ impl ModelConfig {
         has.then_some(window.size)
     }
 
+    /// What a query at a position is multiplied with; see [`temperature`](Self::temperature).
+    pub(crate) fn query_factor(&self, pos: usize) -> f32 {
+        self.temperature.map_or(1.0, |t| {
+            let turns = (pos / self.rope.original_ctx) as f64;
+            (1.0 + f64::from(t) * libm::log(1.0 + turns)) as f32
+        })
+    }
+
     /// Which rotary table layer `i` uses: 0 for the model's, 1 for that of layers with a window, none where positions
     /// are not turned.
     pub(crate) fn rope_of(&self, i: usize) -> Option<usize> {
+        let full = || self.window.is_some() && self.window_of(i).is_none();
         match self.arch.unturned_every {
             Some(n) if i % n == n - 1 => None,
+            _ if self.arch.unturned_full && full() => None,
             _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
         }
     }
@@ -241,6 +255,14 @@ impl Reader<'_> {
         let q_rank = self.size_or_none("attention.q_lora_rank")?;
         let latent = Some(Latent { q_rank, kv_rank, nope, v_dim });
         Ok(Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent })
+    }
+
+    fn temperature(&self, arch: &Arch) -> Result<Option<f32>, EngineError> {
+        let key = "attention.temperature_scale";
+        match self.factor(key)? {
+            Some(t) if t != 0.0 && arch.latent => self.bad(key, "it is not supported with latent attention"),
+            t => Ok(t.filter(|t| *t != 0.0)),
+        }
     }
 
     fn epsilon(&self, arch: &Arch) -> Result<f32, EngineError> {

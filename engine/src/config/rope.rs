@@ -1,6 +1,7 @@
 //! Rotary frequencies: the base, and the ways to stretch a context beyond the one of the pre-training.
 
 use super::reader::Reader;
+use crate::arch::Arch;
 use crate::error::EngineError;
 use std::f64::consts::TAU;
 
@@ -36,9 +37,12 @@ pub enum Scaling {
         slow: f32,
         /// How much of the mixing applies, 1 for all.
         mix: f32,
-        /// DeepSeek's `mscale_all_dim`: attention scores are multiplied with `(1 + 0.1 m ln factor)^2`, and the
-        /// turned channels are not multiplied with the `1 + 0.1 ln factor` that they are without it.
+        /// `mscale_all_dim`, 0 for none: the `1 + 0.1 ln factor` that turned channels are multiplied with is divided by
+        /// `1 + 0.1 m ln factor`.
         all_dims: f32,
+        /// DeepSeek's, where it is not divided but left out, and attention scores are multiplied with the square of the
+        /// latter.
+        latent: bool,
     },
 }
 
@@ -50,9 +54,9 @@ pub(crate) struct RopeTable {
 }
 
 impl Rope {
-    pub(super) fn read(r: &Reader<'_>, dim: usize, ctx: usize) -> Result<Self, EngineError> {
+    pub(super) fn read(r: &Reader<'_>, arch: &Arch, dim: usize, ctx: usize) -> Result<Self, EngineError> {
         // Models that see images: a position has several coordinates, and the pairs may be others.
-        if r.meta.contains(&r.key("rope.dimension_sections")) {
+        if !arch.coordinates && r.meta.contains(&r.key("rope.dimension_sections")) {
             return r.bad("rope.dimension_sections", "positions of several coordinates are not supported");
         }
         let legacy = r.factor("rope.scale_linear")?;
@@ -70,8 +74,10 @@ impl Rope {
                 fast: r.positive("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
                 slow: r.positive("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
                 mix: r.factor("rope.scaling.yarn_ext_factor")?.unwrap_or(1.0),
-                // Files hold a tenth of it.
-                all_dims: r.factor("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0) * 10.0,
+                // DeepSeek's files hold a tenth of it.
+                all_dims: r.factor("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0)
+                    * if arch.latent { 10.0 } else { 1.0 },
+                latent: arch.latent,
             },
             Some(other) => {
                 let reason = format!("`{other}` is not supported; none, linear, yarn and longrope are");
@@ -99,7 +105,7 @@ impl Rope {
         match self.scaling {
             Scaling::None => RopeTable { freqs: half.map(plain).collect(), magnitude },
             Scaling::Linear(f) => RopeTable { freqs: half.map(|i| plain(i) / f64::from(f)).collect(), magnitude },
-            Scaling::Yarn { factor, fast, slow, mix, all_dims } => {
+            Scaling::Yarn { factor, fast, slow, mix, all_dims, latent } => {
                 let factor = f64::from(factor);
                 // The pair that turns `n` times within the original context.
                 let pair =
@@ -111,7 +117,12 @@ impl Rope {
                     let keep = (1.0 - ramp) * f64::from(mix);
                     plain(i) / factor * (1.0 - keep) + plain(i) * keep
                 });
-                let own = if all_dims == 0.0 { 1.0 + 0.1 * libm::log(factor) } else { 1.0 };
+                let stretched = |m: f64| 1.0 + 0.1 * m * libm::log(factor);
+                let own = match all_dims {
+                    0.0 => stretched(1.0),
+                    _ if latent => 1.0,
+                    m => stretched(1.0) / stretched(f64::from(m)),
+                };
                 RopeTable { freqs: freqs.collect(), magnitude: magnitude * own }
             }
         }

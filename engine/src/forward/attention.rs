@@ -1,6 +1,6 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
-use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm};
+use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, scale};
 use crate::arch::HeadNorm;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -57,24 +57,32 @@ impl Forward<'_, '_> {
             Cost::elements(n, qw + kw + if g.v.bias.is_some() { vw } else { 0 }, 2, float)
         });
         let s = &mut *self.s;
-        let (cos, sin) = (&s.cos, &s.sin);
-        let finish = |linear: &Linear, with: Option<&Norm>, r: usize, row: &mut [f32]| {
-            bias(linear, row);
-            match (with, c.arch.head_norm) {
-                (None, _) => {}
-                (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
-                (Some(with), HeadNorm::Own) => {
-                    let heads = row.chunks_mut(c.k_dim).zip(with.w.chunks(c.k_dim));
-                    heads.for_each(|(head, w)| layer_norm(crew.isa(), head, w, None, c.eps));
-                }
-                (Some(with), _) => row.chunks_mut(c.k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
+        let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
+        let norm_heads = |with: Option<&Norm>, row: &mut [f32]| match (with, c.arch.head_norm) {
+            (None, _) => {}
+            (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
+            (Some(with), HeadNorm::Own) => {
+                let heads = row.chunks_mut(c.k_dim).zip(with.w.chunks(c.k_dim));
+                heads.for_each(|(head, w)| layer_norm(crew.isa(), head, w, None, c.eps));
             }
+            (Some(with), _) => row.chunks_mut(c.k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
+        };
+        let finish = |linear: &Linear, with: Option<&Norm>, r: usize, row: &mut [f32]| {
+            let [before, after] = if c.arch.norm_turned { [None, with] } else { [with, None] };
+            bias(linear, row);
+            norm_heads(before, row);
             if let Some(table) = table {
                 let at = (table * n + r) * half;
                 rope(crew.isa(), row, c.k_dim, c.arch.pairing, &cos[at..][..half], &sin[at..][..half]);
             }
+            norm_heads(after, row);
         };
-        crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| finish(&g.q, g.q_norm.as_ref(), r, row));
+        crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| {
+            finish(&g.q, g.q_norm.as_ref(), r, row);
+            if let Some(factor) = factors.get(r).filter(|f| **f != 1.0) {
+                scale(row, *factor);
+            }
+        });
         crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| finish(&g.k, g.k_norm.as_ref(), r, row));
         if g.v.bias.is_some() {
             crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| bias(&g.v, row));

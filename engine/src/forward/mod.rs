@@ -115,6 +115,9 @@ impl<'m> Forward<'m, '_> {
                     let (cos, sin) = (&mut self.s.cos[at.clone()], &mut self.s.sin[at]);
                     angles(pos as u32, &table.freqs, table.magnitude, cos, sin);
                 }
+                if let Some(factor) = self.s.query_factors.get_mut(row) {
+                    *factor = self.model.config().query_factor(pos);
+                }
                 row += 1;
             }
         }
