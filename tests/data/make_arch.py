@@ -18,7 +18,7 @@ VOCAB, TOKENS = 96, 80
 BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, theta=10000.0, keys={}, rope=None,
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
-            qk_norm=None, experts=None, sinks=False, longrope=None)
+            qk_norm=None, experts=None, sinks=False, longrope=None, nextn=0)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -76,6 +76,35 @@ SPECS = {
     'qwen3vlmoe': dict(arch='qwen3vlmoe', qk_norm='head', experts=dict(n=6, used=2, ff=24),
                        keys={'rope.dimension_sections': [2, 1, 1, 0]}),
     'seed_oss': dict(arch='seed_oss', qkv_bias=True, ff_before='post_attention_norm'),
+    'bailingmoe': dict(arch='bailingmoe', layers=3, experts=dict(n=6, used=2, ff=24, shared=48),
+                       keys={'expert_shared_count': 2, 'expert_weights_scale': 1.0, 'expert_weights_norm': True,
+                             'leading_dense_block_count': 0}),
+    'bailingmoe2': dict(arch='bailingmoe2', layers=3, rope=4, qk_norm='head', fused_qkv=True, nextn=1,
+                        experts=dict(n=8, used=2, ff=24, shared=24, choice=True, first=1),
+                        keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                              'expert_gating_func': 2, 'expert_group_count': 4, 'expert_group_used_count': 2}),
+    'deepseek': dict(arch='deepseek', layers=3, kv=4, experts=dict(n=6, used=2, ff=24, shared=48, first=1),
+                     keys={'expert_shared_count': 2, 'expert_weights_scale': 1.0}),
+    'dots1': dict(arch='dots1', layers=3, kv=4, qk_norm='head',
+                  experts=dict(n=6, used=2, ff=24, shared=48, choice=True, first=1),
+                  keys={'expert_shared_count': 2, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                        'expert_gating_func': 2}),
+    'ernie4_5-moe': dict(arch='ernie4_5-moe', layers=3, tied=True,
+                         experts=dict(n=6, used=2, ff=24, shared=48, choice=True, first=1),
+                         keys={'expert_shared_count': 2, 'expert_shared_feed_forward_length': 48,
+                               'interleave_moe_layer_step': 1}),
+    'glm4moe': dict(arch='glm4moe', layers=3, rope=4, qkv_bias=True, ff_before='post_attention_norm', nextn=1,
+                    experts=dict(n=6, used=2, ff=24, shared=24, choice=True, first=1),
+                    keys={'expert_shared_count': 1, 'expert_weights_scale': 1.5, 'expert_weights_norm': True,
+                          'expert_gating_func': 2}),
+    'glm4moe-normed': dict(arch='glm4moe', layers=3, rope=4, qkv_bias=True, qk_norm='head',
+                           ff_before='post_attention_norm',
+                           experts=dict(n=6, used=2, ff=24, shared=24, choice=True, first=1),
+                           keys={'expert_shared_count': 1, 'expert_weights_norm': True}),
+    'hunyuan-moe': dict(arch='hunyuan-moe', qk_norm='head', experts=dict(n=6, used=2, ff=48, shared=48),
+                        keys={'expert_shared_feed_forward_length': 48, 'expert_shared_count': 1}),
+    'minimax-m2': dict(arch='minimax-m2', rope=4, qk_norm='whole', experts=dict(n=6, used=2, ff=48, choice=True),
+                       keys={'expert_gating_func': 2}),
 }
 
 
@@ -104,8 +133,14 @@ def tensors(s, rng):
     if s['longrope']:
         vec('rope_factors_long.weight', half, base=4.0, std=0.5)
         vec('rope_factors_short.weight', half, base=1.0, std=0.05)
-    for i in range(s['layers']):
+    for i in range(s['layers'] + s['nextn']):
         p = f'blk.{i}.'
+        if i >= s['layers']:
+            mat(p + 'nextn.eh_proj.weight', D, 2 * D)
+            norm(p + 'nextn.enorm')
+            norm(p + 'nextn.hnorm')
+            if s['arch'] == 'bailingmoe2':
+                norm(p + 'layer_output_norm')
         for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
             norm(s[key] and p + s[key])
         parts = [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else [('q', H * hd), ('k', K * hd), ('v', K * hd)]
@@ -123,8 +158,14 @@ def tensors(s, rng):
         if s['sinks']:
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
-        if e:
+        if e and i >= e.get('first', 0):
             n, M = e['n'], e['ff']
+            if e.get('choice'):
+                vec(p + 'exp_probs_b.bias', n)
+            if e.get('shared'):
+                W = e['shared']
+                mat(p + 'ffn_gate_shexp.weight', W, D); mat(p + 'ffn_up_shexp.weight', W, D)
+                mat(p + 'ffn_down_shexp.weight', D, W)
             mat(p + 'ffn_gate_inp.weight', n, D, std=0.5)
             mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
@@ -145,7 +186,7 @@ def write(path, s, values, half):
     w = gguf.GGUFWriter(str(path), s['arch'])
     a = s['arch']
     w.add_name('tiny random weights')
-    ints = {'context_length': s['ctx'], 'embedding_length': s['dim'], 'block_count': s['layers'],
+    ints = {'context_length': s['ctx'], 'embedding_length': s['dim'], 'block_count': s['layers'] + s['nextn'],
             'feed_forward_length': s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
             'vocab_size': VOCAB}
     ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
@@ -153,6 +194,10 @@ def write(path, s, values, half):
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
+        if e.get('first'):
+            ints['leading_dense_block_count'] = e['first']
+    if s['nextn']:
+        ints['nextn_predict_layers'] = s['nextn']
     for k, v in ints.items():
         w.add_uint32(f'{a}.{k}', v)
     w.add_float32(f'{a}.attention.layer_norm_epsilon' if s['layer_norm'] else f'{a}.attention.layer_norm_rms_epsilon',

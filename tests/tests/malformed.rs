@@ -442,6 +442,30 @@ fn hyperparameters_of_experts_are_checked() {
 }
 
 #[test]
+fn layers_that_guess_further_tokens_are_counted() {
+    let load = |name: &str, key: &str, v: u32| {
+        let mut file = std::fs::read(format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let at = file.windows(key.len()).position(|w| w == key.as_bytes()).unwrap() + key.len() + 4;
+        file[at..at + 4].copy_from_slice(&v.to_le_bytes());
+        Model::from_gguf(Gguf::from_bytes(file).unwrap()).map(|m| m.config().layers).map_err(|e| e.to_string())
+    };
+    // Three layers and one that guesses.
+    assert_eq!(load("glm4moe", "nextn_predict_layers", 1), Ok(3));
+    // Of those that are left out all tensors may be there, of others none.
+    assert_eq!(load("glm4moe", "nextn_predict_layers", 2), Ok(2));
+    let err = load("glm4moe", "nextn_predict_layers", 0).unwrap_err();
+    assert!(err.contains("blk.3.nextn"), "{err}");
+    for v in [4, 5, u32::MAX] {
+        let err = load("glm4moe", "nextn_predict_layers", v).unwrap_err();
+        assert!(err.contains("nextn_predict_layers"), "{v}: {err}");
+    }
+    let err = load("ernie4_5-moe", "interleave_moe_layer_step", 2).unwrap_err();
+    assert!(err.contains("interleave_moe_layer_step"), "{err}");
+    let err = load("mistral3", "attention.temperature_scale", f32::NAN.to_bits()).unwrap_err();
+    assert!(err.contains("attention.temperature_scale"), "{err}");
+}
+
+#[test]
 fn an_unknown_architecture_is_named() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/arch/gpt-oss.gguf");
     let mut file = std::fs::read(path).unwrap();

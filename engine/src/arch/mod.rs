@@ -5,11 +5,16 @@
 //! from [`Arch::PLAIN`], and a line in [`ALL`]. What the files themselves tell (fused projections, biases that may be
 //! there, scales in the metadata) the architecture does not have to.
 
+mod bailingmoe;
+mod bailingmoe2;
 mod chatglm;
 mod cohere2;
 mod command_r;
+mod deepseek;
 mod deepseek2;
+mod dots1;
 mod ernie4_5;
+mod ernie4_5_moe;
 mod exaone;
 mod exaone4;
 mod falcon;
@@ -17,12 +22,15 @@ mod gemma;
 mod gemma2;
 mod gemma3;
 mod glm4;
+mod glm4moe;
 mod gpt_oss;
 mod granite;
 mod granitemoe;
 mod hunyuan_dense;
+mod hunyuan_moe;
 mod internlm2;
 mod llama;
+mod minimax_m2;
 mod mistral3;
 mod olmo2;
 mod olmoe;
@@ -140,6 +148,8 @@ pub enum HeadNorm {
     None,
     /// Each head by itself, with weights that all heads share (`[k_dim]`).
     Each,
+    /// The same, where the file has them.
+    EachOrNone,
     /// All heads as one vector (`[heads * k_dim]`).
     Whole,
     /// Each head by itself, the mean taken off, with weights of its own (`[heads, k_dim]`), where the file has them.
@@ -209,11 +219,16 @@ impl Arch {
 
 /// Every supported architecture.
 pub const ALL: &[&Arch] = &[
+    &bailingmoe::ARCH,
+    &bailingmoe2::ARCH,
     &chatglm::ARCH,
     &cohere2::ARCH,
     &command_r::ARCH,
+    &deepseek::ARCH,
     &deepseek2::ARCH,
+    &dots1::ARCH,
     &ernie4_5::ARCH,
+    &ernie4_5_moe::ARCH,
     &exaone::ARCH,
     &exaone4::ARCH,
     &falcon::ARCH,
@@ -221,12 +236,15 @@ pub const ALL: &[&Arch] = &[
     &gemma2::ARCH,
     &gemma3::ARCH,
     &glm4::ARCH,
+    &glm4moe::ARCH,
     &gpt_oss::ARCH,
     &granite::ARCH,
     &granitemoe::ARCH,
     &hunyuan_dense::ARCH,
+    &hunyuan_moe::ARCH,
     &internlm2::ARCH,
     &llama::ARCH,
+    &minimax_m2::ARCH,
     &mistral3::ARCH,
     &olmo2::ARCH,
     &olmoe::ARCH,

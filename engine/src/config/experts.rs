@@ -45,6 +45,10 @@ impl Experts {
         if count > MAX_EXPERTS {
             return r.bad("expert_count", format!("{count} is more than {MAX_EXPERTS}"));
         }
+        let step = "interleave_moe_layer_step";
+        if let Some(n) = r.size_or_none(step)?.filter(|n| *n != 1) {
+            return r.bad(step, format!("experts in one layer of {n} only are not supported"));
+        }
         let used = r.need("expert_used_count")?;
         if used > count {
             return r.bad("expert_used_count", format!("{used} of {count} experts"));

@@ -22,6 +22,8 @@ pub struct ModelConfig {
     pub name: Option<String>,
     /// Layers.
     pub layers: usize,
+    /// Layers behind those, which the file has for guessing further tokens; they are not read.
+    pub further_layers: usize,
     /// Channels of the residual stream.
     pub dim: usize,
     /// Channels of the feed-forward part, in layers without experts.
@@ -119,7 +121,7 @@ impl ModelConfig {
         if !(1..=MAX).contains(&vocab) {
             return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
         }
-        let (dim, ctx, layers) = (r.need("embedding_length")?, r.need("context_length")?, r.need("block_count")?);
+        let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
         let heads = r.heads(arch, dim)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
         let window = r.window(arch, layers)?;
@@ -135,6 +137,7 @@ impl ModelConfig {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
             layers,
+            further_layers: further,
             dim,
             ff,
             heads: heads.q,
@@ -214,6 +217,16 @@ struct Heads {
 }
 
 impl Reader<'_> {
+    /// The layers, and those of them that only guess further tokens, which are the last.
+    fn layers(&self) -> Result<(usize, usize), EngineError> {
+        let (all, key) = (self.need("block_count")?, "nextn_predict_layers");
+        let further = self.size_or_none(key)?.unwrap_or(0);
+        match all.checked_sub(further) {
+            Some(layers) if layers > 0 => Ok((layers, further)),
+            _ => self.bad(key, format!("{further} of {all} layers")),
+        }
+    }
+
     fn heads(&self, arch: &Arch, dim: usize) -> Result<Heads, EngineError> {
         let q = self.need("attention.head_count")?;
         let h = if arch.latent { self.latent_heads(q)? } else { self.grouped_heads(q, dim)? };

@@ -173,7 +173,8 @@ impl Loader<'_> {
         let mut norm = |part: &str, heads: usize| -> Result<Option<Norm>, EngineError> {
             Ok(match c.arch.head_norm {
                 HeadNorm::None => None,
-                HeadNorm::Each => Some(self.norm(&name(part), c.k_dim, NormKind::Rms)?),
+                HeadNorm::EachOrNone if !self.has(&name(&format!("{part}.weight"))) => None,
+                HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), c.k_dim, NormKind::Rms)?),
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * c.k_dim, NormKind::Rms)?),
                 HeadNorm::Own => {
                     let w = self.numbers(&name(&format!("{part}.weight")), &[c.k_dim, heads])?;

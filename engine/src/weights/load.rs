@@ -157,7 +157,15 @@ impl<'a> Loader<'a> {
 
     /// An error if the file has a tensor that nobody asked for.
     pub fn finish(&self) -> Result<(), EngineError> {
-        match self.gguf.tensors().iter().find(|t| !self.used.contains(&t.name) && !is_ignorable(&t.name)) {
+        let further = self.config.layers..self.config.layers + self.config.further_layers;
+        let unread = |name: &str| {
+            is_ignorable(name)
+                || name
+                    .strip_prefix("blk.")
+                    .and_then(|rest| rest.split('.').next()?.parse().ok())
+                    .is_some_and(|i| further.contains(&i))
+        };
+        match self.gguf.tensors().iter().find(|t| !self.used.contains(&t.name) && !unread(&t.name)) {
             Some(t) => Err(EngineError::UnexpectedTensor { name: t.name.clone(), arch: self.config.arch.name }),
             None => Ok(()),
         }
