@@ -105,6 +105,9 @@ SPECS = {
                         keys={'expert_shared_feed_forward_length': 48, 'expert_shared_count': 1}),
     'minimax-m2': dict(arch='minimax-m2', rope=4, qk_norm='whole', experts=dict(n=6, used=2, ff=48, choice=True),
                        keys={'expert_gating_func': 2}),
+    'minicpm': dict(arch='minicpm', tied=True, longrope=True,
+                    keys={'embedding_scale': 12.0, 'residual_scale': 0.25, 'logit_scale': 4.0,
+                          'rope.scaling.type': 'longrope', 'rope.scaling.original_context_length': 64}),
 }
 
 

@@ -442,7 +442,7 @@ fn hyperparameters_of_experts_are_checked() {
 }
 
 #[test]
-fn layers_that_guess_further_tokens_are_counted() {
+fn what_architectures_differ_in_is_checked() {
     let load = |name: &str, key: &str, v: u32| {
         let mut file = std::fs::read(format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let at = file.windows(key.len()).position(|w| w == key.as_bytes()).unwrap() + key.len() + 4;
@@ -461,6 +461,11 @@ fn layers_that_guess_further_tokens_are_counted() {
     }
     let err = load("ernie4_5-moe", "interleave_moe_layer_step", 2).unwrap_err();
     assert!(err.contains("interleave_moe_layer_step"), "{err}");
+    let mut file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/data/arch/minicpm.gguf")).unwrap();
+    let at = file.windows(13).position(|w| w == b"residual_scal").unwrap();
+    file[at] = b'x';
+    let err = Model::from_gguf(Gguf::from_bytes(file).unwrap()).map(|_| ()).unwrap_err().to_string();
+    assert!(err.contains("residual_scale"), "{err}");
     let err = load("mistral3", "attention.temperature_scale", f32::NAN.to_bits()).unwrap_err();
     assert!(err.contains("attention.temperature_scale"), "{err}");
 }

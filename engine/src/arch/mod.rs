@@ -30,6 +30,7 @@ mod hunyuan_dense;
 mod hunyuan_moe;
 mod internlm2;
 mod llama;
+mod minicpm;
 mod minimax_m2;
 mod mistral3;
 mod olmo2;
@@ -101,6 +102,8 @@ pub struct Arch {
     pub embed_by_width: bool,
     /// Whether `logit_scale` divides.
     pub logits_divided: bool,
+    /// Factors that the metadata must have, where other architectures take 1.
+    pub needs: &'static [&'static str],
 }
 
 /// A kind of norm.
@@ -214,6 +217,7 @@ impl Arch {
         logit_cap: None,
         embed_by_width: false,
         logits_divided: false,
+        needs: &[],
     };
 }
 
@@ -244,6 +248,7 @@ pub const ALL: &[&Arch] = &[
     &hunyuan_moe::ARCH,
     &internlm2::ARCH,
     &llama::ARCH,
+    &minicpm::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
     &olmo2::ARCH,

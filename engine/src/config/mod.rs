@@ -114,6 +114,9 @@ impl ModelConfig {
             return Err(EngineError::Architecture { name: name.into(), supported: arch::names() });
         };
         let r = Reader { meta, prefix: arch.name };
+        if let Some(key) = arch.needs.iter().find(|key| !meta.contains(&r.key(key))) {
+            return r.missing(key);
+        }
         let vocab = match gguf.tensor("token_embd.weight") {
             Some(t) => usize::try_from(t.rows()).unwrap_or(usize::MAX),
             None => return Err(EngineError::MissingTensor { name: "token_embd.weight".into() }),
