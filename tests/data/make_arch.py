@@ -108,6 +108,9 @@ SPECS = {
     'minicpm': dict(arch='minicpm', tied=True, longrope=True,
                     keys={'embedding_scale': 12.0, 'residual_scale': 0.25, 'logit_scale': 4.0,
                           'rope.scaling.type': 'longrope', 'rope.scaling.original_context_length': 64}),
+    'granite-unturned': dict(arch='granite', keys={'embedding_scale': 12.0, 'residual_scale': 0.22,
+                                                   'attention.scale': 0.1, 'logit_scale': 8.0,
+                                                   'rope.scaling.finetuned': False}),
 }
 
 

@@ -8,5 +8,6 @@ pub(super) const ARCH: Arch = Arch {
     pairing: Pairing::Neighbours,
     logits_divided: true,
     experts: Some(Routing { always: true, dense_width: true, gating: Gating::Softmax, normalize: true }),
+    turned_said: true,
     ..Arch::PLAIN
 };

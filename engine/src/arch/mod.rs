@@ -87,6 +87,8 @@ pub struct Arch {
     pub unturned_every: Option<usize>,
     /// Where some layers have a window, the others do not turn queries and keys.
     pub unturned_full: bool,
+    /// Whether `rope.scaling.finetuned` says if queries and keys are turned at all; they are where it is missing.
+    pub turned_said: bool,
     /// Whether heads are normed after they are turned, not before.
     pub norm_turned: bool,
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
@@ -210,6 +212,7 @@ impl Arch {
         local_rope: None,
         unturned_every: None,
         unturned_full: false,
+        turned_said: false,
         norm_turned: false,
         coordinates: false,
         wide_scale_layers: None,

@@ -44,6 +44,8 @@ pub struct ModelConfig {
     pub eps: f32,
     /// Rotary positions.
     pub rope: Rope,
+    /// Whether queries and keys are turned in any layer.
+    pub turned: bool,
     /// Rotary positions of the layers with a window, where they have their own.
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
@@ -150,6 +152,7 @@ impl ModelConfig {
             vocab,
             ctx,
             eps: r.epsilon(arch)?,
+            turned: !arch.turned_said || r.flag("rope.scaling.finetuned")?.unwrap_or(true),
             local_rope: r.local_rope(arch, &rope)?,
             rope,
             scale: r.factor("attention.scale")?.unwrap_or(score_factor / (divisor as f32).sqrt()),
@@ -203,7 +206,7 @@ impl ModelConfig {
         let full = || self.window.is_some() && self.window_of(i).is_none();
         match self.arch.unturned_every {
             Some(n) if i % n == n - 1 => None,
-            _ if self.arch.unturned_full && full() => None,
+            _ if !self.turned || self.arch.unturned_full && full() => None,
             _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
         }
     }
