@@ -50,8 +50,8 @@ pub struct ModelConfig {
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
     pub scale: f32,
-    /// Queries at positions from the rotary table's original context on are multiplied with this times the logarithm of how
-    /// often that fits before the position's end, plus 1.
+    /// `t`, where the query of position `p` is multiplied with `1 + t ln(1 + floor(p / c))`, `c` being the original context of
+    /// [`rope`](Self::rope) (Llama 4's and Ministral 3's temperature).
     pub temperature: Option<f32>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
     pub score_cap: Option<f32>,
@@ -279,8 +279,8 @@ impl Reader<'_> {
     fn temperature(&self, arch: &Arch) -> Result<Option<f32>, EngineError> {
         let key = "attention.temperature_scale";
         match self.factor(key)? {
-            Some(t) if t != 0.0 && arch.latent => self.bad(key, "it is not supported with latent attention"),
-            t => Ok(t.filter(|t| *t != 0.0)),
+            Some(_) if arch.latent => self.bad(key, "it is not supported with latent attention"),
+            t => Ok(t),
         }
     }
 
