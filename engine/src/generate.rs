@@ -1,7 +1,7 @@
 //! The loop that most programs want: a prompt in, text out piece by piece, reasoning kept apart from the answer.
 
 use crate::cancel::CancelToken;
-use crate::chat::think::{Channel, ThinkParser};
+use crate::chat::think::{Channel, Marks, ThinkParser};
 use crate::error::EngineError;
 use crate::runner::{Logits, Runner, Work};
 use crate::sampler::{Sampler, SamplerOptions};
@@ -12,13 +12,13 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// How to treat `<think>...</think>`.
+/// How to treat `<think>...</think>`, and the marks that other models have instead.
 #[derive(Clone, Debug, Default)]
 pub struct Thinking {
     /// Recognise the markers; otherwise everything is answer.
     pub parse: bool,
-    /// The prompt ends inside the reasoning: its template wrote the opening marker.
-    pub opened: bool,
+    /// The prompt ends inside the reasoning: its template wrote the opening one of these.
+    pub opened: Option<&'static Marks>,
     /// After so many tokens of reasoning the closing marker is put in the model's mouth.
     pub budget: Option<usize>,
 }
@@ -220,8 +220,9 @@ struct Text<'a> {
     bytes: Utf8Assembler,
     think: Option<ThinkParser>,
     stop: StopMatcher,
-    /// `<think>` and `</think>`, shown to the parser even where the file makes them control tokens.
-    markers: [Option<u32>; 2],
+    /// What the parser is shown even where the file makes it control tokens: whole markers, and parts of them, which are
+    /// no text once the answer has begun.
+    markers: Vec<(u32, bool)>,
     budget: Option<usize>,
     /// Tokens to be generated next whatever the model says.
     forced: VecDeque<u32>,
@@ -237,7 +238,10 @@ impl<'a> Text<'a> {
             bytes: Utf8Assembler::new(),
             think: options.think.parse.then(|| ThinkParser::new(options.think.opened)),
             stop: StopMatcher::new(&options.stop),
-            markers: ["<think>", "</think>"].map(|m| tokenizer.token_id(m).filter(|_| options.think.parse)),
+            markers: ThinkParser::tokens()
+                .filter(|_| options.think.parse)
+                .filter_map(|(text, whole)| Some((tokenizer.token_id(text)?, whole)))
+                .collect(),
             budget: options.think.budget,
             forced: VecDeque::new(),
             on,
@@ -249,7 +253,9 @@ impl<'a> Text<'a> {
     /// Takes a token; returns the stop string that it completed, if any.
     fn push(&mut self, token: u32) -> Option<String> {
         (self.on)(Event::Token(token));
-        let piece = self.bytes.push(self.tokenizer.token_bytes(token, self.markers.contains(&Some(token))));
+        let answers = self.think.as_ref().is_some_and(ThinkParser::answers);
+        let shown = self.markers.iter().any(|(id, whole)| *id == token && (*whole || !answers));
+        let piece = self.bytes.push(self.tokenizer.token_bytes(token, shown));
         let stop = self.text(&piece, false);
         self.spend();
         stop
@@ -265,7 +271,7 @@ impl<'a> Text<'a> {
             Some(0) => {
                 self.budget = None;
                 let options = EncodeOptions { add_special: false, parse_special: true };
-                self.forced.extend(self.tokenizer.encode(ThinkParser::CLOSING, &options));
+                self.forced.extend(self.tokenizer.encode(&think.closing(), &options));
             }
             Some(left) => *left -= 1,
             None => {}

@@ -52,7 +52,7 @@ fn a_batch_gives_the_answers_of_single_runs() {
     let options = GenerateOptions {
         max_tokens: Some(tokens),
         sampler: SamplerOptions { temperature: 0.0, ..SamplerOptions::default() },
-        think: Thinking { parse: true, opened: false, budget: None },
+        think: Thinking { parse: true, opened: None, budget: None },
         ..GenerateOptions::default()
     };
     let mut want = Vec::new();

@@ -1,6 +1,6 @@
 //! The generation loop on a tiny model: stops, budgets, cancellation, reuse of the prompt, the end of the context.
 
-use hewn_engine::chat::Channel;
+use hewn_engine::chat::{Channel, ThinkParser};
 use hewn_engine::loader::Gguf;
 use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::tokenizer::{EncodeOptions, Tokenizer};
@@ -95,7 +95,7 @@ fn the_context_is_filled_to_its_end() {
 fn a_budget_closes_the_reasoning() {
     let mut bed = Bed::new();
     let prompt = bed.ids("<|im_start|>assistant\n<think>\n");
-    let think = Thinking { parse: true, opened: true, budget: Some(7) };
+    let think = Thinking { parse: true, opened: ThinkParser::opened_by("<think>"), budget: Some(7) };
     let got = bed.run(&mut bed.seq(200), &prompt, &GenerateOptions { think, ..greedy(30) }).unwrap();
     let close = bed.tokenizer.token_id("</think>").unwrap();
     assert_eq!(got.tokens.iter().position(|t| *t == close), Some(8), "{:?}", got.tokens);
@@ -136,7 +136,7 @@ fn an_end_token_ends_it_and_channels_add_up() {
     let got = bed.run(&mut bed.seq(100), &prompt, &options).unwrap();
     assert_eq!((got.finish, got.tokens, got.text.as_str()), (FinishReason::Eog, vec![end], ""));
     let mut pieces = [String::new(), String::new()];
-    let think = Thinking { parse: true, opened: true, budget: Some(3) };
+    let think = Thinking { parse: true, opened: ThinkParser::opened_by("<think>"), budget: Some(3) };
     let options = GenerateOptions { think, ..greedy(20) };
     let mut on = |e: Event<'_>| {
         if let Event::Text { channel, text } = e {

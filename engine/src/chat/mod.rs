@@ -13,7 +13,7 @@ pub mod think;
 
 pub use fallback::{Family, family};
 pub use template::{ChatTemplate, Message, RenderInput, TemplateError, template_from_gguf};
-pub use think::{Channel, ThinkParser};
+pub use think::{Channel, Marks, ThinkParser};
 
 #[cfg(test)]
 mod tests;

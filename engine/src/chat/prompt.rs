@@ -1,7 +1,7 @@
 //! From a text or a conversation to the tokens that a model continues.
 
 use super::template::{ChatTemplate, Message, RenderInput, TemplateError};
-use super::think::ThinkParser;
+use super::think::{Marks, ThinkParser};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// A prompt ready to run.
@@ -9,15 +9,15 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 pub struct Prompt {
     /// Its tokens.
     pub tokens: Vec<u32>,
-    /// Its template ended inside the reasoning.
-    pub opened: bool,
+    /// The marks of the reasoning inside which its template ended.
+    pub opened: Option<&'static Marks>,
 }
 
 /// Plain text, with the begin token if the file asks for one. Control tokens in the text count as such.
 pub fn plain(tokenizer: &Tokenizer, text: &str) -> Prompt {
     let mut tokens = tokenizer.encode(text, &EncodeOptions { add_special: false, parse_special: true });
     begin(tokenizer, &mut tokens);
-    Prompt { tokens, opened: false }
+    Prompt { tokens, opened: None }
 }
 
 /// A conversation, rendered for the assistant's next answer.

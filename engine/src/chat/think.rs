@@ -1,4 +1,4 @@
-//! `<think>...</think>`: reasoning apart from the answer, as the text streams by.
+//! Reasoning apart from the answer, as the text streams by: `<think>...</think>`, or what other models write.
 
 /// Which part of the output a piece of text belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +9,40 @@ pub enum Channel {
     Answer,
 }
 
-const OPEN: &str = "<think>";
-const CLOSE: &str = "</think>";
+/// How a family of models marks its reasoning.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Marks {
+    open: &'static str,
+    close: &'static str,
+    /// What a model writes that does not reason first.
+    skip: Option<&'static str>,
+    /// The control tokens that the marks consist of, where they are not single tokens.
+    parts: &'static [&'static str],
+}
+
+const fn pair(open: &'static str, close: &'static str) -> Marks {
+    Marks { open, close, skip: None, parts: &[] }
+}
+
+/// All that are known. Where a text may begin with several, the first counts.
+static MARKS: [Marks; 6] = [
+    pair("<think>", "</think>"),
+    // Mistral.
+    pair("[THINK]", "[/THINK]"),
+    // EXAONE Deep.
+    pair("<thought>", "</thought>"),
+    // Seed-OSS.
+    pair("<seed:think>", "</seed:think>"),
+    // Command A.
+    pair("<|START_THINKING|>", "<|END_THINKING|>"),
+    // gpt-oss.
+    Marks {
+        open: "<|channel|>analysis<|message|>",
+        close: "<|end|><|start|>assistant<|channel|>final<|message|>",
+        skip: Some("<|channel|>final<|message|>"),
+        parts: &["<|channel|>", "<|message|>", "<|end|>", "<|start|>"],
+    },
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -24,27 +56,43 @@ enum State {
     Answer,
 }
 
-/// Splits streamed text. Only a `<think>` at the very start (after white space) opens reasoning, once; white space right
-/// after either marker is dropped, so the answer begins with its first word. What may be part of a marker is held back
-/// until it is decided, and nothing else.
+/// Splits streamed text. Only an opening marker at the very start (after white space) opens reasoning, once; white space
+/// right after either marker is dropped, so the answer begins with its first word. What may be part of a marker is held
+/// back until it is decided, and nothing else.
 #[derive(Clone, Debug)]
 pub struct ThinkParser {
     state: State,
     held: String,
+    marks: &'static Marks,
 }
 
 impl ThinkParser {
-    /// What ends the reasoning when its budget is spent.
-    pub const CLOSING: &'static str = "</think>\n\n";
-
-    /// A parser; `opened` when the prompt already holds the opening marker.
-    pub fn new(opened: bool) -> Self {
-        Self { state: if opened { State::Opened } else { State::Start }, held: String::new() }
+    /// A parser; `opened` are the marks whose opening one the prompt already holds.
+    pub fn new(opened: Option<&'static Marks>) -> Self {
+        let state = if opened.is_some() { State::Opened } else { State::Start };
+        Self { state, held: String::new(), marks: opened.unwrap_or(&MARKS[0]) }
     }
 
-    /// Whether a rendered prompt ends inside the reasoning: its last words are `<think>`, white space aside.
-    pub fn opened_by(prompt: &str) -> bool {
-        prompt.trim_end().ends_with(OPEN)
+    /// The marks inside which a rendered prompt ends: its last words are the opening one, white space aside.
+    pub fn opened_by(prompt: &str) -> Option<&'static Marks> {
+        MARKS.iter().find(|m| prompt.trim_end().ends_with(m.open))
+    }
+
+    /// The texts that markers consist of, and whether each of them is a whole one. Where a file makes them control tokens,
+    /// the parser must see them all the same; the others only until the answer has begun.
+    pub fn tokens() -> impl Iterator<Item = (&'static str, bool)> {
+        let whole = MARKS.iter().filter(|m| m.parts.is_empty()).flat_map(|m| [m.open, m.close]).map(|t| (t, true));
+        whole.chain(MARKS.iter().flat_map(|m| m.parts).map(|t| (*t, false)))
+    }
+
+    /// What ends the reasoning when its budget is spent.
+    pub fn closing(&self) -> String {
+        format!("{}{}", self.marks.close, if self.marks.parts.is_empty() { "\n\n" } else { "" })
+    }
+
+    /// Whether the answer has begun.
+    pub fn answers(&self) -> bool {
+        matches!(self.state, State::Closed | State::Answer)
     }
 
     /// Whether the text so far ends inside the reasoning.
@@ -71,13 +119,17 @@ impl ThinkParser {
         match self.state {
             State::Start => {
                 let text = self.held.trim_start();
-                if let Some(after) = text.strip_prefix(OPEN) {
-                    self.held = after.to_owned();
-                    self.state = State::Opened;
+                let skips = || MARKS.iter().filter_map(|m| m.skip);
+                if let Some((marks, after)) = MARKS.iter().find_map(|m| Some((m, text.strip_prefix(m.open)?))) {
+                    (self.held, self.marks, self.state) = (after.to_owned(), marks, State::Opened);
                     return true;
                 }
-                // Still white space, or the beginning of the marker.
-                if OPEN.starts_with(text) {
+                if let Some(after) = skips().find_map(|skip| text.strip_prefix(skip)) {
+                    (self.held, self.state) = (after.to_owned(), State::Closed);
+                    return true;
+                }
+                // Still white space, or the beginning of a marker.
+                if MARKS.iter().map(|m| m.open).chain(skips()).any(|mark| mark.starts_with(text)) {
                     return false;
                 }
                 self.state = State::Answer;
@@ -92,15 +144,16 @@ impl ThinkParser {
                 true
             }
             State::Reasoning => {
-                if let Some(at) = self.held.find(CLOSE) {
+                let close = self.marks.close;
+                if let Some(at) = self.held.find(close) {
                     if at > 0 {
                         out(Channel::Reasoning, &self.held[..at]);
                     }
-                    self.held.drain(..at + CLOSE.len());
+                    self.held.drain(..at + close.len());
                     self.state = State::Closed;
                     return true;
                 }
-                let keep = (1..CLOSE.len()).rev().find(|n| self.held.ends_with(&CLOSE[..*n])).unwrap_or(0);
+                let keep = (1..close.len()).rev().find(|n| self.held.ends_with(&close[..*n])).unwrap_or(0);
                 let rest = self.held.split_off(self.held.len() - keep);
                 if !self.held.is_empty() {
                     out(Channel::Reasoning, &self.held);
@@ -148,6 +201,14 @@ mod tests {
             (false, "<<think>a</think>", "", "<<think>a</think>"),
             (true, "a<</think>b", "a<", "b"),
             (true, "<think>a</think>b", "<think>a", "b"),
+            (false, "[THINK]a[/THI</think>[/THINK]b", "a[/THI</think>", "b"),
+            (false, "<thought>\na</thought>\nb", "a", "b"),
+            (false, "<thoughts>", "", "<thoughts>"),
+            (false, "<seed:think>a</seed:think>b", "a", "b"),
+            (false, "<|START_THINKING|>a<|END_THINKING|>b", "a", "b"),
+            (false, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b", "a", "b"),
+            (false, "<|channel|>final<|message|>b", "", "b"),
+            (false, "<|channel|>commentary", "", "<|channel|>commentary"),
         ];
         for (opened, text, reasoning, answer) in cases {
             for _ in 0..40 {
@@ -160,7 +221,7 @@ mod tests {
                     pieces.push(&rest[..n]);
                     rest = &rest[n..];
                 }
-                let got = split(&mut ThinkParser::new(opened), &pieces);
+                let got = split(&mut ThinkParser::new(opened.then_some(&MARKS[0])), &pieces);
                 assert_eq!((&*got.0, &*got.1), (reasoning, answer), "{text:?} as {pieces:?}");
             }
         }
@@ -168,7 +229,7 @@ mod tests {
 
     #[test]
     fn only_the_undecided_is_held() {
-        let mut parser = ThinkParser::new(true);
+        let mut parser = ThinkParser::new(Some(&MARKS[0]));
         let mut text = String::new();
         for piece in ["a <", "b </th", "ink", "x </think>", "\n", "yes <th"] {
             parser.push(piece, &mut |_, t: &str| text.push_str(t));
@@ -180,7 +241,11 @@ mod tests {
 
     #[test]
     fn prompts_that_open() {
-        assert!(ThinkParser::opened_by("<|Assistant|><think>\n"));
-        assert!(!ThinkParser::opened_by("<think>\n</think>"));
+        assert_eq!(ThinkParser::opened_by("<|Assistant|><think>\n"), Some(&MARKS[0]));
+        assert_eq!(ThinkParser::opened_by("<think>\n</think>"), None);
+        let marks = ThinkParser::opened_by("[|assistant|]<thought>\n");
+        let mut parser = ThinkParser::new(marks);
+        assert_eq!(parser.closing(), "</thought>\n\n");
+        assert_eq!(split(&mut parser, &["a</think></tho", "ught>b"]), ("a</think>".into(), "b".into()));
     }
 }

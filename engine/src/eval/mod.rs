@@ -15,7 +15,7 @@ pub use task::{FILE_LIMIT, LINE_LIMIT, Pattern, Task, TaskError, TaskFault, Want
 
 use crate::cancel::CancelToken;
 use crate::chat::prompt::{self, Prompt};
-use crate::chat::{ChatTemplate, Message, TemplateError};
+use crate::chat::{ChatTemplate, Marks, Message, TemplateError};
 use crate::error::EngineError;
 use crate::generate::{FinishReason, Thinking, assemble};
 use crate::runner::{Logits, Runner, Work};
@@ -192,7 +192,7 @@ fn prepare(
 /// A question that is being answered.
 struct Asked {
     task: usize,
-    opened: bool,
+    opened: Option<&'static Marks>,
     seq: Sequence,
     /// What its next step computes: the prompt, then one token at a time.
     input: Vec<u32>,

@@ -65,7 +65,13 @@ impl Roles {
         if source.add_eos == Some(true) && eos.is_none() {
             return Err(TokenizerError::NoId { flag: "tokenizer.ggml.add_eos_token", key: EOS });
         }
-        let known = |texts: &[&[u8]]| texts.iter().filter_map(|t| specials.exact(t)).collect::<Vec<_>>();
+        // In gpt-oss's format it ends a message, behind which the same turn goes on: the reasoning, then the answer.
+        let messages = specials.exact(b"<|return|>").is_some() && specials.exact(b"<|call|>").is_some();
+        let ends_message = specials.exact(b"<|end|>").filter(|_| messages);
+        let ends_more = |id: &u32| ends_message != Some(*id);
+        let known =
+            |texts: &[&[u8]]| texts.iter().filter_map(|t| specials.exact(t)).filter(ends_more).collect::<Vec<_>>();
+        let eot = eot.filter(ends_more);
         let turns = known(END_OF_TURN);
         let eot = eot.or(turns.first().copied());
         let mut ends = known(END_OF_GENERATION);

@@ -1,6 +1,7 @@
 //! Both families over vocabularies that are made here.
 
 use super::*;
+use crate::generate::{FinishReason, Thinking, assemble};
 
 /// How a byte is written in the visible alphabet.
 fn glyph(byte: u8) -> char {
@@ -143,6 +144,31 @@ fn special_tokens() {
     let gone = t.token_id("[gone]").unwrap();
     assert!(!t.encode("[gone]", &SPECIAL).contains(&gone));
     assert_eq!((t.token_bytes(gone, false), t.token_bytes(gone, true)), (&b""[..], &b"[gone]"[..]));
+}
+
+#[test]
+fn a_turn_of_several_messages_ends_with_the_last() {
+    let mut parts = byte_level();
+    let marks = ["<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>"];
+    marks.iter().for_each(|mark| {
+        parts.add(mark, 3);
+    });
+    let ends = |t: &Tokenizer| ["<|end|>", "<|return|>"].map(|mark| t.is_eog(t.token_id(mark).unwrap()));
+    assert_eq!(ends(&make(&parts, "gpt2")), [true, true]);
+    // gpt-oss: reasoning, then the answer.
+    parts.add("<|call|>", 3);
+    let t = make(&parts, "gpt2");
+    assert_eq!(ends(&t), [false, true]);
+    let said = |text: &str, parse| {
+        let think = Thinking { parse, opened: None, budget: None };
+        let said = assemble(&t, think, t.encode(text, &SPECIAL), FinishReason::MaxTokens);
+        (said.reasoning, said.text)
+    };
+    let both = "<|channel|>analysis<|message|>why<|end|><|start|>assistant<|channel|>final<|message|>yes<|channel|>";
+    assert_eq!(said(both, true), ("why".into(), "yes".into()));
+    assert_eq!(said("<|channel|>final<|message|>yes", true), (String::new(), "yes".into()));
+    assert_eq!(said("<think>a</think>b", true), ("a".into(), "b".into()));
+    assert_eq!(said("<|channel|>final", false), (String::new(), "final".into()));
 }
 
 #[test]
