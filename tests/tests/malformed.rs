@@ -449,6 +449,16 @@ fn what_architectures_differ_in_is_checked() {
         file[at..at + 4].copy_from_slice(&v.to_le_bytes());
         Model::from_gguf(Gguf::from_bytes(file).unwrap()).map(|m| m.config().layers).map_err(|e| e.to_string())
     };
+    // A rotary table of its own for layers with a window, where there are any.
+    for (name, windows) in [("olmo2", false), ("olmo3", true)] {
+        let file = std::fs::read(format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let model = Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap();
+        assert_eq!(
+            (model.config().window.is_some(), model.config().local_rope.is_some()),
+            (windows, windows),
+            "{name}"
+        );
+    }
     // Three layers and one that guesses.
     assert_eq!(load("glm4moe", "nextn_predict_layers", 1), Ok(3));
     // Of those that are left out all tensors may be there, of others none.

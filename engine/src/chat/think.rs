@@ -240,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn what_closes_ends_what_opened() {
+        for marks in &MARKS {
+            let mut parser = ThinkParser::new(None);
+            parser.push(marks.open, &mut |_, text: &str| panic!("{text:?} is a marker"));
+            assert!(parser.in_reasoning());
+            let closing = parser.closing();
+            assert_eq!(split(&mut parser, &["a", &closing, "b"]), ("a".into(), "b".into()), "{marks:?}");
+            assert!(parser.answers());
+        }
+    }
+
+    #[test]
     fn prompts_that_open() {
         assert_eq!(ThinkParser::opened_by("<|Assistant|><think>\n"), Some(&MARKS[0]));
         assert_eq!(ThinkParser::opened_by("<think>\n</think>"), None);

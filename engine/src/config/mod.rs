@@ -153,7 +153,7 @@ impl ModelConfig {
             ctx,
             eps: r.epsilon(arch)?,
             turned: !arch.turned_said || r.flag("rope.scaling.finetuned")?.unwrap_or(true),
-            local_rope: r.local_rope(arch, &rope)?,
+            local_rope: if window.is_some() { r.local_rope(arch, &rope)? } else { None },
             rope,
             scale: r.factor("attention.scale")?.unwrap_or(score_factor / (divisor as f32).sqrt()),
             temperature: r.temperature(arch)?,
