@@ -6,6 +6,7 @@ use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
 use crate::op::attention::Rules;
+use crate::op::delta::{Convolution, DeltaShape};
 use crate::op::quantize::ActBlock;
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
@@ -115,4 +116,51 @@ pub fn attention(
         out.iter_mut().for_each(|o| *o *= keep);
     }
     out.iter().map(|o| o * (1.0 / sum)).collect()
+}
+
+/// Row `r` of a convolution before the delta rule, `[channels]`: `raw` (`[rows, channels]`) begins with the sequence.
+pub fn convolve(shape: &DeltaShape, conv: &Convolution<'_>, raw: &[f32], r: usize) -> Vec<f32> {
+    let (channels, dim) = (shape.channels(), shape.dim);
+    let silu = |c: usize| {
+        let x = |tap: usize| (r + tap + 1).checked_sub(shape.taps).map_or(0.0, |row| raw[row * channels + c]);
+        let sum = (0..shape.taps).fold(0.0f32, |sum, tap| conv.weights[tap * channels + c].mul_add(x(tap), sum));
+        sum / (1.0 + exp(0.0 - sum))
+    };
+    let mut out: Vec<f32> = (0..channels).map(silu).collect();
+    for (head, v) in out.chunks_exact_mut(dim).enumerate().take(2 * shape.k_heads) {
+        let mut lanes = [0.0f32; 16];
+        v.iter().enumerate().for_each(|(i, v)| lanes[i % 16] = v.mul_add(*v, lanes[i % 16]));
+        let unit = if head < shape.k_heads { 1.0 / (dim as f32).sqrt() } else { 1.0 };
+        let factor = unit / tree(lanes).sqrt().max(conv.eps);
+        v.iter_mut().for_each(|v| *v *= factor);
+    }
+    out
+}
+
+/// The gated delta rule from a sequence's first row on: `qkv` (`[rows, channels]`), `gates` (`[rows, 2, v_heads]`), and
+/// what comes out (`[rows, width]`).
+pub fn delta_rule(shape: &DeltaShape, qkv: &[f32], gates: &[f32]) -> Vec<f32> {
+    let (dim, v_heads) = (shape.dim, shape.v_heads);
+    let rows = qkv.len() / shape.channels();
+    let mut out = vec![0.0; rows * shape.width()];
+    for head in 0..v_heads {
+        let key = shape.key_head(head);
+        for c in 0..dim {
+            // The value channel's column of the matrix, one number a key channel.
+            let mut column = vec![0.0f32; dim];
+            let answer = |column: &[f32], to: &[f32]| {
+                let chain = |first| (first..dim).step_by(2).fold(0.0f32, |sum, i| to[i].mul_add(column[i], sum));
+                chain(0) + chain(1)
+            };
+            for r in 0..rows {
+                let of = |head: usize| &qkv[r * shape.channels() + head * dim..][..dim];
+                let (q, k, v) = (of(key), of(shape.k_heads + key), of(2 * shape.k_heads + head)[c]);
+                let (decay, beta) = (gates[r * 2 * v_heads + head], gates[(r * 2 + 1) * v_heads + head]);
+                let change = beta * (-decay).mul_add(answer(&column, k), v);
+                column.iter_mut().zip(k).for_each(|(m, k)| *m = k.mul_add(change, decay * *m));
+                out[r * shape.width() + head * dim + c] = answer(&column, q);
+            }
+        }
+    }
+    out
 }

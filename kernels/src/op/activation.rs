@@ -10,6 +10,8 @@ pub enum Activation {
     Silu,
     /// The Gaussian error linear unit by its tanh formula, `g / 2 * (1 + tanh(sqrt(2 / pi) (g + 0.044715 g^3)))`.
     Gelu,
+    /// The logistic function, `1 / (1 + exp(-g))`.
+    Logistic,
     /// gpt-oss: `g` at most 7, `up` within -7..=7, `g / (1 + exp(-1.702 g)) * (up + 1)`.
     Clamped,
 }
@@ -37,6 +39,7 @@ pub(crate) fn gated<S: Isa>(s: S, kind: Activation, g: S::F, u: S::F) -> S::F {
     match kind {
         Activation::Silu => s.f_mul(silu(s, g), u),
         Activation::Gelu => s.f_mul(gelu(s, g), u),
+        Activation::Logistic => logistic_share(s, u, s.f_sub(s.f_splat(0.0), g)),
         Activation::Clamped => {
             // In this order a NaN comes through (see `f_min`).
             let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
@@ -62,6 +65,7 @@ impl Kernel for Activate<'_> {
             let v = match self.kind {
                 Activation::Silu => silu(s, x),
                 Activation::Gelu => gelu(s, x),
+                Activation::Logistic => logistic_share(s, s.f_splat(1.0), s.f_sub(s.f_splat(0.0), x)),
                 Activation::Clamped => {
                     let x = s.f_min(s.f_splat(7.0), x);
                     logistic_share(s, x, s.f_mul(x, s.f_splat(-1.702)))
@@ -79,7 +83,7 @@ fn logistic_share<S: Isa>(s: S, x: S::F, t: S::F) -> S::F {
 }
 
 #[inline(always)]
-fn silu<S: Isa>(s: S, x: S::F) -> S::F {
+pub(crate) fn silu<S: Isa>(s: S, x: S::F) -> S::F {
     logistic_share(s, x, s.f_sub(s.f_splat(0.0), x))
 }
 
@@ -141,6 +145,7 @@ mod tests {
                 // `1 + tanh u` without the cancellation at the far left.
                 g / (1.0 + libm::exp(-2.0 * u))
             }
+            Activation::Logistic => 1.0 / (1.0 + libm::exp(-g)),
             Activation::Clamped => g.min(7.0) / (1.0 + libm::exp(-1.702 * g.min(7.0))),
         }
     }
@@ -148,7 +153,7 @@ mod tests {
     #[test]
     fn activations_are_right_and_equal_on_every_isa() {
         let mut rng = Lcg(5);
-        for kind in [Activation::Silu, Activation::Gelu, Activation::Clamped] {
+        for kind in [Activation::Silu, Activation::Gelu, Activation::Logistic, Activation::Clamped] {
             for n in [0, 1, 15, 16, 17, 100] {
                 let g: Vec<f32> = (0..n).map(|i| rng.float() * if i % 7 == 0 { 200.0 } else { 4.0 }).collect();
                 let u: Vec<f32> = (0..n).map(|i| rng.float() * if i % 5 == 0 { 20.0 } else { 1.0 }).collect();
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_nan_stays_one() {
-        for kind in [Activation::Silu, Activation::Gelu, Activation::Clamped] {
+        for kind in [Activation::Silu, Activation::Gelu, Activation::Logistic, Activation::Clamped] {
             for isa in CpuIsa::available() {
                 let mut y = [f32::NAN, 1.0];
                 gate(isa, kind, &mut y, &[1.0, f32::NAN]);

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod delta;
 pub mod layer_norm;
 pub mod matmul;
 mod matmul_float;

@@ -7,6 +7,7 @@ use crate::isa::CpuIsa;
 use crate::kv::{KvLayer, KvShape, KvType};
 use crate::op::activation::{Activation, add, gate};
 use crate::op::attention::{Query, Rules, attention};
+use crate::op::delta::{DeltaRows, DeltaShape, DeltaState, delta_rule};
 use crate::op::matmul::{Input, Layout, Matrix, Product, matmul};
 use crate::op::norm::rms_norm;
 use crate::op::quantize::{ActBlock, GROUP, quantize, quantize_all};
@@ -23,6 +24,9 @@ const COLS: usize = 1536;
 const BATCH: usize = 512;
 /// Query heads, KV heads and channels of a head.
 const HEADS: [usize; 3] = [12, 2, 128];
+
+/// Gated delta nets as in a model of 0.8B to 2B.
+const DELTA: DeltaShape = DeltaShape { k_heads: 16, v_heads: 16, dim: 128, taps: 4, interleaved: true };
 
 /// A kernel and what it is run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,11 @@ pub enum Case {
         positions: usize,
         /// How many of them ask, the last ones.
         queries: usize,
+    },
+    /// The gated delta rule, 16 heads of 128 channels.
+    DeltaRule {
+        /// Rows of one sequence.
+        rows: usize,
     },
     /// 512 rows to blocks of 8 bits.
     Quantize,
@@ -71,6 +80,7 @@ impl Case {
         for kv in [KvType::F16, KvType::F32] {
             all.extend([1, 64].map(|queries| Self::Attention { kv, positions: 1024, queries }));
         }
+        all.extend([1, 64].map(|rows| Self::DeltaRule { rows }));
         all.extend([Self::Quantize, Self::Norm, Self::Rope, Self::SiluGate, Self::Add]);
         all
     }
@@ -85,6 +95,7 @@ impl Case {
             Self::Attention { kv, positions, queries } => {
                 format!("attention/{}/{positions}/{queries}", if *kv == KvType::F16 { "f16" } else { "f32" })
             }
+            Self::DeltaRule { rows } => format!("delta-rule/{rows}"),
             Self::Quantize => format!("quantize/{BATCH}"),
             Self::Norm => format!("norm/{BATCH}"),
             Self::Rope => format!("rope/{BATCH}"),
@@ -122,6 +133,13 @@ impl Case {
                 let q = floats(queries * heads * dim);
                 Data::Attention { layer: Box::new(layer), out: vec![0.0; q.len()], q }
             }
+            Self::DeltaRule { rows } => {
+                let qkv = floats(rows * DELTA.channels());
+                // Kept by half and corrected by half: so it neither grows nor fades away.
+                let gates = vec![0.5; rows * 2 * DELTA.v_heads];
+                let out = vec![0.0; rows * DELTA.padded_width()];
+                Data::Delta { state: Box::new(DeltaState::new(DELTA)?), qkv, gates, out }
+            }
             _ => Data::Rows {
                 x: floats(BATCH * COLS),
                 y: floats(BATCH * COLS),
@@ -144,6 +162,12 @@ enum Data {
     Attention {
         layer: Box<KvLayer>,
         q: Vec<f32>,
+        out: Vec<f32>,
+    },
+    Delta {
+        state: Box<DeltaState>,
+        qkv: Vec<f32>,
+        gates: Vec<f32>,
         out: Vec<f32>,
     },
     Rows {
@@ -180,6 +204,12 @@ impl Ready {
                 let float = (seen * heads * 2 * dim) as u64;
                 Cost { activation_bytes: rows.activation_bytes + held, float, ..rows }
             }
+            (Data::Delta { .. }, Case::DeltaRule { rows }) => {
+                let io = Cost::elements(rows, DELTA.channels() + DELTA.width(), 1, 0);
+                let held = 2 * DELTA.state_bytes() as u64;
+                let float = (rows * DELTA.operations()) as u64;
+                Cost { activation_bytes: io.activation_bytes + held, float, ..io }
+            }
             (_, Case::Quantize) => Cost::quantize(BATCH, COLS),
             (_, Case::Norm) => elements(2, 2),
             (_, Case::Rope) => elements(2, 2),
@@ -215,6 +245,9 @@ impl Ready {
                 let all: Vec<Query<'_>> =
                     (positions - queries..positions).map(|pos| Query { kv: layer, pos }).collect();
                 attention(crew, &all, heads, &Rules::plain(1.0 / (dim as f32).sqrt()), q, out);
+            }
+            (Data::Delta { state, qkv, gates, out }, Case::DeltaRule { rows }) => {
+                delta_rule(crew, &DELTA, &mut [DeltaRows { state, rows }], qkv, gates, out);
             }
             (Data::Rows { x, blocks, .. }, Case::Quantize) => {
                 crew.rows(blocks, GROUP * COLS / 32, true, |_, g, blocks| {
