@@ -148,7 +148,7 @@ impl Facts {
             "chat_template": self.template,
             "fallback_template": self.fallback,
             "memory": match memory {
-                Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "scratch": m.scratch, "total": m.total()}),
+                Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "states": m.states, "scratch": m.scratch, "total": m.total()}),
                 Err(why) => json!({"error": why}),
             },
             "packed": packs.iter().map(pack_json).collect::<Vec<_>>(),
@@ -229,6 +229,9 @@ impl Facts {
                 row("memory", format!("{} at {ctx} tokens of context:", bytes(m.total())))?;
                 row("", format!("{} weights (mapped from the file)", bytes(m.weights)))?;
                 row("", format!("{} key/value cache", bytes(m.kv)))?;
+                if m.states > 0 {
+                    row("", format!("{} running states", bytes(m.states)))?;
+                }
                 row("", format!("{} scratch, at {} tokens a step", bytes(m.scratch), a.chunk))
             }
             Err(why) => row("memory", format!("unknown: {why}")),

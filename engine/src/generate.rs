@@ -125,7 +125,8 @@ pub struct Generation {
 }
 
 /// Continues `prompt` (the token ids of the whole conversation) in `seq`. The part of the prompt that the sequence
-/// holds already is not computed again; what it holds beyond that is forgotten.
+/// holds already is not computed again (with a running state, what [`Sequence::truncate`] can keep of it); what it holds
+/// beyond that is forgotten.
 ///
 /// # Errors
 /// An empty prompt, one that does not fit the context, a bad option, or a failed step. A cancellation is no error.
@@ -146,17 +147,23 @@ pub fn generate(
     }
     // The last token is always computed: its logits are needed.
     let common = prompt.iter().zip(seq.tokens()).take_while(|(a, b)| a == b).count();
-    let cached = common.min(prompt.len() - 1);
-    seq.truncate(cached);
+    let cached = seq.truncate(common.min(prompt.len() - 1));
     let mut timings = Timings { prompt_tokens: prompt.len(), cached_tokens: cached, ..Timings::default() };
     let mut tokens = Vec::new();
 
-    let work = Work { seq: &mut *seq, tokens: &prompt[cached..], logits: Logits::Last };
-    let mut progress = |done, total| {
+    let total = prompt.len() - cached;
+    let mut progress = |done| {
         (text.on)(Event::Prefill { done, total });
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let mut logits = match runner.step(&mut [work], &mut progress) {
+    let read = match marked(runner, seq, &prompt[cached..], &mut progress) {
+        Ok(ahead) => {
+            let work = Work { seq: &mut *seq, tokens: &prompt[cached + ahead..], logits: Logits::Last };
+            runner.step(&mut [work], &mut |done, _| progress(ahead + done))
+        }
+        Err(e) => Err(e),
+    };
+    let mut logits = match read {
         Ok(logits) => logits,
         Err(EngineError::Cancelled) => return Ok(text.finish(tokens, FinishReason::Cancelled, timings)),
         Err(e) => return Err(e),
@@ -199,6 +206,32 @@ pub fn generate(
         logits = runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(()))?;
     };
     Ok(text.finish(tokens, finish, timings))
+}
+
+/// Tokens at the end of a prompt in front of which a running state is noted: more than those with which templates open an
+/// answer, and which look different in the history that the next prompt has.
+const OPENING: usize = 8;
+
+/// Reads all but the end of `tokens` and marks the sequence there, where it has a running state: so that the next prompt of
+/// a conversation can go on from there, without the reasoning that templates leave out. Returns how many were read.
+fn marked(
+    runner: &mut Runner,
+    seq: &mut Sequence,
+    tokens: &[u32],
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<usize, EngineError> {
+    let ahead = tokens.len().saturating_sub(OPENING);
+    if ahead == 0 || !seq.has_running_state() {
+        return Ok(0);
+    }
+    let work = Work { seq: &mut *seq, tokens: &tokens[..ahead], logits: Logits::None };
+    runner.step(&mut [work], &mut |done, _| progress(done))?;
+    // The last chunk of a step is finished in any case; here it is not the last.
+    if progress(ahead).is_break() {
+        return Err(EngineError::Cancelled);
+    }
+    seq.mark()?;
+    Ok(ahead)
 }
 
 /// The text and reasoning of tokens generated elsewhere, as [`generate`] would have told them: without stop strings, an

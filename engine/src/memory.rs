@@ -14,6 +14,8 @@ pub struct Memory {
     pub weights: u64,
     /// The key/value cache of one sequence when full.
     pub kv: u64,
+    /// The running states of one sequence, and their copy for a mark.
+    pub states: u64,
     /// The buffers of a step.
     pub scratch: u64,
 }
@@ -21,15 +23,18 @@ pub struct Memory {
 impl Memory {
     pub(crate) fn estimate(gguf: &Gguf, c: &ModelConfig, ctx: usize, kv: KvType, chunk: usize) -> Self {
         let tile = kv_shape(c, kv).tile_bytes() as u64;
+        let states = (0..c.layers).filter_map(|i| c.delta_of(i)).map(|d| d.state_bytes() as u64);
+        let attending = (0..c.layers).filter(|i| c.delta_of(*i).is_none()).count() as u64;
         Self {
             weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
-            kv: (c.layers as u64).saturating_mul(tile).saturating_mul(ctx.div_ceil(TILE) as u64),
+            kv: attending.saturating_mul(tile).saturating_mul(ctx.div_ceil(TILE) as u64),
+            states: states.fold(0, |sum, bytes| 2u64.saturating_mul(bytes).saturating_add(sum)),
             scratch: Scratch::bytes(c, chunk),
         }
     }
 
     /// The sum.
     pub fn total(&self) -> u64 {
-        self.weights.saturating_add(self.kv).saturating_add(self.scratch)
+        self.weights.saturating_add(self.kv).saturating_add(self.states).saturating_add(self.scratch)
     }
 }

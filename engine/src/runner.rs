@@ -95,7 +95,8 @@ impl Runner {
     ///
     /// # Errors
     /// Nothing is appended when a token, a sequence or the context is wrong. When the step fails or is cancelled
-    /// later, sequences keep the chunks that were finished ([`Sequence::len`] tells) and can be continued.
+    /// later, sequences keep the chunks that were finished ([`Sequence::len`] tells) and can be continued; after a failure,
+    /// those with a running state only what [`Sequence::truncate`] can go back to.
     pub fn step(&mut self, works: &mut [Work<'_>], progress: &mut Progress<'_>) -> Result<&[f32], EngineError> {
         let vocab = self.model.config().vocab;
         let total = self.check(works)?;
@@ -196,11 +197,10 @@ impl Runner {
             recorder.step(&StepEvent { rows: n, sequences, logits, start, end: Instant::now() });
         }
         for seg in &mut segments {
-            let held = seg.seq.tokens.len();
             match &result {
                 Ok(()) => seg.seq.tokens.extend_from_slice(seg.tokens),
                 // Some layers may have been appended to already.
-                Err(_) => seg.seq.truncate(held),
+                Err(_) => seg.seq.undo(),
             }
         }
         result.map(|()| (n, wanted.len()))

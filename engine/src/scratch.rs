@@ -27,9 +27,10 @@ pub(crate) struct Scratch {
     pub v: Vec<f32>,
     /// Attention's output `[rows, heads * v_dim]`.
     pub att: Vec<f32>,
-    /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product.
+    /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product. Before: queries with their gates
+    /// `[rows, heads, 2, k_dim]`, or the convolution of a delta net `[rows, channels]`.
     pub gate: Vec<f32>,
-    /// Likewise.
+    /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, or those of a delta net `[rows, width]`.
     pub up: Vec<f32>,
     /// Whatever was quantized last, `[rows, widest / 32]`.
     pub blocks: Vec<ActBlock>,
@@ -43,6 +44,8 @@ pub(crate) struct Scratch {
     pub query_factors: Vec<f32>,
     /// Of latent attention.
     pub latent: LatentScratch,
+    /// Of gated delta nets.
+    pub delta: DeltaScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
 }
@@ -59,6 +62,17 @@ pub(crate) struct LatentScratch {
     pub heads_out: Vec<f32>,
     /// The heads' outputs side by side, `[rows, heads * v_dim]`.
     pub out: Vec<f32>,
+}
+
+/// What gated delta nets take besides; nothing without.
+pub(crate) struct DeltaScratch {
+    /// Queries, keys and values before the convolution `[rows, channels]`, then what the rule gives
+    /// `[rows * padded_width]`.
+    pub raw: Vec<f32>,
+    /// What the gates are made of, `[rows, 2 * v_heads]`.
+    pub opening: Vec<f32>,
+    /// The gates, `[rows, 2, v_heads]`.
+    pub gates: Vec<f32>,
 }
 
 /// What a mixture of experts takes besides; nothing without.
@@ -117,6 +131,14 @@ impl Scratch {
         if let Some(e) = &c.experts {
             (ff, widest) = (ff.max(e.used * e.ff).max(e.shared_ff), widest.max(e.shared_ff));
         }
+        let (mut gate, mut up, mut att) = (ff, ff, c.att_width());
+        if c.arch.gated_heads {
+            (gate, up) = (gate.max(2 * c.q_width()), up.max(att));
+        }
+        if let Some(d) = &c.delta {
+            (gate, up, att) = (gate.max(d.shape.channels()), up.max(d.shape.width()), att.max(d.shape.width()));
+            widest = widest.max(att);
+        }
         if let Some(l) = &c.latent {
             widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
         }
@@ -127,15 +149,16 @@ impl Scratch {
             q: m.make(c.q_width())?,
             k: m.make(c.kv_heads * c.k_dim)?,
             v: m.make(c.kv_heads * c.v_dim)?,
-            att: m.make(c.att_width())?,
-            gate: m.make(ff)?,
-            up: m.make(ff)?,
+            att: m.make(att)?,
+            gate: m.make(gate)?,
+            up: m.make(up)?,
             blocks: m.make(widest.max(c.ff).div_ceil(32))?,
             inner: m.make(c.ff.div_ceil(32))?,
             cos: m.make(tables)?,
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             latent: LatentScratch::build(c, m)?,
+            delta: DeltaScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })
     }
@@ -155,6 +178,14 @@ impl LatentScratch {
             heads_out: m.make(heads_out)?,
             out: m.make(out)?,
         })
+    }
+}
+
+impl DeltaScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [raw, gates] =
+            c.delta.as_ref().map_or([0; 2], |d| [d.shape.channels().max(d.shape.padded_width()), 2 * d.shape.v_heads]);
+        Ok(Self { raw: m.make(raw)?, opening: m.make(gates)?, gates: m.make(gates)? })
     }
 }
 

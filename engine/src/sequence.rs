@@ -3,6 +3,7 @@
 use crate::config::ModelConfig;
 use crate::error::EngineError;
 use crate::model::Model;
+use hewn_kernels::op::delta::{DeltaShape, DeltaState};
 use hewn_kernels::{KvLayer, KvShape, KvType};
 
 /// How a sequence is made.
@@ -15,15 +16,48 @@ pub struct SequenceOptions {
 }
 
 /// One conversation's state. Its cache grows as tokens arrive, in tiles of 64 positions.
+///
+/// Layers of some architectures (gated delta nets) keep a *running state* of a fixed size instead, which has no way back:
+/// see [`truncate`](Self::truncate) and [`mark`](Self::mark).
 #[derive(Debug)]
 pub struct Sequence {
+    /// Keys and values; of layers with a running state there are none.
     pub(crate) layers: Vec<KvLayer>,
+    /// Running states, `[layers]`; empty where no layer has one.
+    pub(crate) states: Vec<Option<DeltaState>>,
     pub(crate) tokens: Vec<u32>,
+    mark: Option<Mark>,
     ctx: usize,
+}
+
+/// The running states once more, as they were.
+#[derive(Debug)]
+struct Mark {
+    /// Tokens held then.
+    len: usize,
+    states: Vec<Option<DeltaState>>,
 }
 
 pub(crate) fn kv_shape(c: &ModelConfig, kind: KvType) -> KvShape {
     KvShape { kind, heads: c.kv_heads, k_dim: c.k_dim, v_dim: c.v_dim }
+}
+
+fn new_state(shape: DeltaShape) -> Result<DeltaState, EngineError> {
+    let bytes = shape.state_bytes();
+    DeltaState::new(shape).ok_or(EngineError::Memory { what: "a running state", bytes })
+}
+
+/// Makes `to` the same as `from`, in the memory that it has.
+fn copy_states(to: &mut Vec<Option<DeltaState>>, from: &[Option<DeltaState>]) -> Result<(), EngineError> {
+    to.resize_with(from.len(), || None);
+    for (to, from) in to.iter_mut().zip(from) {
+        let Some(from) = from else { continue };
+        if to.is_none() {
+            *to = Some(new_state(*from.shape())?);
+        }
+        to.iter_mut().for_each(|to| to.copy_from(from));
+    }
+    Ok(())
 }
 
 impl Sequence {
@@ -41,7 +75,13 @@ impl Sequence {
         let shape = kv_shape(c, options.kv);
         let first = KvLayer::new(shape);
         let layers = (0..c.layers).map(|_| first.sibling(shape)).collect();
-        Ok(Self { layers, tokens: Vec::new(), ctx })
+        let states = match &c.delta {
+            Some(_) => {
+                (0..c.layers).map(|i| c.delta_of(i).map(|d| new_state(*d)).transpose()).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
+        Ok(Self { layers, states, tokens: Vec::new(), mark: None, ctx })
     }
 
     /// The same tokens, keys and values once more: a conversation that goes on in two ways.
@@ -50,7 +90,17 @@ impl Sequence {
     /// There is not enough memory.
     pub fn try_clone(&self) -> Result<Self, EngineError> {
         let layers = self.layers.iter().map(KvLayer::try_clone).collect::<Result<_, _>>()?;
-        Ok(Self { layers, tokens: self.tokens.clone(), ctx: self.ctx })
+        let mut states = Vec::new();
+        copy_states(&mut states, &self.states)?;
+        let mark = match &self.mark {
+            Some(mark) => {
+                let mut states = Vec::new();
+                copy_states(&mut states, &mark.states)?;
+                Some(Mark { len: mark.len, states })
+            }
+            None => None,
+        };
+        Ok(Self { layers, states, tokens: self.tokens.clone(), mark, ctx: self.ctx })
     }
 
     /// Tokens held.
@@ -73,20 +123,76 @@ impl Sequence {
         self.ctx
     }
 
-    /// Bytes of cache held now.
+    /// Bytes of cache held now, running states and their copies among them.
     pub fn kv_bytes(&self) -> usize {
-        self.layers.iter().map(KvLayer::bytes).sum()
+        let copies = self.mark.iter().flat_map(|mark| &mark.states);
+        let states = self.states.iter().chain(copies).flatten().map(|s| s.shape().state_bytes());
+        self.layers.iter().map(KvLayer::bytes).chain(states).sum()
     }
 
-    /// Forgets the tokens from `len` on, as for an edit or another try.
-    pub fn truncate(&mut self, len: usize) {
+    /// Whether layers keep a running state, which can go back only to a mark or to the beginning.
+    pub fn has_running_state(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    /// Forgets the tokens from `len` on, as for an edit or another try, and returns how many are left: `len`, or as many as
+    /// there were.
+    ///
+    /// [Running states](Self::has_running_state) can only go back to the last [`mark`](Self::mark), where that is not beyond
+    /// `len`, or to the beginning: then fewer are left, and what was forgotten needlessly has to be computed again.
+    pub fn truncate(&mut self, len: usize) -> usize {
+        if len < self.tokens.len() {
+            self.go_back(len);
+        }
+        self.tokens.len()
+    }
+
+    /// Notes the present length as one that [`truncate`](Self::truncate) can go back to exactly, in place of the one noted
+    /// before. Takes as much memory as the running states; where no layer has one, nothing, and every length will do.
+    ///
+    /// # Errors
+    /// There is not enough memory; the mark before is lost.
+    pub fn mark(&mut self) -> Result<(), EngineError> {
+        if self.has_running_state() {
+            let mut states = self.mark.take().map_or_else(Vec::new, |mark| mark.states);
+            copy_states(&mut states, &self.states)?;
+            self.mark = Some(Mark { len: self.tokens.len(), states });
+        }
+        Ok(())
+    }
+
+    /// After a step that failed: some layers may be ahead of the tokens.
+    pub(crate) fn undo(&mut self) {
+        self.go_back(self.tokens.len());
+    }
+
+    fn go_back(&mut self, len: usize) {
+        let len = match &self.mark {
+            _ if self.states.is_empty() => len,
+            Some(mark) if mark.len <= len => {
+                let pairs = self.states.iter_mut().zip(&mark.states);
+                pairs.for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from(from)));
+                mark.len
+            }
+            _ => {
+                self.states.iter_mut().flatten().for_each(DeltaState::clear);
+                0
+            }
+        };
+        // One that lies ahead is of tokens that are no more.
+        self.mark.take_if(|mark| mark.len > len);
         self.tokens.truncate(len);
         self.layers.iter_mut().for_each(|l| l.truncate(len));
     }
 
     /// Whether the sequence was made for a model of this shape.
     pub(crate) fn fits(&self, c: &ModelConfig) -> bool {
+        let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(DeltaState::shape);
         self.layers.len() == c.layers
-            && self.layers.iter().all(|l| *l.shape() == kv_shape(c, l.shape().kind) && l.len() == self.tokens.len())
+            && self.layers.iter().enumerate().all(|(i, l)| {
+                let delta = c.delta_of(i);
+                let len = if delta.is_some() { 0 } else { self.tokens.len() };
+                state(i) == delta && *l.shape() == kv_shape(c, l.shape().kind) && l.len() == len
+            })
     }
 }

@@ -18,7 +18,7 @@ VOCAB, TOKENS = 96, 80
 BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, theta=10000.0, keys={}, rope=None,
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
-            qk_norm=None, experts=None, sinks=False, longrope=None, nextn=0)
+            qk_norm=None, experts=None, sinks=False, longrope=None, nextn=0, delta=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -111,7 +111,27 @@ SPECS = {
     'granite-unturned': dict(arch='granite', keys={'embedding_scale': 12.0, 'residual_scale': 0.22,
                                                    'attention.scale': 0.1, 'logit_scale': 8.0,
                                                    'rope.scaling.finetuned': False}),
+    'qwen35': dict(arch='qwen35', layers=8, qk_norm='head', ff_before='post_attention_norm', rope=4, tied=True,
+                   delta=dict(k=2, v=4, dim=16), keys={'rope.dimension_sections': [1, 1, 0, 0]}),
+    # Another order of layers, heads that are no whole registers, as many keys as values.
+    'qwen35-listed': dict(arch='qwen35', layers=5, qk_norm='head', ff_before='post_attention_norm', rope=4,
+                          delta=dict(k=3, v=3, dim=24, every=None),
+                          keys={'rope.dimension_sections': [1, 1, 0, 0],
+                                'attention.recurrent_layers': [False, True, True, False, True]}),
+    'qwen35moe': dict(arch='qwen35moe', layers=4, qk_norm='head', ff_before='post_attention_norm', rope=4,
+                      delta=dict(k=2, v=6, dim=16), experts=dict(n=6, used=2, ff=24, shared=24, shared_gate=True),
+                      keys={'rope.dimension_sections': [1, 1, 0, 0], 'expert_shared_feed_forward_length': 24}),
+    'qwen3next': dict(arch='qwen3next', layers=4, qk_norm='head', ff_before='post_attention_norm', rope=4,
+                      delta=dict(k=2, v=6, dim=16, fused=True),
+                      experts=dict(n=6, used=2, ff=24, shared=24, shared_gate=True),
+                      keys={'expert_shared_feed_forward_length': 24}),
 }
+
+
+def recurrent(s, i):
+    """Whether layer `i` is a gated delta net."""
+    every = s['delta'].get('every', 4)
+    return s['keys']['attention.recurrent_layers'][i] if every is None else i % every != every - 1
 
 
 def tensors(s, rng):
@@ -149,15 +169,33 @@ def tensors(s, rng):
                 norm(p + 'layer_output_norm')
         for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
             norm(s[key] and p + s[key])
-        parts = [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else [('q', H * hd), ('k', K * hd), ('v', K * hd)]
+        d = s['delta']
+        if d and recurrent(s, i):
+            channels, width = (2 * d['k'] + d['v']) * d['dim'], d['v'] * d['dim']
+            mat(p + 'attn_qkv.weight', channels, D, std=0.3)
+            mat(p + 'attn_gate.weight', width, D)
+            mat(p + 'ssm_conv1d.weight', channels, 4, std=0.5)
+            vec(p + 'ssm_dt.bias', d['v'], std=1.0)
+            # As the published files have them: minus the exponential of a logarithm, from a slow decay to a fast one.
+            out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, d['v']).astype(np.float32)))
+            if d.get('fused'):
+                mat(p + 'ssm_ba.weight', 2 * d['v'], D, std=0.3)
+            else:
+                mat(p + 'ssm_beta.weight', d['v'], D, std=0.3)
+                mat(p + 'ssm_alpha.weight', d['v'], D, std=0.3)
+            vec(p + 'ssm_norm.weight', d['dim'], base=1.0)
+            mat(p + 'ssm_out.weight', D, width)
+        parts = [] if d and recurrent(s, i) else [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
+            [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * hd)]
         for name, rows in parts:
             mat(p + f'attn_{name}.weight', rows, D, std=0.3)
             if s['qkv_bias']:
                 vec(p + f'attn_{name}.bias', rows)
-        mat(p + 'attn_output.weight', D, H * hd)
+        if parts:
+            mat(p + 'attn_output.weight', D, H * hd)
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)
-        if s['qk_norm']:
+        if s['qk_norm'] and parts:
             shape = {'whole': lambda n: (n * hd,), 'head': lambda n: (hd,), 'own': lambda n: (n, hd)}[s['qk_norm']]
             vec(p + 'attn_q_norm.weight', *shape(H), base=1.0)
             vec(p + 'attn_k_norm.weight', *shape(K), base=1.0)
@@ -172,6 +210,8 @@ def tensors(s, rng):
                 W = e['shared']
                 mat(p + 'ffn_gate_shexp.weight', W, D); mat(p + 'ffn_up_shexp.weight', W, D)
                 mat(p + 'ffn_down_shexp.weight', D, W)
+                if e.get('shared_gate'):
+                    mat(p + 'ffn_gate_inp_shexp.weight', D)
             mat(p + 'ffn_gate_inp.weight', n, D, std=0.5)
             mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
@@ -202,6 +242,12 @@ def write(path, s, values, half):
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
         if e.get('first'):
             ints['leading_dense_block_count'] = e['first']
+    if s['delta']:
+        d = s['delta']
+        ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': d['dim'], 'ssm.group_count': d['k'],
+                     'ssm.time_step_rank': d['v'], 'ssm.inner_size': d['v'] * d['dim']})
+        if d.get('every', 4):
+            ints['full_attention_interval'] = 4
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     for k, v in ints.items():
@@ -215,7 +261,8 @@ def write(path, s, values, half):
         add(f'{a}.{k}', v)
     w.add_tokenizer_model('none')
     for name, x in values:
-        matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name
+        matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
+            and 'conv1d' not in name
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
 

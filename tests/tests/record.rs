@@ -63,7 +63,7 @@ fn operations_fill_the_steps() {
             let here: Vec<_> = all.ops.iter().filter(|o| o.op == op).collect();
             let (layers, want) = match op {
                 Op::Router | Op::ExpertGateUp | Op::ExpertDown | Op::Combine => (false, 0),
-                Op::LatentProduct | Op::Regroup | Op::LogitBounds => (false, 0),
+                Op::Convolution | Op::DeltaRule | Op::LatentProduct | Op::Regroup | Op::LogitBounds => (false, 0),
                 Op::Team => (false, 6),
                 Op::Embedding | Op::RopeTables => (false, 3),
                 Op::Logits => (false, 2),

@@ -48,6 +48,8 @@ pub struct ModelCost {
     output: (f64, Products),
     /// Bytes of the cache for one position.
     kv_position: f64,
+    /// Bytes of a sequence's running states, read and written in each step.
+    states: f64,
     /// Rows computed at once.
     chunk: usize,
 }
@@ -102,9 +104,12 @@ impl ModelCost {
                 part.1.add(format, t.elements() as f64);
             }
         }
-        let kv_position = (c.layers * c.kv_heads * (c.k_dim + c.v_dim) * kv.bytes()) as f64;
+        let states: Vec<_> = (0..c.layers).filter_map(|i| c.delta_of(i)).map(|d| d.state_bytes()).collect();
+        let attending = c.layers - states.len();
+        let kv_position = (attending * c.kv_heads * (c.k_dim + c.v_dim) * kv.bytes()) as f64;
+        let states = 2.0 * states.iter().sum::<usize>() as f64;
         let used = c.experts.as_ref().map_or(1.0, |e| e.used as f64 / e.count as f64);
-        Self { layers, experts, used, output, kv_position, chunk }
+        Self { layers, experts, used, output, kv_position, states, chunk }
     }
 
     /// Of one test. A prompt's weights are read once a chunk; its logits are computed for the last token only. Of the
@@ -113,15 +118,16 @@ impl ModelCost {
         let (n, b, d) = (t.tokens as f64, t.batch as f64, t.depth as f64);
         let read = |rows: f64| self.experts.0 * (1.0 - (1.0 - self.used).powf(rows));
         let layers = self.layers.1.plus(self.experts.1, self.used);
+        let steps = t.tokens.div_ceil(self.chunk) as f64;
         match t.kind {
             Kind::Prompt => Cost {
-                bytes: t.tokens.div_ceil(self.chunk) as f64 * (self.layers.0 + read(n.min(self.chunk as f64)))
-                    + self.output.0,
+                bytes: steps * (self.layers.0 + read(n.min(self.chunk as f64)) + self.states) + self.output.0,
                 products: self.output.1.plus(layers, n),
                 tokens: n,
             },
             Kind::Generate => Cost {
-                bytes: n * (self.layers.0 + read(b) + self.output.0 + b * self.kv_position * (d + (n + 1.0) / 2.0)),
+                bytes: n * (self.layers.0 + read(b) + self.output.0 + b * self.states)
+                    + n * b * self.kv_position * (d + (n + 1.0) / 2.0),
                 products: Products::default().plus(layers, n * b).plus(self.output.1, n * b),
                 tokens: n * b,
             },
@@ -175,7 +181,7 @@ mod tests {
         let experts = (40.0, matrix(80.0));
         let (layers, output) = ((100.0, matrix(200.0)), (50.0, matrix(100.0)));
         let dense = (0.0, Products::default());
-        let m = ModelCost { layers, experts: dense, used: 1.0, output, kv_position: 2.0, chunk: 4 };
+        let m = ModelCost { layers, experts: dense, used: 1.0, output, kv_position: 2.0, states: 0.0, chunk: 4 };
         let prompt = m.of(&Test { kind: Kind::Prompt, tokens: 6, depth: 0, batch: 1 });
         assert_eq!((prompt.bytes, prompt.operations(), prompt.tokens), (250.0, 2.0 * 1300.0, 6.0));
         // Positions 10 and 11 of two sequences read 11 and 12 positions each.
@@ -183,6 +189,9 @@ mod tests {
         assert_eq!((answer.bytes, answer.operations(), answer.tokens), (300.0 + 92.0, 2.0 * 1200.0, 4.0));
         let c = Ceilings { read: 10.0, narrow: 100.0, ..Ceilings::default() };
         assert_eq!(answer.least(&c), (39.2, 24.0));
+        // A running state is read and written by each of two sequences in each of two steps.
+        let answer = ModelCost { states: 8.0, ..m }.of(&Test { kind: Kind::Generate, tokens: 2, depth: 10, batch: 2 });
+        assert_eq!(answer.bytes, 300.0 + 92.0 + 32.0);
         // A quarter of the experts takes a token: two tokens read 7 in 16 of them.
         let m = ModelCost { experts, used: 0.25, ..m };
         let answer = m.of(&Test { kind: Kind::Generate, tokens: 2, depth: 10, batch: 2 });

@@ -18,7 +18,9 @@ pub fn tokens(rng: &mut ChaCha8Rng, n: usize, vocab: usize) -> Vec<u32> {
 /// Appends `n` random tokens to a sequence.
 pub fn fill(r: &mut Runner, s: &mut Sequence, n: usize, rng: &mut ChaCha8Rng, c: &CancelToken) -> Result<(), CliError> {
     let all = tokens(rng, n, r.model().config().vocab);
-    step(r, &mut [Work { seq: s, tokens: &all, logits: Logits::None }], c)
+    step(r, &mut [Work { seq: s, tokens: &all, logits: Logits::None }], c)?;
+    // Where a running state has to come back to after each test.
+    Ok(s.mark()?)
 }
 
 /// Seconds that `t` takes with `pool` (at least `t.batch` sequences, each of them `t.depth` long before and after).
@@ -44,7 +46,9 @@ pub fn run(
         step(r, &mut works, cancel)?;
     }
     let time = start.elapsed().as_secs_f64();
-    seqs.iter_mut().for_each(|s| s.truncate(t.depth));
+    for s in seqs {
+        s.truncate(t.depth);
+    }
     Ok(time)
 }
 

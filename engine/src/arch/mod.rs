@@ -40,7 +40,10 @@ mod qwen2;
 mod qwen2moe;
 mod qwen2vl;
 mod qwen3;
+mod qwen35;
+mod qwen35moe;
 mod qwen3moe;
+mod qwen3next;
 mod qwen3vl;
 mod qwen3vlmoe;
 mod seed_oss;
@@ -75,6 +78,10 @@ pub struct Arch {
     pub experts: Option<Routing>,
     /// Multi-head latent attention.
     pub latent: bool,
+    /// How gated delta nets are laid out, where some layers are such.
+    pub delta: Option<DeltaLayout>,
+    /// Whether each query head comes with a gate, whose logistic function its output is multiplied with.
+    pub gated_heads: bool,
     /// Whether each head's softmax has a sink.
     pub sinks: bool,
     /// The sliding window where the file does not say.
@@ -161,6 +168,15 @@ pub enum HeadNorm {
     Own,
 }
 
+/// Where files of gated delta nets differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaLayout {
+    /// Whether value head `h` reads key head `h` modulo their number; otherwise neighbours share one.
+    pub interleaved: bool,
+    /// Whether one matrix tells corrections and decays, key head by key head; otherwise there is one for each.
+    pub fused_gates: bool,
+}
+
 /// How a mixture of experts chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routing {
@@ -206,6 +222,8 @@ impl Arch {
         activation: Activation::Silu,
         experts: None,
         latent: false,
+        delta: None,
+        gated_heads: false,
         sinks: false,
         window: None,
         full_every: None,
@@ -262,6 +280,9 @@ pub const ALL: &[&Arch] = &[
     &qwen2vl::ARCH,
     &qwen3::ARCH,
     &qwen3moe::ARCH,
+    &qwen3next::ARCH,
+    &qwen35::ARCH,
+    &qwen35moe::ARCH,
     &qwen3vl::ARCH,
     &qwen3vlmoe::ARCH,
     &seed_oss::ARCH,

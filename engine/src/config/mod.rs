@@ -1,15 +1,18 @@
 //! Hyperparameters, read from the metadata and checked before anything is sized by them.
 
+mod delta;
 mod experts;
 mod reader;
 mod rope;
 
+pub use delta::Delta;
 pub use experts::Experts;
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
 use crate::arch::{self, Arch};
 use crate::error::EngineError;
+use hewn_kernels::op::delta::DeltaShape;
 use hewn_loader::{Gguf, Value};
 use reader::{MAX, Reader};
 
@@ -67,6 +70,8 @@ pub struct ModelConfig {
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
+    /// Layers that keep a running state instead of keys and values.
+    pub delta: Option<Delta>,
     /// A mixture of experts.
     pub experts: Option<Experts>,
 }
@@ -77,18 +82,29 @@ pub struct Window {
     /// Positions that a token sees, its own among them.
     pub size: usize,
     /// Which layers have it.
-    pub layers: WindowLayers,
+    pub layers: LayerSet,
 }
 
-/// Which layers have a window.
+/// Some of the layers.
 #[derive(Clone, Debug, PartialEq)]
-pub enum WindowLayers {
+pub enum LayerSet {
     /// All.
     All,
     /// All but the last of each so many.
     AllButEvery(usize),
     /// Those listed as true.
     Listed(Vec<bool>),
+}
+
+impl LayerSet {
+    /// Whether layer `i` is one of them.
+    pub fn has(&self, i: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::AllButEvery(n) => i % n != n - 1,
+            Self::Listed(list) => list.get(i).copied().unwrap_or(false),
+        }
+    }
 }
 
 /// The sizes of multi-head latent attention.
@@ -130,7 +146,12 @@ impl ModelConfig {
         let heads = r.heads(arch, dim)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
         let window = r.window(arch, layers)?;
-        let ff = r.need("feed_forward_length")?;
+        let ff = match (r.size("feed_forward_length")?, &arch.experts) {
+            (Some(ff), _) => ff,
+            // No layer is dense.
+            (None, Some(rules)) if rules.always => r.need("expert_feed_forward_length")?,
+            (None, _) => return r.missing("feed_forward_length"),
+        };
         let divisor = match heads.latent {
             Some(ref l) => l.nope + heads.rope_dim,
             None if arch.wide_scale_layers == Some(layers) => dim / heads.q,
@@ -167,6 +188,7 @@ impl ModelConfig {
             residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
+            delta: Delta::read(&r, arch, layers)?,
             experts: Experts::read(&r, arch, ff)?,
         })
     }
@@ -184,12 +206,12 @@ impl ModelConfig {
     /// How many positions layer `i` sees, where not all.
     pub fn window_of(&self, i: usize) -> Option<usize> {
         let window = self.window.as_ref()?;
-        let has = match &window.layers {
-            WindowLayers::All => true,
-            WindowLayers::AllButEvery(n) => i % n != n - 1,
-            WindowLayers::Listed(list) => list.get(i).copied().unwrap_or(false),
-        };
-        has.then_some(window.size)
+        window.layers.has(i).then_some(window.size)
+    }
+
+    /// The sizes of layer `i`, where it keeps a running state instead of keys and values.
+    pub fn delta_of(&self, i: usize) -> Option<&DeltaShape> {
+        self.delta.as_ref().filter(|d| d.layers.has(i)).map(|d| &d.shape)
     }
 
     /// What a query at a position is multiplied with; see [`temperature`](Self::temperature).
@@ -235,7 +257,7 @@ impl Reader<'_> {
 
     fn heads(&self, arch: &Arch, dim: usize) -> Result<Heads, EngineError> {
         let q = self.need("attention.head_count")?;
-        let h = if arch.latent { self.latent_heads(q)? } else { self.grouped_heads(q, dim)? };
+        let h = if arch.latent { self.latent_heads(q)? } else { self.grouped_heads(arch, q, dim)? };
         if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
             return self.bad("rope.dimension_count", format!("{} is not an even number up to {}", h.rope_dim, h.k_dim));
         }
@@ -245,7 +267,7 @@ impl Reader<'_> {
         Ok(h)
     }
 
-    fn grouped_heads(&self, q: usize, dim: usize) -> Result<Heads, EngineError> {
+    fn grouped_heads(&self, arch: &Arch, q: usize, dim: usize) -> Result<Heads, EngineError> {
         let kv = self.size("attention.head_count_kv")?.unwrap_or(q);
         if !q.is_multiple_of(kv) {
             return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
@@ -256,6 +278,9 @@ impl Reader<'_> {
             None => return self.bad("attention.head_count", format!("{q} heads do not divide {dim} channels")),
         };
         let v_dim = self.size("attention.value_length")?.unwrap_or(k_dim);
+        if arch.gated_heads && v_dim != k_dim {
+            return self.bad("attention.value_length", format!("{v_dim} channels, but gates have {k_dim}"));
+        }
         let rope_dim = self.size("rope.dimension_count")?.unwrap_or(k_dim);
         Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
     }
@@ -296,18 +321,9 @@ impl Reader<'_> {
         let Some(size) = self.size_or_none("attention.sliding_window")?.or(arch.window) else { return Ok(None) };
         let key = "attention.sliding_window_pattern";
         let layers = match self.meta.get(&self.key(key)) {
-            None => arch.full_every.map_or(WindowLayers::All, WindowLayers::AllButEvery),
-            Some(Value::Array(a)) => {
-                let list: Option<Vec<bool>> = match a.len() == layers {
-                    true => a.iter().map(|v| if let Value::Bool(b) = v { Some(b) } else { None }).collect(),
-                    false => None,
-                };
-                match list {
-                    Some(list) => WindowLayers::Listed(list),
-                    None => return self.bad(key, format!("it is not a list of {layers} booleans")),
-                }
-            }
-            Some(_) => WindowLayers::AllButEvery(self.need(key)?),
+            None => arch.full_every.map_or(LayerSet::All, LayerSet::AllButEvery),
+            Some(Value::Array(_)) => self.flags(key, layers)?.map_or(LayerSet::All, LayerSet::Listed),
+            Some(_) => LayerSet::AllButEvery(self.need(key)?),
         };
         Ok(Some(Window { size, layers }))
     }

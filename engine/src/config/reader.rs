@@ -69,6 +69,18 @@ impl Reader<'_> {
         if self.meta.f32(&self.key(key))? == Some(0.0) { Ok(None) } else { self.positive(key) }
     }
 
+    /// A flag for each of the first `layers` layers; a list may go on for layers that are not read.
+    pub fn flags(&self, key: &str, layers: usize) -> Result<Option<Vec<bool>>, EngineError> {
+        let list: Option<Vec<bool>> = match self.meta.get(&self.key(key)) {
+            None => return Ok(None),
+            Some(Value::Array(a)) if a.len() >= layers => {
+                a.iter().map(|v| if let Value::Bool(b) = v { Some(b) } else { None }).take(layers).collect()
+            }
+            Some(_) => None,
+        };
+        list.map_or_else(|| self.bad(key, format!("it is not a list of {layers} booleans")), |list| Ok(Some(list)))
+    }
+
     pub fn flag(&self, key: &str) -> Result<Option<bool>, EngineError> {
         Ok(self.meta.bool(&self.key(key))?)
     }

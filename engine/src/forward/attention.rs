@@ -7,6 +7,7 @@ use crate::record::{Cost, Op};
 use crate::weights::{Grouped, LayerWeights, Linear, Norm};
 use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
+use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::attention::{Query, Rules, attention};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
@@ -33,7 +34,8 @@ impl Forward<'_, '_> {
         {
             let s = &mut *self.s;
             let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-            let (q, k, v) = (&mut s.q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
+            let q = if c.arch.gated_heads { &mut s.gate } else { &mut s.q };
+            let (q, k, v) = (&mut q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
             let gguf = self.model.gguf();
             let views = || [&g.q, &g.k, &g.v].map(|p| p.w.view(gguf));
             self.lap.op(Op::QkvProduct, || Cost::products(n, &views()));
@@ -49,6 +51,10 @@ impl Forward<'_, '_> {
                 ],
             );
         }
+        if c.arch.gated_heads {
+            self.part_queries(&g.q);
+        }
+        let qw = c.q_width();
         let half = c.rope.dim / 2;
         let table = c.rope_of(i);
         // A turn takes three instructions, a norm two.
@@ -67,9 +73,9 @@ impl Forward<'_, '_> {
             }
             (Some(with), _) => row.chunks_mut(c.k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
         };
-        let finish = |linear: &Linear, with: Option<&Norm>, r: usize, row: &mut [f32]| {
+        let finish = |linear: Option<&Linear>, with: Option<&Norm>, r: usize, row: &mut [f32]| {
             let [before, after] = if c.arch.norm_turned { [None, with] } else { [with, None] };
-            bias(linear, row);
+            linear.iter().for_each(|linear| bias(linear, row));
             norm_heads(before, row);
             if let Some(table) = table {
                 let at = (table * n + r) * half;
@@ -78,18 +84,50 @@ impl Forward<'_, '_> {
             norm_heads(after, row);
         };
         crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| {
-            finish(&g.q, g.q_norm.as_ref(), r, row);
+            finish(Some(&g.q).filter(|_| !c.arch.gated_heads), g.q_norm.as_ref(), r, row);
             if let Some(factor) = factors.get(r).filter(|f| **f != 1.0) {
                 scale(row, *factor);
             }
         });
-        crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| finish(&g.k, g.k_norm.as_ref(), r, row));
+        crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| finish(Some(&g.k), g.k_norm.as_ref(), r, row));
         if g.v.bias.is_some() {
             crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| bias(&g.v, row));
         }
         self.attend(i, g.sinks.as_deref(), segments)?;
+        let source = if c.arch.gated_heads { self.gate_heads() } else { Source::Attention };
         let then = l.feed_forward.first();
-        self.project(Source::Attention, &l.o, &then, || format!("after the attention of layer {i}"))
+        self.project(source, &l.o, &then, || format!("after the attention of layer {i}"))
+    }
+
+    /// `q` = the queries among queries and gates (`gate`, `[rows, heads, 2, k_dim]`), after the bias of both.
+    fn part_queries(&mut self, linear: &Linear) {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (qw, k_dim) = (c.q_width(), c.k_dim);
+        self.lap.op(Op::Regroup, || Cost::elements(n, qw, 2, 0));
+        let s = &mut *self.s;
+        if linear.bias.is_some() {
+            crew.rows(&mut s.gate[..n * 2 * qw], 2 * qw, n >= SPLIT, |_, _, row| bias(linear, row));
+        }
+        let both = &s.gate;
+        crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| {
+            let heads = row.chunks_exact_mut(k_dim).zip(both[r * 2 * qw..].chunks_exact(2 * k_dim));
+            heads.for_each(|(q, both)| q.copy_from_slice(&both[..k_dim]));
+        });
+    }
+
+    /// `up` = the attention's output times the logistic function of the gates (`gate`, `[rows, heads, 2, k_dim]`).
+    fn gate_heads(&mut self) -> Source {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (width, dim) = (c.att_width(), c.v_dim);
+        self.lap.op(Op::Activation, || Cost::elements(n, width, 4, 20));
+        let s = &mut *self.s;
+        let (both, att) = (&s.gate, &s.att);
+        crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
+            let heads = row.chunks_exact_mut(dim).zip(both[r * 2 * width..].chunks_exact(2 * dim));
+            heads.for_each(|(out, both)| out.copy_from_slice(&both[dim..]));
+            gate(crew.isa(), Activation::Logistic, row, &att[r * width..][..width]);
+        });
+        Source::Gated
     }
 
     /// Appends `k` and `v` to the caches and attends `q` to them: `att`.

@@ -4,6 +4,7 @@
 //! sequence's own. Because each kernel's result for a row does not depend on the other rows, neither do the logits.
 
 mod attention;
+mod delta;
 mod experts;
 mod feed_forward;
 mod latent;
@@ -63,6 +64,7 @@ impl<'m> Forward<'m, '_> {
             match &layer.attention {
                 AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
                 AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
+                AttentionWeights::Delta(d) => self.delta_net(i, layer, d, segments)?,
             }
             let parallel = model.config().arch.parallel;
             // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
@@ -226,6 +228,7 @@ impl<'m> Forward<'m, '_> {
         let s = &mut *self.s;
         let floats = match source {
             Source::Attention => &s.att[..n * width],
+            Source::Gated => &s.up[..n * width],
             Source::Latent => &s.latent.out[..n * width],
             Source::FeedForward => &s.gate[..n * width],
             Source::Fused => &[],
@@ -253,6 +256,8 @@ impl<'m> Forward<'m, '_> {
 /// Which buffer a projection back to the stream reads.
 enum Source {
     Attention,
+    /// Outputs of heads, or of a delta net, with their gates.
+    Gated,
     Latent,
     FeedForward,
     /// Blocks already.
@@ -263,7 +268,7 @@ impl Source {
     /// The product that it goes into.
     fn op(&self) -> Op {
         match self {
-            Self::Attention | Self::Latent => Op::AttentionOutput,
+            Self::Attention | Self::Gated | Self::Latent => Op::AttentionOutput,
             Self::FeedForward | Self::Fused => Op::DownProduct,
         }
     }

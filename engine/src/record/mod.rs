@@ -24,7 +24,7 @@ pub enum Op {
     Embedding,
     /// Sines and cosines of the positions.
     RopeTables,
-    /// A norm of the stream, of queries or of keys.
+    /// A norm of the stream, of compressed queries, or of what a delta net gives, with its gate.
     Norm,
     /// Activations to 8 bits.
     Quantize,
@@ -32,6 +32,10 @@ pub enum Op {
     QkvProduct,
     /// Biases and norms of queries, keys and values, and turning queries and keys.
     Rope,
+    /// The convolution of a delta net's queries, keys and values.
+    Convolution,
+    /// A delta net's matrices: updated, and asked.
+    DeltaRule,
     /// Of latent attention: each head's products to the latent's channels and back.
     LatentProduct,
     /// Putting rows into another order: head by head, or expert by expert.
@@ -67,7 +71,7 @@ pub enum Op {
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Team,
         Self::Embedding,
         Self::RopeTables,
@@ -75,6 +79,8 @@ impl Op {
         Self::Quantize,
         Self::QkvProduct,
         Self::Rope,
+        Self::Convolution,
+        Self::DeltaRule,
         Self::LatentProduct,
         Self::Regroup,
         Self::KvStore,
@@ -102,6 +108,8 @@ impl Op {
             Self::Quantize => "quantize",
             Self::QkvProduct => "qkv product",
             Self::Rope => "bias, norm, rope",
+            Self::Convolution => "convolution",
+            Self::DeltaRule => "delta rule",
             Self::LatentProduct => "latent product",
             Self::Regroup => "regroup",
             Self::KvStore => "kv store",

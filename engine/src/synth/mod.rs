@@ -3,10 +3,12 @@
 //! A file has all metadata of its architecture and a vocabulary of the right size that works (bytes, a few merges, padding
 //! tokens), so that other programs load it too. It is written as it is made, in pieces: memory stays small.
 
+mod delta;
 mod mix;
 mod shapes;
 mod vocab;
 
+pub use delta::Delta;
 pub use mix::{MIXES, Mix};
 pub use shapes::{Experts, SHAPES, Shape};
 
@@ -48,6 +50,8 @@ enum Fill {
     Random(f32),
     /// Random numbers around 1.
     Norm,
+    /// Logarithms of decays: from slow ones to fast ones.
+    Rates,
     /// Llama 3's divisors of the rotary frequencies.
     RopeFactors,
 }
@@ -109,7 +113,7 @@ pub fn weight_bytes(shape: &Shape, mix: Mix) -> u64 {
 
 enum Source {
     Weights(RandomWeights),
-    Norm(SplitMix),
+    Numbers(SplitMix, [f32; 2]),
     Bytes(Vec<u8>),
 }
 
@@ -117,7 +121,8 @@ impl Source {
     fn new(t: &Tensor, s: &Shape, seed: u64) -> Self {
         match t.fill {
             Fill::Random(rms) => Self::Weights(RandomWeights::new(t.format, rms, seed)),
-            Fill::Norm => Self::Norm(SplitMix(seed)),
+            Fill::Norm => Self::Numbers(SplitMix(seed), [1.0, 0.1]),
+            Fill::Rates => Self::Numbers(SplitMix(seed), [-1.0, 0.95]),
             Fill::RopeFactors => Self::Bytes(rope_factors(s).into_iter().flat_map(f32::to_le_bytes).collect()),
         }
     }
@@ -125,8 +130,9 @@ impl Source {
     fn fill(&mut self, out: &mut [u8]) {
         match self {
             Self::Weights(w) => w.fill(out),
-            Self::Norm(rng) => {
-                out.chunks_exact_mut(4).for_each(|b| b.copy_from_slice(&(1.0 + 0.1 * rng.float()).to_le_bytes()));
+            Self::Numbers(rng, [middle, reach]) => {
+                let mut number = || *middle + *reach * rng.float();
+                out.chunks_exact_mut(4).for_each(|b| b.copy_from_slice(&number().to_le_bytes()));
             }
             // A table is far shorter than a piece.
             Self::Bytes(all) => out.copy_from_slice(all),
@@ -157,18 +163,25 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
     for i in 0..s.layers {
         let name = |part: &str, kind: &str| format!("blk.{i}.{part}.{kind}");
         all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
-        all.push(vector(name("ffn_norm", "weight"), s.dim, Fill::Norm));
-        if s.arch.starts_with("qwen3") {
-            all.push(vector(name("attn_q_norm", "weight"), s.head_dim, Fill::Norm));
-            all.push(vector(name("attn_k_norm", "weight"), s.head_dim, Fill::Norm));
-        }
-        for (part, rows) in [("attn_q", q), ("attn_k", kv), ("attn_v", kv)] {
-            all.push(matrix(name(part, "weight"), [rows, s.dim], 1.0));
-            if s.arch == "qwen2" {
-                all.push(vector(name(part, "bias"), rows, Fill::Random(0.1)));
+        let before_ff = if s.delta.is_some() { "post_attention_norm" } else { "ffn_norm" };
+        all.push(vector(name(before_ff, "weight"), s.dim, Fill::Norm));
+        if let Some(net) = delta::tensors(s, i, &matrix, back) {
+            all.extend(net);
+        } else {
+            if s.arch.starts_with("qwen3") {
+                all.push(vector(name("attn_q_norm", "weight"), s.head_dim, Fill::Norm));
+                all.push(vector(name("attn_k_norm", "weight"), s.head_dim, Fill::Norm));
             }
+            // With gated heads, their gates come from the same matrix.
+            let queries = if s.delta.is_some() { 2 * q } else { q };
+            for (part, rows) in [("attn_q", queries), ("attn_k", kv), ("attn_v", kv)] {
+                all.push(matrix(name(part, "weight"), [rows, s.dim], 1.0));
+                if s.arch == "qwen2" {
+                    all.push(vector(name(part, "bias"), rows, Fill::Random(0.1)));
+                }
+            }
+            all.push(matrix(name("attn_output", "weight"), [s.dim, q], back));
         }
-        all.push(matrix(name("attn_output", "weight"), [s.dim, q], back));
         let (count, ff, suffix) = s.experts.map_or((1, s.ff, ""), |e| (e.count, e.ff, "_exps"));
         if count > 1 {
             // Routers are customarily not quantized.
@@ -213,7 +226,8 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         ("attention.head_count_kv", s.kv_heads),
         ("attention.key_length", s.head_dim),
         ("attention.value_length", s.head_dim),
-        ("rope.dimension_count", s.head_dim),
+        // Beside delta nets, a quarter of the channels are turned.
+        ("rope.dimension_count", if s.delta.is_some() { s.head_dim / 4 } else { s.head_dim }),
     ];
     for (key, v) in sizes {
         w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
@@ -223,6 +237,23 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         for (key, v) in sizes {
             w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
         }
+    }
+    if let Some(d) = s.delta {
+        let sizes = [
+            ("ssm.conv_kernel", delta::TAPS),
+            ("ssm.state_size", d.dim),
+            ("ssm.group_count", d.k_heads),
+            ("ssm.time_step_rank", d.v_heads),
+            ("ssm.inner_size", d.v_heads * d.dim),
+            ("full_attention_interval", delta::EVERY),
+        ];
+        for (key, v) in sizes {
+            w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
+        }
+        // A quarter of the pairs is left over.
+        let third = s.head_dim as i32 / 8 / 3;
+        let sections = [s.head_dim as i32 / 8 - 2 * third, third, third, 0].map(MetaValue::I32);
+        w.meta(&format!("{}.rope.dimension_sections", s.arch), MetaValue::Array(sections.into()))?;
     }
     w.meta(&format!("{}.attention.layer_norm_rms_epsilon", s.arch), MetaValue::F32(s.eps))?;
     w.meta(&format!("{}.rope.freq_base", s.arch), MetaValue::F32(s.rope_base))?;
@@ -252,6 +283,8 @@ mod tests {
     #[test]
     fn every_mix_is_a_model_with_a_vocabulary() {
         for &mix in MIXES {
+            let delta = make("tiny-delta", mix, 1);
+            assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().delta.is_some());
             let moe = make("tiny-moe", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(moe).unwrap()).unwrap().config().experts.is_some());
             let file = make("tiny", mix, 1);
@@ -286,6 +319,8 @@ mod tests {
             ("qwen3-0.6b", 0.596),
             ("qwen3-8b", 8.191),
             ("qwen3-30b-a3b", 30.532),
+            ("qwen3.5-0.8b", 0.752),
+            ("qwen3.5-4b", 4.206),
         ] {
             assert!((billions(name) / size - 1.0).abs() < 1e-3, "{name}: {}", billions(name));
         }

@@ -1,5 +1,7 @@
 //! The shapes of well-known models, from their published configurations.
 
+use super::Delta;
+
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -15,6 +17,8 @@ pub struct Shape {
     pub ff: usize,
     /// Experts that take its place, where there are some: all layers have them.
     pub experts: Option<Experts>,
+    /// Gated delta nets that take the place of attention, where there are some: in three of four layers.
+    pub delta: Option<Delta>,
     /// Query heads.
     pub heads: usize,
     /// Key/value heads.
@@ -54,6 +58,7 @@ const LLAMA3: Shape = Shape {
     dim: 0,
     ff: 0,
     experts: None,
+    delta: None,
     heads: 32,
     kv_heads: 8,
     head_dim: 128,
@@ -83,6 +88,19 @@ const QWEN3: Shape = Shape { arch: "qwen3", kv_heads: 8, ctx: 40_960, ..QWEN2 };
 
 const QWEN3_MOE: Shape = Shape { arch: "qwen3moe", kv_heads: 4, ..QWEN3 };
 
+const QWEN35: Shape = Shape {
+    arch: "qwen35",
+    delta: Some(Delta { k_heads: 16, v_heads: 16, dim: 128 }),
+    heads: 8,
+    kv_heads: 2,
+    head_dim: 256,
+    vocab: 248_320,
+    tied: true,
+    ctx: 262_144,
+    rope_base: 10_000_000.0,
+    ..QWEN2
+};
+
 /// All shapes, small ones first within a family.
 pub const SHAPES: &[Shape] = &[
     Shape {
@@ -109,6 +127,19 @@ pub const SHAPES: &[Shape] = &[
         vocab: 512,
         ctx: 2048,
         ..QWEN3_MOE
+    },
+    Shape {
+        name: "tiny-delta",
+        layers: 4,
+        dim: 256,
+        ff: 512,
+        delta: Some(Delta { k_heads: 2, v_heads: 4, dim: 64 }),
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 64,
+        vocab: 512,
+        ctx: 2048,
+        ..QWEN35
     },
     Shape { name: "r1-distill-qwen-1.5b", layers: 28, dim: 1536, ff: 8960, heads: 12, ..R1_QWEN },
     Shape {
@@ -151,6 +182,29 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "qwen3-1.7b", layers: 28, dim: 2048, ff: 6144, heads: 16, tied: true, ..QWEN3 },
     Shape { name: "qwen3-4b", layers: 36, dim: 2560, ff: 9728, tied: true, ..QWEN3 },
     Shape { name: "qwen3-8b", layers: 36, dim: 4096, ff: 12_288, ..QWEN3 },
+    Shape { name: "qwen3.5-0.8b", layers: 24, dim: 1024, ff: 3584, ..QWEN35 },
+    Shape { name: "qwen3.5-2b", layers: 24, dim: 2048, ff: 6144, ..QWEN35 },
+    Shape {
+        name: "qwen3.5-4b",
+        layers: 32,
+        dim: 2560,
+        ff: 9216,
+        delta: Some(Delta { k_heads: 16, v_heads: 32, dim: 128 }),
+        heads: 16,
+        kv_heads: 4,
+        ..QWEN35
+    },
+    Shape {
+        name: "qwen3.5-9b",
+        layers: 32,
+        dim: 4096,
+        ff: 12_288,
+        delta: Some(Delta { k_heads: 16, v_heads: 32, dim: 128 }),
+        heads: 16,
+        kv_heads: 4,
+        tied: false,
+        ..QWEN35
+    },
     Shape {
         name: "qwen3-30b-a3b",
         layers: 48,

@@ -24,11 +24,14 @@ pub(crate) struct LayerWeights {
 pub(crate) enum AttentionWeights {
     Grouped(Box<Grouped>),
     Latent(Box<Latent>),
+    Delta(Box<DeltaNet>),
 }
 
 /// Projections to query heads and to key/value heads.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouped {
+    /// `[heads * k_dim, dim]`; where heads are gated, each one's query channels and then its gate's,
+    /// `[heads * 2 * k_dim, dim]`.
     pub q: Linear,
     pub k: Linear,
     pub v: Linear,
@@ -52,6 +55,43 @@ pub(crate) struct Latent {
     pub k_b: Stack,
     /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
     pub v_b: Stack,
+}
+
+/// A gated delta net. The output projection is the layer's.
+#[derive(Clone, Debug)]
+pub(crate) struct DeltaNet {
+    /// The stream to queries, keys and values, `[channels, dim]`.
+    pub qkv: MatrixRef,
+    /// The stream to what gates the output, `[width, dim]`.
+    pub z: MatrixRef,
+    pub gates: DeltaGates,
+    /// The convolution, `[taps, channels]`.
+    pub conv: Vec<f32>,
+    /// Added to what decays are made of, `[v_heads]`.
+    pub step_bias: Vec<f32>,
+    /// The logarithm of a head's decay for a step of 1, `[v_heads]`.
+    pub rate: Vec<f32>,
+    /// Of each head's output, `[dim]`.
+    pub norm: Norm,
+}
+
+/// The stream to how much each head's matrix is corrected (beta), and to how much of it is left (alpha).
+#[derive(Clone, Debug)]
+pub(crate) enum DeltaGates {
+    /// `[v_heads, dim]` each.
+    Apart { beta: MatrixRef, alpha: MatrixRef },
+    /// `[k_heads, 2, v_heads / k_heads]` rows: key head by key head, its value heads' betas and then their alphas.
+    Fused(MatrixRef),
+}
+
+impl DeltaGates {
+    /// The matrices, in the order of what they give.
+    pub fn all(&self) -> Vec<&MatrixRef> {
+        match self {
+            Self::Apart { beta, alpha } => vec![beta, alpha],
+            Self::Fused(both) => vec![both],
+        }
+    }
 }
 
 /// The feed-forward part.
@@ -99,6 +139,7 @@ impl LayerWeights {
     pub fn first(&self) -> Vec<&MatrixRef> {
         match &self.attention {
             AttentionWeights::Grouped(g) => vec![&g.q.w, &g.k.w, &g.v.w],
+            AttentionWeights::Delta(d) => vec![&d.qkv, &d.z],
             AttentionWeights::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
     }
@@ -140,14 +181,17 @@ impl Loader<'_> {
             _ => (norms.before_attention, norms.before_ff),
         };
         let before_attention = norm(self, first)?;
-        let (attention, width) = match &c.latent {
-            None => (AttentionWeights::Grouped(Box::new(self.grouped(&name)?)), c.att_width()),
-            Some(l) => (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), c.heads * l.v_dim),
+        let (attention, out, width) = match (c.delta_of(i), &c.latent) {
+            (Some(d), _) => (AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)), "ssm_out", d.width()),
+            (None, Some(l)) => {
+                (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), "attn_output", c.heads * l.v_dim)
+            }
+            (None, None) => (AttentionWeights::Grouped(Box::new(self.grouped(&name)?)), "attn_output", c.att_width()),
         };
         Ok(LayerWeights {
             before_attention,
             attention,
-            o: self.linear(&name("attn_output"), c.dim, width, false)?,
+            o: self.linear(&name(out), c.dim, width, false)?,
             after_attention: norm(self, norms.after_attention)?,
             before_ff: norm(self, second)?,
             feed_forward: match &c.experts {
@@ -161,7 +205,7 @@ impl Loader<'_> {
     fn grouped(&mut self, name: &dyn Fn(&str) -> String) -> Result<Grouped, EngineError> {
         let c = self.config;
         let (dim, biased) = (c.dim, c.arch.qkv_bias);
-        let rows = [c.q_width(), c.kv_heads * c.k_dim, c.kv_heads * c.v_dim];
+        let rows = [c.q_width() * if c.arch.gated_heads { 2 } else { 1 }, c.kv_heads * c.k_dim, c.kv_heads * c.v_dim];
         let [q, k, v] = match self.has(&name("attn_qkv.weight")) {
             true => self.fused(&name("attn_qkv"), rows, dim, biased)?,
             false => [

@@ -1,10 +1,13 @@
 //! The weights of a model: where each matrix lies in the file, and the small vectors as f32.
 
+mod delta;
 mod layer;
 mod load;
 mod matrix;
 
-pub(crate) use layer::{AttentionWeights, Experts, FeedForward, Gated, Grouped, Latent, LayerWeights, Shared};
+pub(crate) use layer::{
+    AttentionWeights, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerWeights, Shared,
+};
 pub(crate) use matrix::{MatrixRef, Stack};
 
 use crate::arch::NormKind;

@@ -1,0 +1,129 @@
+//! A gated delta net: a running state in place of keys and values.
+
+use super::route::sigmoid;
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm};
+use crate::error::EngineError;
+use crate::record::{Cost, Op};
+use crate::weights::{DeltaGates, DeltaNet, LayerWeights};
+use hewn_kernels::op::activation::{Activation, gate};
+use hewn_kernels::op::delta::{Convolution, DeltaRows, DeltaShape, convolve, delta_rule};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
+
+impl Forward<'_, '_> {
+    /// `t = O(norm(delta_rule(convolve(QKV h), gates)) * silu(Z h))`.
+    pub(super) fn delta_net(
+        &mut self,
+        i: usize,
+        l: &LayerWeights,
+        w: &DeltaNet,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let Some(shape) = c.delta_of(i) else { return Ok(()) };
+        let (channels, width, v_heads) = (shape.channels(), shape.width(), shape.v_heads);
+        self.delta_products(i, l, w)?;
+        let rows = |seg: &mut Segment<'_>| -> Result<(), EngineError> {
+            let fits = seg.seq.states.get(i).is_some_and(Option::is_some);
+            if fits { Ok(()) } else { Err(EngineError::ForeignSequence) }
+        };
+        segments.iter_mut().try_for_each(rows)?;
+        let mut parts: Vec<DeltaRows<'_>> = segments
+            .iter_mut()
+            .filter_map(|seg| Some(DeltaRows { rows: seg.tokens.len(), state: seg.seq.states[i].as_mut()? }))
+            .collect();
+        let s = &mut *self.s;
+        let (raw, qkv) = (&mut s.delta.raw[..n * channels], &mut s.gate[..n * channels]);
+        // A product and a sum a tap, and an exponential.
+        self.lap.op(Op::Convolution, || Cost::elements(n, channels, 2, shape.taps + 20));
+        let conv = Convolution { weights: &w.conv, eps: c.eps };
+        convolve(crew, shape, &conv, &mut parts, raw, qkv);
+
+        self.lap.op(Op::DeltaRule, || Cost {
+            kv_bytes: (2 * parts.len() * shape.state_bytes()) as u64,
+            float: (n * shape.operations()) as u64,
+            ..Cost::elements(n, channels + width, 1, 0)
+        });
+        let (opening, gates) = (&s.delta.opening, &mut s.delta.gates[..n * 2 * v_heads]);
+        crew.rows(gates, 2 * v_heads, n >= SPLIT, |_, r, row| open(w, shape, opening, n, r, row));
+        let out = &mut s.delta.raw[..n * shape.padded_width()];
+        delta_rule(crew, shape, &mut parts, qkv, gates, out);
+
+        self.lap.op(Op::Norm, || Cost::elements(n, width, 5, 22));
+        let starts: Vec<[usize; 2]> = parts
+            .iter()
+            .scan(0, |first, p| {
+                *first += p.rows;
+                Some([*first - p.rows, p.rows])
+            })
+            .flat_map(|[first, rows]| (0..rows).map(move |_| [first, rows]))
+            .collect();
+        let out = &*out;
+        let rows = s.att[..n * width].chunks_mut(width).zip(s.up[..n * width].chunks_mut(width));
+        let mut rows: Vec<_> = rows.collect();
+        crew.rows(&mut rows, 1, n >= SPLIT, |_, r, pair| {
+            let ([first, rows], padded) = (starts[r], shape.padded_width());
+            for (given, z) in pair {
+                shape.gather(&out[first * padded..][..rows * padded], rows, r - first, given);
+                given.chunks_mut(shape.dim).for_each(|head| norm(crew.isa(), head, &w.norm, c.eps));
+                gate(crew.isa(), Activation::Silu, z, given);
+            }
+        });
+        let then = l.feed_forward.first();
+        self.project(Source::Gated, &l.o, &then, || format!("after the delta net of layer {i}"))
+    }
+
+    /// `raw = QKV h`, `up = Z h`, and what the gates are made of.
+    fn delta_products(&mut self, i: usize, l: &LayerWeights, w: &DeltaNet) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let mut all = vec![&w.qkv, &w.z];
+        all.extend(w.gates.all());
+        self.quantize_h(&all, || format!("before the delta net of layer {i}"))?;
+        let s = &mut *self.s;
+        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        let mut products = Vec::with_capacity(all.len());
+        let (mut raw, mut z, mut opening) = (&mut s.delta.raw[..], &mut s.up[..], &mut s.delta.opening[..]);
+        products.push(Product { w: w.qkv.view(gguf), x, out: take(&mut raw, n * w.qkv.rows) });
+        products.push(Product { w: w.z.view(gguf), x, out: take(&mut z, n * w.z.rows) });
+        for w in w.gates.all() {
+            products.push(Product { w: w.view(gguf), x, out: take(&mut opening, n * w.rows) });
+        }
+        self.lap.op(Op::QkvProduct, || {
+            let views: Vec<_> = all.iter().map(|w| w.view(gguf)).collect();
+            Cost::products(n, &views)
+        });
+        foresee(crew, n, self.model, &[&l.o.w]);
+        matmul(crew, n, &mut products);
+        Ok(())
+    }
+}
+
+/// The first `n` of what is left of a buffer.
+fn take<'a>(rest: &mut &'a mut [f32], n: usize) -> &'a mut [f32] {
+    let (own, later) = std::mem::take(rest).split_at_mut(n);
+    *rest = later;
+    own
+}
+
+/// What each head keeps of its matrix, `e^(rate * softplus(alpha + bias))`, and how much it corrects, the logistic function
+/// of beta: row `r` of `n` (`[2, v_heads]`) from what the products with [`DeltaGates`] gave.
+fn open(w: &DeltaNet, shape: &DeltaShape, opening: &[f32], n: usize, r: usize, gates: &mut [f32]) {
+    let v_heads = shape.v_heads;
+    let (decays, betas) = gates.split_at_mut(v_heads);
+    for (h, (decay, beta)) in decays.iter_mut().zip(betas).enumerate() {
+        let (b, a) = match &w.gates {
+            DeltaGates::Apart { .. } => (opening[r * v_heads + h], opening[(n + r) * v_heads + h]),
+            DeltaGates::Fused(_) => {
+                let sharing = v_heads / shape.k_heads;
+                let at = r * 2 * v_heads + h / sharing * 2 * sharing + h % sharing;
+                (opening[at], opening[at + sharing])
+            }
+        };
+        *decay = libm::expf(w.rate[h] * softplus(a + w.step_bias[h]));
+        *beta = sigmoid(b);
+    }
+}
+
+/// `ln(1 + e^x)`, which is `x` where that is large.
+fn softplus(x: f32) -> f32 {
+    if x > 20.0 { x } else { libm::log1pf(libm::expf(x)) }
+}

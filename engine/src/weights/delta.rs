@@ -1,0 +1,39 @@
+//! The weights of a gated delta net.
+
+use super::layer::{DeltaGates, DeltaNet};
+use super::load::{Loader, need};
+use crate::arch::NormKind;
+use crate::error::EngineError;
+use hewn_kernels::op::delta::DeltaShape;
+
+impl Loader<'_> {
+    pub(super) fn delta_net(&mut self, d: &DeltaShape, name: &dyn Fn(&str) -> String) -> Result<DeltaNet, EngineError> {
+        let c = self.config;
+        let (dim, channels, v_heads) = (c.dim, d.channels(), d.v_heads);
+        let fused = c.arch.delta.is_some_and(|layout| layout.fused_gates);
+        let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
+        let by_channel = numbers("ssm_conv1d.weight", &[d.taps, channels])?;
+        let (step_bias, rate) = (numbers("ssm_dt.bias", &[v_heads])?, numbers("ssm_a", &[v_heads])?);
+        // Channels side by side, as they are computed.
+        let mut conv = by_channel.clone();
+        for (c, taps) in by_channel.chunks_exact(d.taps).enumerate() {
+            taps.iter().enumerate().for_each(|(tap, w)| conv[tap * channels + c] = *w);
+        }
+        let mut matrix = |part: &str, rows: usize| need(self.matrix(&name(part), rows, dim)?, &name(part));
+        Ok(DeltaNet {
+            qkv: matrix("attn_qkv.weight", channels)?,
+            z: matrix("attn_gate.weight", d.width())?,
+            gates: match fused {
+                true => DeltaGates::Fused(matrix("ssm_ba.weight", 2 * v_heads)?),
+                false => DeltaGates::Apart {
+                    beta: matrix("ssm_beta.weight", v_heads)?,
+                    alpha: matrix("ssm_alpha.weight", v_heads)?,
+                },
+            },
+            conv,
+            step_bias,
+            rate,
+            norm: self.norm(&name("ssm_norm"), d.dim, NormKind::Rms)?,
+        })
+    }
+}
