@@ -22,12 +22,12 @@ pub struct Memory {
 
 impl Memory {
     pub(crate) fn estimate(gguf: &Gguf, c: &ModelConfig, ctx: usize, kv: KvType, chunk: usize) -> Self {
-        let tile = kv_shape(c, kv).tile_bytes() as u64;
+        let attending = (0..c.caches()).filter(|i| c.delta_of(*i).is_none());
+        let tiles: u64 = attending.map(|i| kv_shape(c, i, kv).tile_bytes() as u64).sum();
         let states = (0..c.layers).filter_map(|i| c.delta_of(i)).map(|d| d.state_bytes() as u64);
-        let attending = (0..c.layers).filter(|i| c.delta_of(*i).is_none()).count() as u64;
         Self {
             weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
-            kv: attending.saturating_mul(tile).saturating_mul(ctx.div_ceil(TILE) as u64),
+            kv: tiles.saturating_mul(ctx.div_ceil(TILE) as u64),
             states: states.fold(0, |sum, bytes| 2u64.saturating_mul(bytes).saturating_add(sum)),
             scratch: Scratch::bytes(c, chunk),
         }

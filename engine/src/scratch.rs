@@ -1,6 +1,6 @@
 //! The buffers of a step, made once and reused.
 
-use crate::config::ModelConfig;
+use crate::config::{LayerSizes, ModelConfig};
 use crate::error::{EngineError, zeroed};
 use hewn_kernels::op::quantize::ActBlock;
 
@@ -36,7 +36,7 @@ pub(crate) struct Scratch {
     pub blocks: Vec<ActBlock>,
     /// The gated product in blocks, where the operations before it are one region, `[rows, ff / 32]`.
     pub inner: Vec<ActBlock>,
-    /// Cosines of the rows' positions, `[tables, rows, rope_dim / 2]`.
+    /// Cosines of the rows' positions, `[rows, rope_dim / 2]` of one table behind the other.
     pub cos: Vec<f32>,
     /// Sines likewise.
     pub sin: Vec<f32>,
@@ -126,7 +126,7 @@ impl Scratch {
     }
 
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
-        let tables = c.rope.dim / 2 * (1 + usize::from(c.local_rope.is_some()));
+        let tables = c.rope_pairs().sum();
         let (mut ff, mut widest) = (c.ff, c.dim.max(c.att_width()));
         if let Some(e) = &c.experts {
             (ff, widest) = (ff.max(e.used * e.ff).max(e.shared_ff), widest.max(e.shared_ff));
@@ -147,8 +147,8 @@ impl Scratch {
             h: m.make(c.dim)?,
             t: m.make(c.dim)?,
             q: m.make(c.q_width())?,
-            k: m.make(c.kv_heads * c.k_dim)?,
-            v: m.make(c.kv_heads * c.v_dim)?,
+            k: m.make(c.widest(LayerSizes::k_width))?,
+            v: m.make(c.widest(LayerSizes::v_width))?,
             att: m.make(att)?,
             gate: m.make(gate)?,
             up: m.make(up)?,

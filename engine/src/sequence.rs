@@ -21,7 +21,7 @@ pub struct SequenceOptions {
 /// see [`truncate`](Self::truncate) and [`mark`](Self::mark).
 #[derive(Debug)]
 pub struct Sequence {
-    /// Keys and values; of layers with a running state there are none.
+    /// Of the layers that have keys and values of their own; of those with a running state there are none.
     pub(crate) layers: Vec<KvLayer>,
     /// Running states, `[layers]`; empty where no layer has one.
     pub(crate) states: Vec<Option<DeltaState>>,
@@ -38,8 +38,10 @@ struct Mark {
     states: Vec<Option<DeltaState>>,
 }
 
-pub(crate) fn kv_shape(c: &ModelConfig, kind: KvType) -> KvShape {
-    KvShape { kind, heads: c.kv_heads, k_dim: c.k_dim, v_dim: c.v_dim }
+/// The shape of the cache of layer `i`, if it has one of its own.
+pub(crate) fn kv_shape(c: &ModelConfig, i: usize, kind: KvType) -> KvShape {
+    let l = c.layer(i);
+    KvShape { kind, heads: l.kv_heads, k_dim: l.k_dim, v_dim: l.v_dim }
 }
 
 fn new_state(shape: DeltaShape) -> Result<DeltaState, EngineError> {
@@ -72,9 +74,8 @@ impl Sequence {
             let reason = format!("{ctx} is not within 1..={}, the context that the model was trained for", c.ctx);
             return Err(EngineError::Option { name: "ctx", reason });
         }
-        let shape = kv_shape(c, options.kv);
-        let first = KvLayer::new(shape);
-        let layers = (0..c.layers).map(|_| first.sibling(shape)).collect();
+        let first = KvLayer::new(kv_shape(c, 0, options.kv));
+        let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let states = match &c.delta {
             Some(_) => {
                 (0..c.layers).map(|i| c.delta_of(i).map(|d| new_state(*d)).transpose()).collect::<Result<_, _>>()?
@@ -188,11 +189,11 @@ impl Sequence {
     /// Whether the sequence was made for a model of this shape.
     pub(crate) fn fits(&self, c: &ModelConfig) -> bool {
         let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(DeltaState::shape);
-        self.layers.len() == c.layers
+        self.layers.len() == c.caches()
             && self.layers.iter().enumerate().all(|(i, l)| {
                 let delta = c.delta_of(i);
                 let len = if delta.is_some() { 0 } else { self.tokens.len() };
-                state(i) == delta && *l.shape() == kv_shape(c, l.shape().kind) && l.len() == len
+                state(i) == delta && *l.shape() == kv_shape(c, i, l.shape().kind) && l.len() == len
             })
     }
 }

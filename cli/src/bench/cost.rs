@@ -105,8 +105,10 @@ impl ModelCost {
             }
         }
         let states: Vec<_> = (0..c.layers).filter_map(|i| c.delta_of(i)).map(|d| d.state_bytes()).collect();
-        let attending = c.layers - states.len();
-        let kv_position = (attending * c.kv_heads * (c.k_dim + c.v_dim) * kv.bytes()) as f64;
+        let attending = (0..c.layers).filter(|i| c.delta_of(*i).is_none());
+        // A cache that several layers read is read by each.
+        let layer = |i| c.layer(i).k_width() + c.layer(i).v_width();
+        let kv_position = (attending.map(layer).sum::<usize>() * kv.bytes()) as f64;
         let states = 2.0 * states.iter().sum::<usize>() as f64;
         let used = c.experts.as_ref().map_or(1.0, |e| e.used as f64 / e.count as f64);
         Self { layers, experts, used, output, kv_position, states, chunk }

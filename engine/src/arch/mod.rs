@@ -111,7 +111,12 @@ pub struct Arch {
     pub embed_by_width: bool,
     /// Whether `logit_scale` divides.
     pub logits_divided: bool,
-    /// Factors that the metadata must have, where other architectures take 1.
+    /// Whether the sizes of layers may differ: their key/value heads, the width of their feed-forward part, heads of their
+    /// own size where there is a window, and last layers that read the keys and values of earlier ones.
+    pub varied: bool,
+    /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
+    pub score_scale: Option<f32>,
+    /// Keys that the metadata must have, where other architectures have a default.
     pub needs: &'static [&'static str],
 }
 
@@ -238,6 +243,8 @@ impl Arch {
         logit_cap: None,
         embed_by_width: false,
         logits_divided: false,
+        varied: false,
+        score_scale: None,
         needs: &[],
     };
 }

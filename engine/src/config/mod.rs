@@ -2,11 +2,13 @@
 
 mod delta;
 mod experts;
+mod layers;
 mod reader;
 mod rope;
 
 pub use delta::Delta;
 pub use experts::Experts;
+pub use layers::{LayerSizes, Varied};
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
@@ -29,16 +31,18 @@ pub struct ModelConfig {
     pub further_layers: usize,
     /// Channels of the residual stream.
     pub dim: usize,
-    /// Channels of the feed-forward part, in layers without experts.
+    /// Channels of the feed-forward part, in layers without experts; where layers differ, the most that one has.
     pub ff: usize,
     /// Query heads.
     pub heads: usize,
-    /// Key/value heads; divides `heads`.
+    /// Key/value heads; divides `heads`. Where layers differ, the most that one has.
     pub kv_heads: usize,
-    /// Channels of a query or key head, as the cache holds them.
+    /// Channels of a query or key head, as the cache holds them; see [`layer`](Self::layer) for those of one layer.
     pub k_dim: usize,
     /// Channels of a value head likewise.
     pub v_dim: usize,
+    /// What layers differ in.
+    pub varied: Varied,
     /// Tokens in the vocabulary.
     pub vocab: usize,
     /// Positions that the model was trained for.
@@ -143,10 +147,15 @@ impl ModelConfig {
             return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
-        let heads = r.heads(arch, dim)?;
+        let all = layers + further;
+        let heads = r.heads(arch, dim, all)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
         let window = r.window(arch, layers)?;
-        let ff = match (r.size("feed_forward_length")?, &arch.experts) {
+        let (varied, ff) = match arch.varied {
+            true => (r.varied(heads.q, all, &window)?, r.most("feed_forward_length", all)?),
+            false => (Varied::default(), r.size("feed_forward_length")?),
+        };
+        let ff = match (ff, &arch.experts) {
             (Some(ff), _) => ff,
             // No layer is dense.
             (None, Some(rules)) if rules.always => r.need("expert_feed_forward_length")?,
@@ -159,7 +168,7 @@ impl ModelConfig {
         };
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
-        Ok(Self {
+        let config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
             layers,
@@ -174,9 +183,14 @@ impl ModelConfig {
             ctx,
             eps: r.epsilon(arch)?,
             turned: !arch.turned_said || r.flag("rope.scaling.finetuned")?.unwrap_or(true),
-            local_rope: if window.is_some() { r.local_rope(arch, &rope)? } else { None },
+            local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied)? } else { None },
+            varied,
             rope,
-            scale: r.factor("attention.scale")?.unwrap_or(score_factor / (divisor as f32).sqrt()),
+            scale: match (r.factor("attention.scale")?, arch.score_scale) {
+                (Some(said), _) => said,
+                (None, Some(fixed)) => fixed,
+                (None, None) => score_factor / (divisor as f32).sqrt(),
+            },
             temperature: r.temperature(arch)?,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
@@ -190,17 +204,19 @@ impl ModelConfig {
             latent: heads.latent,
             delta: Delta::read(&r, arch, layers)?,
             experts: Experts::read(&r, arch, ff)?,
-        })
+        };
+        r.check_caches(&config)?;
+        Ok(config)
     }
 
-    /// Channels of all query heads together.
+    /// Channels of all query heads together; where layers differ, the most that one has.
     pub fn q_width(&self) -> usize {
-        self.heads * self.k_dim
+        self.widest(LayerSizes::q_width)
     }
 
-    /// Channels of all attention outputs together.
+    /// Channels of all attention outputs together likewise.
     pub fn att_width(&self) -> usize {
-        self.heads * self.v_dim
+        self.widest(LayerSizes::att_width)
     }
 
     /// How many positions layer `i` sees, where not all.
@@ -232,6 +248,11 @@ impl ModelConfig {
             _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
         }
     }
+
+    /// Pairs of channels that the rotary tables turn, table by table.
+    pub(crate) fn rope_pairs(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(&self.rope).chain(&self.local_rope).map(|r| r.dim / 2)
+    }
 }
 
 /// Numbers of heads and their channels.
@@ -255,9 +276,16 @@ impl Reader<'_> {
         }
     }
 
-    fn heads(&self, arch: &Arch, dim: usize) -> Result<Heads, EngineError> {
+    fn heads(&self, arch: &Arch, dim: usize, layers: usize) -> Result<Heads, EngineError> {
         let q = self.need("attention.head_count")?;
-        let h = if arch.latent { self.latent_heads(q)? } else { self.grouped_heads(arch, q, dim)? };
+        let h = match arch.latent {
+            true => self.latent_heads(q)?,
+            false => {
+                let key = "attention.head_count_kv";
+                let kv = if arch.varied { self.most(key, layers)? } else { self.size(key)? };
+                self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?
+            }
+        };
         if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
             return self.bad("rope.dimension_count", format!("{} is not an even number up to {}", h.rope_dim, h.k_dim));
         }
@@ -267,8 +295,7 @@ impl Reader<'_> {
         Ok(h)
     }
 
-    fn grouped_heads(&self, arch: &Arch, q: usize, dim: usize) -> Result<Heads, EngineError> {
-        let kv = self.size("attention.head_count_kv")?.unwrap_or(q);
+    fn grouped_heads(&self, arch: &Arch, [q, kv]: [usize; 2], dim: usize) -> Result<Heads, EngineError> {
         if !q.is_multiple_of(kv) {
             return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
         }
@@ -328,9 +355,20 @@ impl Reader<'_> {
         Ok(Some(Window { size, layers }))
     }
 
-    fn local_rope(&self, arch: &Arch, rope: &Rope) -> Result<Option<Rope>, EngineError> {
+    fn local_rope(&self, arch: &Arch, rope: &Rope, varied: &Varied) -> Result<Option<Rope>, EngineError> {
         let Some(local) = &arch.local_rope else { return Ok(None) };
         let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
-        Ok(Some(Rope { base, scaling: Scaling::None, magnitude: 1.0, ..rope.clone() }))
+        let dim = match varied.window_dims {
+            None => rope.dim,
+            Some([k_dim, _]) => {
+                let key = "rope.dimension_count_swa";
+                let dim = self.size(key)?.unwrap_or(k_dim);
+                if dim > k_dim || !dim.is_multiple_of(2) {
+                    return self.bad(key, format!("{dim} is not an even number up to {k_dim}"));
+                }
+                dim
+            }
+        };
+        Ok(Some(Rope { dim, base, scaling: Scaling::None, magnitude: 1.0, ..rope.clone() }))
     }
 }

@@ -1,6 +1,6 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
-use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, scale};
+use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, scale, turns};
 use crate::arch::HeadNorm;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -54,9 +54,8 @@ impl Forward<'_, '_> {
         if c.arch.gated_heads {
             self.part_queries(&g.q);
         }
-        let qw = c.q_width();
-        let half = c.rope.dim / 2;
-        let table = c.rope_of(i);
+        let (table, sizes) = (c.rope_of(i), c.layer(i));
+        let (qw, k_dim) = (sizes.q_width(), sizes.k_dim);
         // A turn takes three instructions, a norm two.
         self.lap.op(Op::Rope, || {
             let float = 3 * usize::from(table.is_some()) + 2 * usize::from(g.q_norm.is_some());
@@ -68,18 +67,18 @@ impl Forward<'_, '_> {
             (None, _) => {}
             (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
             (Some(with), HeadNorm::Own) => {
-                let heads = row.chunks_mut(c.k_dim).zip(with.w.chunks(c.k_dim));
+                let heads = row.chunks_mut(k_dim).zip(with.w.chunks(k_dim));
                 heads.for_each(|(head, w)| layer_norm(crew.isa(), head, w, None, c.eps));
             }
-            (Some(with), _) => row.chunks_mut(c.k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
+            (Some(with), _) => row.chunks_mut(k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
         };
         let finish = |linear: Option<&Linear>, with: Option<&Norm>, r: usize, row: &mut [f32]| {
             let [before, after] = if c.arch.norm_turned { [None, with] } else { [with, None] };
             linear.iter().for_each(|linear| bias(linear, row));
             norm_heads(before, row);
             if let Some(table) = table {
-                let at = (table * n + r) * half;
-                rope(crew.isa(), row, c.k_dim, c.arch.pairing, &cos[at..][..half], &sin[at..][..half]);
+                let at = turns(c, table, n, r);
+                rope(crew.isa(), row, k_dim, c.arch.pairing, &cos[at.clone()], &sin[at]);
             }
             norm_heads(after, row);
         };
@@ -138,7 +137,8 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let (kw, vw) = (c.kv_heads * c.k_dim, c.kv_heads * c.v_dim);
+        let sizes = c.layer(i);
+        let (qw, kw, vw, aw) = (sizes.q_width(), sizes.k_width(), sizes.v_width(), sizes.att_width());
         let s = &mut *self.s;
         let kv_row = segments.first().map_or(0, |seg| seg.seq.layers[i].shape().position_bytes());
         self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
@@ -161,11 +161,11 @@ impl Forward<'_, '_> {
             };
             let read: usize = segments.iter().map(read).sum();
             // A bound on scores is a hyperbolic tangent, some 20 instructions.
-            let score = c.k_dim + c.v_dim + if rules.cap.is_some() { 20 } else { 0 };
-            let rows = Cost::elements(n, c.q_width() + c.att_width(), 1, 0);
-            Cost { kv_bytes: (read * kv_row) as u64, float: (seen * c.heads * score) as u64, ..rows }
+            let score = sizes.k_dim + sizes.v_dim + if rules.cap.is_some() { 20 } else { 0 };
+            let rows = Cost::elements(n, qw + aw, 1, 0);
+            Cost { kv_bytes: (read * kv_row) as u64, float: (seen * sizes.heads * score) as u64, ..rows }
         });
-        attention(crew, &queries, c.heads, &rules, &s.q[..n * c.q_width()], &mut s.att[..n * c.att_width()]);
+        attention(crew, &queries, sizes.heads, &rules, &s.q[..n * qw], &mut s.att[..n * aw]);
         Ok(())
     }
 }

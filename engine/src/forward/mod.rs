@@ -12,6 +12,7 @@ mod route;
 mod rows;
 
 use crate::arch::NormKind;
+use crate::config::ModelConfig;
 use crate::error::EngineError;
 use crate::model::Model;
 use crate::record::{Cost, Lap, Op};
@@ -26,6 +27,7 @@ use hewn_kernels::op::rope::angles;
 use hewn_kernels::op::soft_cap::soft_cap;
 use hewn_kernels::{CpuIsa, Crew};
 use rows::{blocks_of, quantize_rows};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Consecutive tokens of one sequence within a step.
@@ -106,14 +108,13 @@ impl<'m> Forward<'m, '_> {
 
     /// The sines and cosines of each table for each row.
     fn turn_tables(&mut self, segments: &[Segment<'_>]) {
-        let (half, mut row) = (self.model.config().rope.dim / 2, 0);
+        let (n, mut row) = (self.n, 0);
         // Sines and cosines in f64: some 40 instructions each.
-        let tables = segments.first().map_or(0, |seg| self.model.ropes(seg.seq.ctx()).len());
-        self.lap.op(Op::RopeTables, || Cost::elements(self.n * tables, half, 2, 80));
+        self.lap.op(Op::RopeTables, || Cost::elements(n, self.model.config().rope_pairs().sum(), 2, 80));
         for seg in segments {
             for pos in seg.seq.len()..seg.seq.len() + seg.tokens.len() {
                 for (t, table) in self.model.ropes(seg.seq.ctx()).iter().enumerate() {
-                    let at = (t * self.n + row) * half..(t * self.n + row + 1) * half;
+                    let at = turns(self.model.config(), t, n, row);
                     let (cos, sin) = (&mut self.s.cos[at.clone()], &mut self.s.sin[at]);
                     angles(pos as u32, &table.freqs, table.magnitude, cos, sin);
                 }
@@ -251,6 +252,14 @@ impl<'m> Forward<'m, '_> {
         let weights = self.model.weights();
         weights.layers.get(i + 1).map_or_else(|| vec![&weights.output], LayerWeights::first)
     }
+}
+
+/// Where the sines and cosines of row `row` of `n` are in table `table`.
+fn turns(c: &ModelConfig, table: usize, n: usize, row: usize) -> Range<usize> {
+    let before: usize = c.rope_pairs().take(table).sum();
+    let half = c.rope_pairs().nth(table).unwrap_or(0);
+    let first = before * n + row * half;
+    first..first + half
 }
 
 /// Which buffer a projection back to the stream reads.

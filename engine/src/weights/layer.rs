@@ -186,7 +186,9 @@ impl Loader<'_> {
             (None, Some(l)) => {
                 (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), "attn_output", c.heads * l.v_dim)
             }
-            (None, None) => (AttentionWeights::Grouped(Box::new(self.grouped(&name)?)), "attn_output", c.att_width()),
+            (None, None) => {
+                (AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)), "attn_output", c.layer(i).att_width())
+            }
         };
         Ok(LayerWeights {
             before_attention,
@@ -196,16 +198,17 @@ impl Loader<'_> {
             before_ff: norm(self, second)?,
             feed_forward: match &c.experts {
                 Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, &name)?)),
-                _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.ff)?)),
+                _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.layer(i).ff)?)),
             },
             after_ff: norm(self, norms.after_ff)?,
         })
     }
 
-    fn grouped(&mut self, name: &dyn Fn(&str) -> String) -> Result<Grouped, EngineError> {
-        let c = self.config;
-        let (dim, biased) = (c.dim, c.arch.qkv_bias);
-        let rows = [c.q_width() * if c.arch.gated_heads { 2 } else { 1 }, c.kv_heads * c.k_dim, c.kv_heads * c.v_dim];
+    fn grouped(&mut self, i: usize, name: &dyn Fn(&str) -> String) -> Result<Grouped, EngineError> {
+        let (c, sizes) = (self.config, self.config.layer(i));
+        let (dim, biased, k_dim) = (c.dim, c.arch.qkv_bias, sizes.k_dim);
+        let gated = if c.arch.gated_heads { 2 } else { 1 };
+        let rows = [sizes.q_width() * gated, sizes.k_width(), sizes.v_width()];
         let [q, k, v] = match self.has(&name("attn_qkv.weight")) {
             true => self.fused(&name("attn_qkv"), rows, dim, biased)?,
             false => [
@@ -218,15 +221,15 @@ impl Loader<'_> {
             Ok(match c.arch.head_norm {
                 HeadNorm::None => None,
                 HeadNorm::EachOrNone if !self.has(&name(&format!("{part}.weight"))) => None,
-                HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), c.k_dim, NormKind::Rms)?),
-                HeadNorm::Whole => Some(self.norm(&name(part), heads * c.k_dim, NormKind::Rms)?),
+                HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), k_dim, NormKind::Rms)?),
+                HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
                 HeadNorm::Own => {
-                    let w = self.numbers(&name(&format!("{part}.weight")), &[c.k_dim, heads])?;
+                    let w = self.numbers(&name(&format!("{part}.weight")), &[k_dim, heads])?;
                     w.map(|w| Norm { kind: NormKind::Layer, w, bias: None })
                 }
             })
         };
-        let (q_norm, k_norm) = (norm("attn_q_norm", c.heads)?, norm("attn_k_norm", c.kv_heads)?);
+        let (q_norm, k_norm) = (norm("attn_q_norm", sizes.heads)?, norm("attn_k_norm", sizes.kv_heads)?);
         let sinks = match c.arch.sinks {
             true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
             false => None,
