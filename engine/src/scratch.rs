@@ -42,6 +42,8 @@ pub(crate) struct Scratch {
     pub sin: Vec<f32>,
     /// What queries are multiplied with, `[rows]`; nothing where that is 1 everywhere.
     pub query_factors: Vec<f32>,
+    /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
+    pub layer_inputs: Vec<f32>,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of gated delta nets.
@@ -127,7 +129,7 @@ impl Scratch {
 
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let tables = c.rope_pairs().sum();
-        let (mut ff, mut widest) = (c.ff, c.dim.max(c.att_width()));
+        let (mut ff, mut widest) = (c.ff.max(c.layer_inputs), c.dim.max(c.att_width()).max(c.layer_inputs));
         if let Some(e) = &c.experts {
             (ff, widest) = (ff.max(e.used * e.ff).max(e.shared_ff), widest.max(e.shared_ff));
         }
@@ -157,6 +159,7 @@ impl Scratch {
             cos: m.make(tables)?,
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
+            layer_inputs: m.make(c.layers * c.layer_inputs)?,
             latent: LatentScratch::build(c, m)?,
             delta: DeltaScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,

@@ -18,7 +18,8 @@ VOCAB, TOKENS = 96, 80
 BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, theta=10000.0, keys={}, rope=None,
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
-            qk_norm=None, experts=None, sinks=False, longrope=None, nextn=0, delta=None)
+            qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
+            hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -125,6 +126,17 @@ SPECS = {
                       delta=dict(k=2, v=6, dim=16, fused=True),
                       experts=dict(n=6, used=2, ff=24, shared=24, shared_gate=True),
                       keys={'expert_shared_feed_forward_length': 24}),
+    # As E2B and E4B: the last three layers read the caches of layers 2 and 3 and are twice as wide; a quarter of a full
+    # layer's channels is turned. The files have keys and values of the last layers, which nobody reads.
+    'gemma4': dict(arch='gemma4', layers=7, tied=True, qk_norm='head', qk=0.5, back=0.5, hd=16, hd_w=8, theta=1e6,
+                   windows=[True, True, True, False, True, False, True], shared=3, spare=True, turned=2, inputs=32,
+                   ff=[32, 32, 32, 32, 64, 64, 64], factor=True, **AROUND,
+                   keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4, 'final_logit_softcapping': 30.0}),
+    # As 31B: full layers have fewer heads of keys, which are their values too.
+    'gemma4-dense': dict(arch='gemma4', layers=4, tied=True, qk_norm='head', qk=0.5, back=0.5, hd=16, hd_w=8, theta=1e6,
+                         windows=[True, True, False, True], kv=[2, 2, 1, 2], turned=2, v_is_k=True, factor=True, **AROUND,
+                         keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4,
+                               'final_logit_softcapping': 30.0}),
 }
 
 
@@ -137,7 +149,7 @@ def recurrent(s, i):
 def tensors(s, rng):
     """Names and values; matrices rounded to F16."""
     out = []
-    D, F, hd, H, K = s['dim'], s['ff'], s['hd'], s['heads'], s['kv']
+    D, H = s['dim'], s['heads']
 
     def mat(name, *shape, std=0.15):
         out.append((name, (rng.standard_normal(shape) * std).astype(np.float16).astype(np.float32)))
@@ -145,9 +157,9 @@ def tensors(s, rng):
     def vec(name, *shape, base=0.0, std=0.1):
         out.append((name, (base + rng.standard_normal(shape) * std).astype(np.float32)))
 
-    def norm(name, n=D):
+    def norm(name, n=D, base=1.0):
         if name:
-            vec(name + '.weight', n, base=1.0)
+            vec(name + '.weight', n, base=base)
             if s['norm_bias']:
                 vec(name + '.bias', n)
 
@@ -155,12 +167,24 @@ def tensors(s, rng):
     norm('output_norm')
     if not s['tied']:
         mat('output.weight', VOCAB, D)
-    half = (s['rope'] or hd) // 2
+    half = (s['rope'] or s['hd']) // 2
+    if s['turned']:
+        # Proportional positions: what is not turned has frequencies of nearly zero.
+        out.append(('rope_freqs.weight', np.array([1.0] * s['turned'] + [1e30] * (half - s['turned']), np.float32)))
+    inputs = s['inputs']
+    if inputs:
+        mat('per_layer_token_embd.weight', VOCAB, s['layers'] * inputs, std=0.5)
+        mat('per_layer_model_proj.weight', s['layers'] * inputs, D, std=0.5)
+        norm('per_layer_proj_norm', inputs)
     if s['longrope']:
         vec('rope_factors_long.weight', half, base=4.0, std=0.5)
         vec('rope_factors_short.weight', half, base=1.0, std=0.05)
     for i in range(s['layers'] + s['nextn']):
         p = f'blk.{i}.'
+        of = lambda v: v[i] if isinstance(v, list) else v
+        F, K, windowed = of(s['ff']), of(s['kv']), s['windows'] and s['windows'][i]
+        hd = s['hd_w'] if windowed else s['hd']
+        own = s['spare'] or not s['layers'] - s['shared'] <= i < s['layers']
         if i >= s['layers']:
             mat(p + 'nextn.eh_proj.weight', D, 2 * D)
             norm(p + 'nextn.enorm')
@@ -168,7 +192,7 @@ def tensors(s, rng):
             if s['arch'] == 'bailingmoe2':
                 norm(p + 'layer_output_norm')
         for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
-            norm(s[key] and p + s[key])
+            norm(s[key] and p + s[key], base=s['back'] if key == 'ff_after' else 1.0)
         d = s['delta']
         if d and recurrent(s, i):
             channels, width = (2 * d['k'] + d['v']) * d['dim'], d['v'] * d['dim']
@@ -187,7 +211,9 @@ def tensors(s, rng):
             mat(p + 'ssm_out.weight', D, width)
         parts = [] if d and recurrent(s, i) else [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * hd)]
-        for name, rows in parts:
+        if s['v_is_k'] and not windowed:
+            parts.pop()
+        for name, rows in parts if own else parts[:1]:
             mat(p + f'attn_{name}.weight', rows, D, std=0.3)
             if s['qkv_bias']:
                 vec(p + f'attn_{name}.bias', rows)
@@ -197,8 +223,9 @@ def tensors(s, rng):
             vec(p + 'attn_output.bias', D)
         if s['qk_norm'] and parts:
             shape = {'whole': lambda n: (n * hd,), 'head': lambda n: (hd,), 'own': lambda n: (n, hd)}[s['qk_norm']]
-            vec(p + 'attn_q_norm.weight', *shape(H), base=1.0)
-            vec(p + 'attn_k_norm.weight', *shape(K), base=1.0)
+            vec(p + 'attn_q_norm.weight', *shape(H), base=s['qk'])
+            if own:
+                vec(p + 'attn_k_norm.weight', *shape(K), base=s['qk'])
         if s['sinks']:
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
@@ -225,6 +252,12 @@ def tensors(s, rng):
             mat(p + 'ffn_down.weight', D, F)
             if s['ff_bias']:
                 vec(p + 'ffn_up.bias', F); vec(p + 'ffn_down.bias', D)
+        if inputs:
+            mat(p + 'inp_gate.weight', inputs, D)
+            mat(p + 'proj.weight', D, inputs)
+            norm(p + 'post_norm', base=s['back'])
+        if s['factor']:
+            vec(p + 'layer_output_scale.weight', 1, base=0.8)
     return out
 
 
@@ -250,8 +283,12 @@ def write(path, s, values, half):
             ints['full_attention_interval'] = 4
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
+    if s['windows']:
+        ints.update({'rope.dimension_count_swa': s['hd_w'], 'attention.key_length_swa': s['hd_w'],
+                     'attention.value_length_swa': s['hd_w'], 'attention.shared_kv_layers': s['shared'],
+                     'embedding_length_per_layer_input': s['inputs'], 'attention.sliding_window_pattern': s['windows']})
     for k, v in ints.items():
-        w.add_uint32(f'{a}.{k}', v)
+        (w.add_array if isinstance(v, list) else w.add_uint32)(f'{a}.{k}', v)
     w.add_float32(f'{a}.attention.layer_norm_epsilon' if s['layer_norm'] else f'{a}.attention.layer_norm_rms_epsilon',
                   s['eps'])
     w.add_float32(f'{a}.rope.freq_base', s['theta'])

@@ -86,13 +86,15 @@ impl Ceilings {
 }
 
 impl ModelCost {
-    /// Adds up a file's matrices. The embedding is looked up, not multiplied, unless it is the output projection too.
+    /// Adds up a file's matrices. Embeddings are looked up, not multiplied, unless one is the output projection too.
     pub fn new(gguf: &Gguf, c: &ModelConfig, kv: KvType, chunk: usize) -> Self {
         let [mut layers, mut experts, mut output] = [(0.0, Products::default()); 3];
         let tied = gguf.tensor("output.weight").is_none();
         for t in gguf.tensors() {
             let part = match t.name.as_str() {
                 "token_embd.weight" if !tied => continue,
+                "per_layer_token_embd.weight" => continue,
+                name if c.is_spare(name) => continue,
                 "token_embd.weight" | "output.weight" => &mut output,
                 name if is_expert(name) => &mut experts,
                 _ => &mut layers,

@@ -26,6 +26,7 @@ pub fn colour(op: Op) -> RGBColor {
     let hex: u32 = match op {
         Op::Team => 0x8d99ae,
         Op::Embedding => 0xb08968,
+        Op::LayerInput => 0x386641,
         Op::RopeTables => 0xc9a0a0,
         Op::Norm => 0xd9b310,
         Op::Quantize => 0xf48c42,

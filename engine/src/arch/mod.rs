@@ -21,6 +21,7 @@ mod falcon;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod gemma4;
 mod glm4;
 mod glm4moe;
 mod gpt_oss;
@@ -68,6 +69,10 @@ pub struct Arch {
     pub norms: Norms,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
+    /// Whether each value head is normed, without weights.
+    pub value_norm: bool,
+    /// Whether a layer without value matrix takes what its key matrix gives, before keys are normed and turned.
+    pub keys_as_values: bool,
     /// Whether the feed-forward part reads what the attention reads.
     pub parallel: bool,
     /// Whether the feed-forward part multiplies `up` with an activated `gate`; otherwise it activates `up`.
@@ -90,6 +95,8 @@ pub struct Arch {
     pub full_every: Option<usize>,
     /// Layers with a window have rotary positions of their own.
     pub local_rope: Option<LocalRope>,
+    /// Whether the file must list divisors of the model's rotary frequencies.
+    pub rope_divisors: bool,
     /// Every so many layers, one does not turn queries and keys.
     pub unturned_every: Option<usize>,
     /// Where some layers have a window, the others do not turn queries and keys.
@@ -114,6 +121,10 @@ pub struct Arch {
     /// Whether the sizes of layers may differ: their key/value heads, the width of their feed-forward part, heads of their
     /// own size where there is a window, and last layers that read the keys and values of earlier ones.
     pub varied: bool,
+    /// Whether each token may bring each layer something besides its embedding.
+    pub layer_inputs: bool,
+    /// Whether the stream may be multiplied with a number after each layer.
+    pub layer_factor: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
     pub score_scale: Option<f32>,
     /// Keys that the metadata must have, where other architectures have a default.
@@ -222,6 +233,8 @@ impl Arch {
         norm: NormKind::Rms,
         norms: Norms::BEFORE,
         head_norm: HeadNorm::None,
+        value_norm: false,
+        keys_as_values: false,
         parallel: false,
         gated: true,
         activation: Activation::Silu,
@@ -233,6 +246,7 @@ impl Arch {
         window: None,
         full_every: None,
         local_rope: None,
+        rope_divisors: false,
         unturned_every: None,
         unturned_full: false,
         turned_said: false,
@@ -244,6 +258,8 @@ impl Arch {
         embed_by_width: false,
         logits_divided: false,
         varied: false,
+        layer_inputs: false,
+        layer_factor: false,
         score_scale: None,
         needs: &[],
     };
@@ -267,6 +283,7 @@ pub const ALL: &[&Arch] = &[
     &gemma::ARCH,
     &gemma2::ARCH,
     &gemma3::ARCH,
+    &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
     &gpt_oss::ARCH,

@@ -91,6 +91,16 @@ impl ModelConfig {
             false => (0..self.caches()).rfind(|j| windowed(*j) == windowed(i)).unwrap_or(0),
         }
     }
+
+    /// Whether a tensor of this name is never read though the file may have it: the projections to keys and values, and
+    /// their norm, of a layer that reads another's cache.
+    pub fn is_spare(&self, tensor: &str) -> bool {
+        let part = || tensor.strip_prefix("blk.")?.split_once('.');
+        let kv = |part| matches!(part, "attn_k.weight" | "attn_v.weight" | "attn_k_norm.weight");
+        part().is_some_and(|(i, part)| {
+            kv(part) && i.parse().is_ok_and(|i: usize| (self.caches()..self.layers).contains(&i))
+        })
+    }
 }
 
 impl Reader<'_> {

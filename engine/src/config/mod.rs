@@ -66,6 +66,8 @@ pub struct ModelConfig {
     pub logit_cap: Option<f32>,
     /// Layers that see the last positions only.
     pub window: Option<Window>,
+    /// Channels of what each token brings to each layer besides its embedding; 0 for nothing.
+    pub layer_inputs: usize,
     /// What embeddings are multiplied with.
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
@@ -195,6 +197,7 @@ impl ModelConfig {
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
+            layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.unwrap_or(1.0),
@@ -353,6 +356,14 @@ impl Reader<'_> {
             Some(_) => LayerSet::AllButEvery(self.need(key)?),
         };
         Ok(Some(Window { size, layers }))
+    }
+
+    fn layer_inputs(&self, layers: usize) -> Result<usize, EngineError> {
+        let key = "embedding_length_per_layer_input";
+        match self.size_or_none(key)?.unwrap_or(0) {
+            n if n.saturating_mul(layers) > MAX => self.bad(key, format!("{n} times {layers} is out of any bounds")),
+            n => Ok(n),
+        }
     }
 
     fn local_rope(&self, arch: &Arch, rope: &Rope, varied: &Varied) -> Result<Option<Rope>, EngineError> {

@@ -4,7 +4,7 @@ use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, sca
 use crate::arch::HeadNorm;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{Grouped, LayerWeights, Linear, Norm};
+use crate::weights::{Grouped, LayerWeights, Linear, MatrixRef, Norm};
 use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, gate};
@@ -29,37 +29,37 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        self.quantize_h(&[&g.q.w, &g.k.w, &g.v.w], || format!("before the attention of layer {i}"))?;
-        let (qw, kw, vw) = (g.q.w.rows, g.k.w.rows, g.v.w.rows);
+        let matrices: Vec<&MatrixRef> = g.projections().map(|p| &p.w).collect();
+        self.quantize_h(&matrices, || format!("before the attention of layer {i}"))?;
+        let width = |p: &Option<Linear>| p.as_ref().map_or(0, |p| p.w.rows);
+        // Values are where keys are.
+        let (qw, kw, vw) = (g.q.w.rows, width(&g.k), width(if g.v.is_some() { &g.v } else { &g.k }));
         {
             let s = &mut *self.s;
             let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
             let q = if c.arch.gated_heads { &mut s.gate } else { &mut s.q };
-            let (q, k, v) = (&mut q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]);
+            let outs = [&mut q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]];
             let gguf = self.model.gguf();
-            let views = || [&g.q, &g.k, &g.v].map(|p| p.w.view(gguf));
-            self.lap.op(Op::QkvProduct, || Cost::products(n, &views()));
+            let views = || matrices.iter().map(|w| w.view(gguf));
+            self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
             foresee(crew, n, self.model, &[&l.o.w]);
-            foresee_store(i, segments);
-            matmul(
-                crew,
-                n,
-                &mut [
-                    Product { w: g.q.w.view(gguf), x, out: q },
-                    Product { w: g.k.w.view(gguf), x, out: k },
-                    Product { w: g.v.w.view(gguf), x, out: v },
-                ],
-            );
+            if g.k.is_some() {
+                foresee_store(i, segments);
+            }
+            let mut products: Vec<_> = views().zip(outs).map(|(w, out)| Product { w, x, out }).collect();
+            matmul(crew, n, &mut products);
         }
         if c.arch.gated_heads {
             self.part_queries(&g.q);
         }
         let (table, sizes) = (c.rope_of(i), c.layer(i));
         let (qw, k_dim) = (sizes.q_width(), sizes.k_dim);
+        let v_bias = g.v.as_ref().filter(|v| v.bias.is_some());
+        let finished_v = v_bias.is_some() || g.v_norm.is_some();
         // A turn takes three instructions, a norm two.
         self.lap.op(Op::Rope, || {
             let float = 3 * usize::from(table.is_some()) + 2 * usize::from(g.q_norm.is_some());
-            Cost::elements(n, qw + kw + if g.v.bias.is_some() { vw } else { 0 }, 2, float)
+            Cost::elements(n, qw + kw + if finished_v { vw } else { 0 }, 2, float)
         });
         let s = &mut *self.s;
         let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
@@ -88,9 +88,20 @@ impl Forward<'_, '_> {
                 scale(row, *factor);
             }
         });
-        crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| finish(Some(&g.k), g.k_norm.as_ref(), r, row));
-        if g.v.bias.is_some() {
-            crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| bias(&g.v, row));
+        if let Some(k) = &g.k {
+            if g.v.is_none() {
+                let k = &s.k;
+                crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, r, v| v.copy_from_slice(&k[r * kw..][..kw]));
+            }
+            crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| finish(Some(k), g.k_norm.as_ref(), r, row));
+        }
+        if finished_v {
+            crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| {
+                v_bias.into_iter().for_each(|v| bias(v, row));
+                if let Some(with) = &g.v_norm {
+                    row.chunks_mut(sizes.v_dim).for_each(|head| norm(crew.isa(), head, with, c.eps));
+                }
+            });
         }
         self.attend(i, g.sinks.as_deref(), segments)?;
         let source = if c.arch.gated_heads { self.gate_heads() } else { Source::Attention };
@@ -129,7 +140,7 @@ impl Forward<'_, '_> {
         Source::Gated
     }
 
-    /// Appends `k` and `v` to the caches and attends `q` to them: `att`.
+    /// Appends `k` and `v` to the caches, unless the layer reads another's, and attends `q` to them: `att`.
     pub(super) fn attend(
         &mut self,
         i: usize,
@@ -139,14 +150,16 @@ impl Forward<'_, '_> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let sizes = c.layer(i);
         let (qw, kw, vw, aw) = (sizes.q_width(), sizes.k_width(), sizes.v_width(), sizes.att_width());
-        let s = &mut *self.s;
-        let kv_row = segments.first().map_or(0, |seg| seg.seq.layers[i].shape().position_bytes());
-        self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
-        store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
+        let (s, cache) = (&mut *self.s, c.cache_of(i));
+        let kv_row = segments.first().map_or(0, |seg| seg.seq.layers[cache].shape().position_bytes());
+        if cache == i {
+            self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
+            store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
+        }
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
-                let kv = &seg.seq.layers[i];
+                let kv = &seg.seq.layers[cache];
                 (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
             })
             .collect();
@@ -156,7 +169,7 @@ impl Forward<'_, '_> {
             let window = rules.window.unwrap_or(usize::MAX);
             let seen: usize = queries.iter().map(|q| window.min(q.pos + 1)).sum();
             let read = |seg: &Segment<'_>| {
-                let len = seg.seq.layers[i].len();
+                let len = seg.seq.layers[cache].len();
                 len.min(window.saturating_add(seg.tokens.len() - 1))
             };
             let read: usize = segments.iter().map(read).sum();

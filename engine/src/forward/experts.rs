@@ -192,7 +192,7 @@ impl Forward<'_, '_> {
     /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`.
     fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
         self.activated(&w.part);
-        let then: Vec<&MatrixRef> = self.after_layer(i);
+        let then: Vec<&MatrixRef> = self.after_ff(i);
         let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
         let down = &w.part.down;
         self.lap_quantize(down.w.is_quant(), n, down.w.cols);

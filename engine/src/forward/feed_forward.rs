@@ -15,7 +15,7 @@ impl Forward<'_, '_> {
     /// `t = Down(act(Gate h) * Up h)`, or `t = Down(act(Up h))` without a gate.
     pub(super) fn dense(&mut self, i: usize, w: &Gated) -> Result<(), EngineError> {
         self.quantize_h(&w.first(), || format!("before the feed-forward part of layer {i}"))?;
-        let then = self.after_layer(i);
+        let then = self.after_ff(i);
         let at = || format!("in the feed-forward part of layer {i}");
         // A single row gains nothing by it.
         if let Some(gate) = w.fused().filter(|_| self.n > 1) {

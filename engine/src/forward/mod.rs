@@ -8,6 +8,7 @@ mod delta;
 mod experts;
 mod feed_forward;
 mod latent;
+mod layer_input;
 mod route;
 mod rows;
 
@@ -59,6 +60,9 @@ impl<'m> Forward<'m, '_> {
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
         self.embed(segments);
+        if let Some(w) = &model.weights().layer_inputs {
+            self.layer_inputs(w, segments)?;
+        }
         self.turn_tables(segments);
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
@@ -82,6 +86,12 @@ impl<'m> Forward<'m, '_> {
                 FeedForward::Experts(w) => self.experts(i, w)?,
             }
             self.join_stream(layer.after_ff.as_ref());
+            if let Some(w) = &layer.input {
+                self.layer_input(i, w)?;
+            }
+            if let Some(factor) = layer.factor {
+                self.multiply_stream(factor);
+            }
         }
         self.lap.layer = None;
         self.logits(wanted, out)
@@ -196,6 +206,13 @@ impl<'m> Forward<'m, '_> {
         });
     }
 
+    /// `x *= factor`
+    fn multiply_stream(&mut self, factor: f32) {
+        let (dim, n) = (self.model.config().dim, self.n);
+        self.lap.op(Op::ResidualAdd, || Cost::elements(n, dim, 2, 1));
+        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, _, x| scale(x, factor));
+    }
+
     fn quantize_h(&mut self, readers: &[&MatrixRef], at: impl Fn() -> String) -> Result<(), EngineError> {
         let needed = readers.iter().any(|w| w.is_quant());
         self.quantize_h_if(needed, at)
@@ -231,7 +248,7 @@ impl<'m> Forward<'m, '_> {
             Source::Attention => &s.att[..n * width],
             Source::Gated => &s.up[..n * width],
             Source::Latent => &s.latent.out[..n * width],
-            Source::FeedForward => &s.gate[..n * width],
+            Source::FeedForward | Source::LayerInput => &s.gate[..n * width],
             Source::Fused => &[],
         };
         quantize_rows(crew, quant, floats, width, &mut s.blocks, at)?;
@@ -245,6 +262,14 @@ impl<'m> Forward<'m, '_> {
             crew.rows(t, c.dim, n >= SPLIT, |_, _, t| bias(linear, t));
         }
         Ok(())
+    }
+
+    /// What is read after the feed-forward part of layer `i`.
+    fn after_ff(&self, i: usize) -> Vec<&'m MatrixRef> {
+        match &self.model.weights().layers[i].input {
+            Some(input) => vec![&input.gate],
+            None => self.after_layer(i),
+        }
     }
 
     /// What is read after layer `i`.
@@ -269,6 +294,7 @@ enum Source {
     Gated,
     Latent,
     FeedForward,
+    LayerInput,
     /// Blocks already.
     Fused,
 }
@@ -279,6 +305,7 @@ impl Source {
         match self {
             Self::Attention | Self::Gated | Self::Latent => Op::AttentionOutput,
             Self::FeedForward | Self::Fused => Op::DownProduct,
+            Self::LayerInput => Op::LayerInput,
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Op {
     Team,
     /// Looking up the rows of the tokens.
     Embedding,
+    /// The products for what tokens bring to layers besides their embeddings: from the embeddings, and into each layer.
+    LayerInput,
     /// Sines and cosines of the positions.
     RopeTables,
     /// A norm of the stream, of compressed queries, or of what a delta net gives, with its gate.
@@ -71,9 +73,10 @@ pub enum Op {
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Team,
         Self::Embedding,
+        Self::LayerInput,
         Self::RopeTables,
         Self::Norm,
         Self::Quantize,
@@ -103,6 +106,7 @@ impl Op {
         match self {
             Self::Team => "team",
             Self::Embedding => "embedding",
+            Self::LayerInput => "layer input",
             Self::RopeTables => "rope tables",
             Self::Norm => "norm",
             Self::Quantize => "quantize",

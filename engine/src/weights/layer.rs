@@ -17,6 +17,19 @@ pub(crate) struct LayerWeights {
     pub before_ff: Option<Norm>,
     pub feed_forward: FeedForward,
     pub after_ff: Option<Norm>,
+    pub input: Option<LayerInput>,
+    /// What the stream is multiplied with after the layer.
+    pub factor: Option<f32>,
+}
+
+/// How what a token brings to a layer joins the stream: `norm(back(act(gate x) * input))`.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerInput {
+    /// `[inputs, dim]`
+    pub gate: MatrixRef,
+    /// `[dim, inputs]`
+    pub back: Linear,
+    pub norm: Norm,
 }
 
 /// How a layer comes by queries, keys and values.
@@ -33,10 +46,14 @@ pub(crate) struct Grouped {
     /// `[heads * k_dim, dim]`; where heads are gated, each one's query channels and then its gate's,
     /// `[heads * 2 * k_dim, dim]`.
     pub q: Linear,
-    pub k: Linear,
-    pub v: Linear,
+    /// None where the layer reads the keys and values of another; see [`config::ModelConfig::cache_of`].
+    pub k: Option<Linear>,
+    /// None where values are what `k` gives, or there is no `k`.
+    pub v: Option<Linear>,
     pub q_norm: Option<Norm>,
     pub k_norm: Option<Norm>,
+    /// Of each value head; its weights are ones.
+    pub v_norm: Option<Norm>,
     /// What each head's softmax counts besides the positions, `[heads]`.
     pub sinks: Option<Vec<f32>>,
 }
@@ -138,10 +155,17 @@ impl LayerWeights {
     /// The matrices that are read first.
     pub fn first(&self) -> Vec<&MatrixRef> {
         match &self.attention {
-            AttentionWeights::Grouped(g) => vec![&g.q.w, &g.k.w, &g.v.w],
+            AttentionWeights::Grouped(g) => g.projections().map(|p| &p.w).collect(),
             AttentionWeights::Delta(d) => vec![&d.qkv, &d.z],
             AttentionWeights::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
+    }
+}
+
+impl Grouped {
+    /// The projections of the layer's input.
+    pub fn projections(&self) -> impl Iterator<Item = &Linear> {
+        [&self.q].into_iter().chain(&self.k).chain(&self.v)
     }
 }
 
@@ -201,6 +225,20 @@ impl Loader<'_> {
                 _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.layer(i).ff)?)),
             },
             after_ff: norm(self, norms.after_ff)?,
+            input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
+            factor: match c.arch.layer_factor {
+                true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
+                false => None,
+            },
+        })
+    }
+
+    fn layer_input(&mut self, name: &dyn Fn(&str) -> String) -> Result<LayerInput, EngineError> {
+        let (dim, n) = (self.config.dim, self.config.layer_inputs);
+        Ok(LayerInput {
+            gate: need(self.matrix(&name("inp_gate.weight"), n, dim)?, &name("inp_gate.weight"))?,
+            back: self.linear(&name("proj"), dim, n, false)?,
+            norm: self.norm(&name("post_norm"), dim, NormKind::Rms)?,
         })
     }
 
@@ -209,13 +247,20 @@ impl Loader<'_> {
         let (dim, biased, k_dim) = (c.dim, c.arch.qkv_bias, sizes.k_dim);
         let gated = if c.arch.gated_heads { 2 } else { 1 };
         let rows = [sizes.q_width() * gated, sizes.k_width(), sizes.v_width()];
-        let [q, k, v] = match self.has(&name("attn_qkv.weight")) {
-            true => self.fused(&name("attn_qkv"), rows, dim, biased)?,
-            false => [
-                self.linear(&name("attn_q"), rows[0], dim, biased)?,
-                self.linear(&name("attn_k"), rows[1], dim, biased)?,
-                self.linear(&name("attn_v"), rows[2], dim, biased)?,
-            ],
+        let own = c.cache_of(i) == i;
+        let v_is_k = c.arch.keys_as_values && rows[1] == rows[2] && !self.has(&name("attn_v.weight"));
+        let (q, k, v) = match self.has(&name("attn_qkv.weight")) {
+            true if own => {
+                let [q, k, v] = self.fused(&name("attn_qkv"), rows, dim, biased)?;
+                (q, Some(k), Some(v))
+            }
+            _ => {
+                let q = self.linear(&name("attn_q"), rows[0], dim, biased)?;
+                let mut if_there = |part: &str, rows, there: bool| {
+                    there.then(|| self.linear(&name(part), rows, dim, biased)).transpose()
+                };
+                (q, if_there("attn_k", rows[1], own)?, if_there("attn_v", rows[2], own && !v_is_k)?)
+            }
         };
         let mut norm = |part: &str, heads: usize| -> Result<Option<Norm>, EngineError> {
             Ok(match c.arch.head_norm {
@@ -229,12 +274,15 @@ impl Loader<'_> {
                 }
             })
         };
-        let (q_norm, k_norm) = (norm("attn_q_norm", sizes.heads)?, norm("attn_k_norm", sizes.kv_heads)?);
+        let q_norm = norm("attn_q_norm", sizes.heads)?;
+        let k_norm = if own { norm("attn_k_norm", sizes.kv_heads)? } else { None };
+        let ones = || Norm { kind: NormKind::Rms, w: vec![1.0; sizes.v_dim], bias: None };
+        let v_norm = (own && c.arch.value_norm).then(ones);
         let sinks = match c.arch.sinks {
             true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
             false => None,
         };
-        Ok(Grouped { q, k, v, q_norm, k_norm, sinks })
+        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, sinks })
     }
 
     fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {

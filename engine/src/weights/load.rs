@@ -160,6 +160,7 @@ impl<'a> Loader<'a> {
         let further = self.config.layers..self.config.layers + self.config.further_layers;
         let unread = |name: &str| {
             is_ignorable(name)
+                || self.config.is_spare(name)
                 || name
                     .strip_prefix("blk.")
                     .and_then(|rest| rest.split('.').next()?.parse().ok())

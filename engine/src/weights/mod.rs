@@ -6,7 +6,8 @@ mod load;
 mod matrix;
 
 pub(crate) use layer::{
-    AttentionWeights, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerWeights, Shared,
+    AttentionWeights, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput, LayerWeights,
+    Shared,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
 
@@ -44,10 +45,22 @@ pub(crate) enum RopeFactors {
     ByLength { short: Vec<f32>, long: Vec<f32> },
 }
 
+/// What each token brings to each layer besides its embedding.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerInputs {
+    /// A row for each token, `[vocab, layers * inputs]`. It can be the larger part of a file; its rows are looked up there.
+    pub table: MatrixRef,
+    /// From the embedding to what is added to the row, `[layers * inputs, dim]`.
+    pub project: MatrixRef,
+    /// Of what that gives for one layer.
+    pub norm: Norm,
+}
+
 /// All of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub embed: MatrixRef,
+    pub layer_inputs: Option<LayerInputs>,
     pub layers: Vec<LayerWeights>,
     pub out_norm: Norm,
     /// The embedding again where the file ties them.
@@ -70,6 +83,7 @@ impl Weights {
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
         let out_norm = l.norm("output_norm", c.dim, c.arch.norm)?;
         let rope_factors = l.rope_factors()?;
+        let layer_inputs = l.layer_inputs()?;
         let layers = (0..c.layers).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let output = match l.matrix("output.weight", c.vocab, c.dim)? {
             Some(output) => output,
@@ -80,7 +94,7 @@ impl Weights {
             }
         };
         l.finish()?;
-        Ok(Self { embed, layers, out_norm, output, rope_factors, targets: l.targets })
+        Ok(Self { embed, layer_inputs, layers, out_norm, output, rope_factors, targets: l.targets })
     }
 
     /// What a packed file of the model holds.
@@ -90,8 +104,21 @@ impl Weights {
 }
 
 impl Loader<'_> {
+    fn layer_inputs(&mut self) -> Result<Option<LayerInputs>, EngineError> {
+        let (c, n) = (self.config, self.config.layer_inputs);
+        if n == 0 {
+            return Ok(None);
+        }
+        let (width, table, project) = (c.layers * n, "per_layer_token_embd.weight", "per_layer_model_proj.weight");
+        Ok(Some(LayerInputs {
+            table: need(self.table(table, c.vocab, width)?, table)?,
+            project: need(self.matrix(project, width, c.dim)?, project)?,
+            norm: self.norm("per_layer_proj_norm", n, NormKind::Rms)?,
+        }))
+    }
+
     fn rope_factors(&mut self) -> Result<RopeFactors, EngineError> {
-        let half = self.config.rope.dim / 2;
+        let (half, needed) = (self.config.rope.dim / 2, self.config.arch.rope_divisors);
         let mut read = |name: &str| -> Result<Option<Vec<f32>>, EngineError> {
             let v = self.numbers(name, &[half])?;
             if v.iter().flatten().any(|f| !(f.is_finite() && *f > 0.0)) {
@@ -101,6 +128,9 @@ impl Loader<'_> {
             Ok(v)
         };
         let one = read("rope_freqs.weight")?;
+        if needed && one.is_none() {
+            return Err(EngineError::MissingTensor { name: "rope_freqs.weight".into() });
+        }
         match (one, read("rope_factors_short.weight")?, read("rope_factors_long.weight")?) {
             (None, None, None) => Ok(RopeFactors::None),
             (Some(f), None, None) => Ok(RopeFactors::One(f)),
