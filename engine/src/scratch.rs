@@ -89,6 +89,8 @@ pub(crate) struct ExpertScratch {
     pub blocks: Vec<ActBlock>,
     /// What the shared expert's output is scaled with, `[rows]`.
     pub shared: Vec<f32>,
+    /// What the dense part beside the experts gave, `[rows, dim]`.
+    pub dense: Vec<f32>,
 }
 
 /// Makes buffers of so many elements a row.
@@ -194,6 +196,7 @@ impl DeltaScratch {
 
 impl ExpertScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let dense = if c.experts.is_some() && c.arch.experts_beside { c.dim } else { 0 };
         let [scores, used, rows, blocks, shared] = c.experts.as_ref().map_or([0; 5], |e| {
             [e.count, e.used, e.used * c.dim, e.used * c.dim.max(e.ff).div_ceil(32), usize::from(e.shared_ff > 0)]
         });
@@ -203,6 +206,7 @@ impl ExpertScratch {
             rows: m.make(rows)?,
             blocks: m.make(blocks)?,
             shared: m.make(shared)?,
+            dense: m.make(dense)?,
         })
     }
 }

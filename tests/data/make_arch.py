@@ -137,6 +137,12 @@ SPECS = {
                          windows=[True, True, False, True], kv=[2, 2, 1, 2], turned=2, v_is_k=True, factor=True, **AROUND,
                          keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4,
                                'final_logit_softcapping': 30.0}),
+    # As 26B-A4B: a mixture of experts beside the dense part.
+    'gemma4-moe': dict(arch='gemma4', layers=3, tied=True, qk_norm='head', qk=0.5, back=0.5, hd=16, hd_w=8, theta=1e6,
+                       windows=[True, True, False], kv=[2, 2, 1], turned=2, v_is_k=True, factor=True, **AROUND,
+                       experts=dict(n=6, used=2, ff=32, beside=True),
+                       keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4,
+                             'final_logit_softcapping': 30.0}),
 }
 
 
@@ -229,7 +235,16 @@ def tensors(s, rng):
         if s['sinks']:
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
-        if e and i >= e.get('first', 0):
+        if e and e.get('beside'):
+            n, M = e['n'], e['ff']
+            norm(p + 'pre_ffw_norm_2')
+            norm(p + 'post_ffw_norm_1'); norm(p + 'post_ffw_norm_2')
+            mat(p + 'ffn_gate_inp.weight', n, D, std=2.0)
+            vec(p + 'ffn_gate_inp.scale', D, base=1.0)
+            mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
+            mat(p + 'ffn_down_exps.weight', n, D, M)
+            vec(p + 'ffn_down_exps.scale', n, base=1.0, std=0.3)
+        if e and not e.get('beside') and i >= e.get('first', 0):
             n, M = e['n'], e['ff']
             if e.get('choice'):
                 vec(p + 'exp_probs_b.bias', n)

@@ -81,6 +81,8 @@ pub struct Arch {
     pub activation: Activation,
     /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
     pub experts: Option<Routing>,
+    /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
+    pub experts_beside: bool,
     /// Multi-head latent attention.
     pub latent: bool,
     /// How gated delta nets are laid out, where some layers are such.
@@ -239,6 +241,7 @@ impl Arch {
         gated: true,
         activation: Activation::Silu,
         experts: None,
+        experts_beside: false,
         latent: false,
         delta: None,
         gated_heads: false,

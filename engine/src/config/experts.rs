@@ -64,6 +64,9 @@ impl Experts {
             None if shared <= MAX_EXPERTS => shared.saturating_mul(own),
             None => return r.bad("expert_shared_count", format!("{shared} is more than {MAX_EXPERTS}")),
         };
+        if arch.experts_beside && shared_ff > 0 {
+            return r.bad("expert_shared_count", format!("`{}` has a dense part instead", arch.name));
+        }
         let groups = r.size_or_none("expert_group_count")?.unwrap_or(1);
         let groups_used = r.size_or_none("expert_group_used_count")?.unwrap_or(groups);
         if !count.is_multiple_of(groups) {

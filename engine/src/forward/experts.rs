@@ -11,7 +11,7 @@ use crate::config;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::scratch::Choice;
-use crate::weights::{Experts, MatrixRef, Shared, Stack};
+use crate::weights::{Beside, Experts, MatrixRef, Shared, Stack};
 use hewn_kernels::op::activation::{add, add_scaled, gate};
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
 use hewn_kernels::op::quantize::ActBlock;
@@ -74,6 +74,30 @@ impl Forward<'_, '_> {
         }
     }
 
+    /// `t = norm(dense(h)) + norm(experts(norm(x)))`; the router reads the stream with a norm of its own.
+    pub(super) fn beside(&mut self, i: usize, w: &Beside) -> Result<(), EngineError> {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let Some(e) = &c.experts else { return Ok(()) };
+        self.dense(i, &w.dense)?;
+        self.norm_part(&w.after_dense);
+        std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
+        let at = || format!("before the router of layer {i}");
+        self.normed(Some(&w.router_norm));
+        self.quantize_h(&[&w.experts.router.w], at)?;
+        self.choose(i, e, &w.experts)?;
+        self.normed(Some(&w.before_experts));
+        let at = || format!("before the experts of layer {i}");
+        self.quantize_h_if(w.experts.gate.is_quant() || w.experts.up.is_quant(), at)?;
+        let sorted = Sorted::new(&self.s.experts.chosen[..n * e.used], e.used, e.count);
+        self.run_experts(i, e, &w.experts, &sorted)?;
+        self.combine(e, &w.experts, &sorted);
+        self.norm_part(&w.after_experts);
+        self.lap.op(Op::Combine, || Cost::elements(n, c.dim, 3, 1));
+        let dense = &self.s.experts.dense;
+        crew.rows(&mut self.s.t[..n * c.dim], c.dim, n >= SPLIT, |_, r, t| add(t, &dense[r * c.dim..][..c.dim]));
+        Ok(())
+    }
+
     /// The scores of all experts, and the choice of each row.
     fn choose(&mut self, i: usize, e: &config::Experts, w: &Experts) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
@@ -100,6 +124,9 @@ impl Forward<'_, '_> {
         let scores = &*scores;
         crew.rows(&mut s.experts.chosen[..n * e.used], e.used, n >= SPLIT, |_, r, chosen| {
             route(e, &mut scores[r * e.count..][..e.count].to_vec(), w.choice_bias.as_deref(), chosen);
+            if let Some(scale) = &w.scale {
+                chosen.iter_mut().for_each(|c| c.weight *= scale[c.expert as usize]);
+            }
         });
         Ok(())
     }

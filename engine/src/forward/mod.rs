@@ -84,6 +84,7 @@ impl<'m> Forward<'m, '_> {
             match &layer.feed_forward {
                 FeedForward::Dense(w) => self.dense(i, w)?,
                 FeedForward::Experts(w) => self.experts(i, w)?,
+                FeedForward::Beside(w) => self.beside(i, w)?,
             }
             self.join_stream(layer.after_ff.as_ref());
             if let Some(w) = &layer.input {
@@ -190,12 +191,11 @@ impl<'m> Forward<'m, '_> {
 
     /// `x += norm(t)`, row by row; `x += t` without one.
     fn join_stream(&mut self, with: Option<&Norm>) {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let t = &mut self.s.t[..n * c.dim];
         if let Some(with) = with {
-            self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
-            crew.rows(t, c.dim, n >= SPLIT, |_, _, t| norm(crew.isa(), t, with, c.eps));
+            self.norm_part(with);
         }
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let t = &self.s.t[..n * c.dim];
         self.lap.op(Op::ResidualAdd, || Cost::elements(n, c.dim, 3, 1));
         crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, r, x| {
             let t = &t[r * c.dim..][..c.dim];
@@ -204,6 +204,13 @@ impl<'m> Forward<'m, '_> {
                 factor => add_scaled(x, t, factor),
             }
         });
+    }
+
+    /// `t = norm(t)`, row by row.
+    fn norm_part(&mut self, with: &Norm) {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
+        crew.rows(&mut self.s.t[..n * c.dim], c.dim, n >= SPLIT, |_, _, t| norm(crew.isa(), t, with, c.eps));
     }
 
     /// `x *= factor`
@@ -264,11 +271,13 @@ impl<'m> Forward<'m, '_> {
         Ok(())
     }
 
-    /// What is read after the feed-forward part of layer `i`.
+    /// What is read after the part of layer `i`'s feed-forward that all rows take.
     fn after_ff(&self, i: usize) -> Vec<&'m MatrixRef> {
-        match &self.model.weights().layers[i].input {
-            Some(input) => vec![&input.gate],
-            None => self.after_layer(i),
+        let layer = &self.model.weights().layers[i];
+        match (&layer.feed_forward, &layer.input) {
+            (FeedForward::Beside(b), _) => vec![&b.experts.router.w],
+            (_, Some(input)) => vec![&input.gate],
+            (_, None) => self.after_layer(i),
         }
     }
 

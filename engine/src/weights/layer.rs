@@ -116,6 +116,7 @@ impl DeltaGates {
 pub(crate) enum FeedForward {
     Dense(Box<Gated>),
     Experts(Box<Experts>),
+    Beside(Box<Beside>),
 }
 
 /// `down(act(gate h) * up h)`, or `down(act(up h))` without a gate.
@@ -140,7 +141,21 @@ pub(crate) struct Experts {
     pub gate_bias: Option<Vec<f32>>,
     pub up_bias: Option<Vec<f32>>,
     pub down_bias: Option<Vec<f32>>,
+    /// What each expert's output is multiplied with, `[experts]`.
+    pub scale: Option<Vec<f32>>,
     pub shared: Option<Shared>,
+}
+
+/// `norm(dense(h)) + norm(experts(norm(x)))`, where the experts are chosen by `router_norm(x)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Beside {
+    pub dense: Gated,
+    pub after_dense: Norm,
+    /// Of what the router reads.
+    pub router_norm: Norm,
+    pub before_experts: Norm,
+    pub experts: Experts,
+    pub after_experts: Norm,
 }
 
 /// The expert that takes every row.
@@ -189,6 +204,7 @@ impl FeedForward {
         match self {
             Self::Dense(d) => d.first(),
             Self::Experts(e) => vec![&e.router.w],
+            Self::Beside(b) => b.dense.first(),
         }
     }
 }
@@ -221,6 +237,9 @@ impl Loader<'_> {
             after_attention: norm(self, norms.after_attention)?,
             before_ff: norm(self, second)?,
             feed_forward: match &c.experts {
+                Some(e) if i >= e.first && c.arch.experts_beside => {
+                    FeedForward::Beside(Box::new(self.beside(e, c.layer(i).ff, &name)?))
+                }
                 Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, &name)?)),
                 _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.layer(i).ff)?)),
             },
@@ -332,16 +351,41 @@ impl Loader<'_> {
                 part: self.gated(name, "_shexp", ff)?,
             }),
         };
+        let (beside, gate_up) = (self.config.arch.experts_beside, name("ffn_gate_up_exps.weight"));
+        let [gate, up] = match beside && self.has(&gate_up) {
+            true => self.gate_up_stack(&gate_up, n, e.ff, dim)?,
+            false => {
+                [self.expert_stack(&name("ffn_gate"), n, e.ff, dim)?, self.expert_stack(&name("ffn_up"), n, e.ff, dim)?]
+            }
+        };
         Ok(Experts {
             router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
             choice_bias: self.numbers(&name("exp_probs_b.bias"), &[n])?,
-            gate: self.expert_stack(&name("ffn_gate"), n, e.ff, dim)?,
-            up: self.expert_stack(&name("ffn_up"), n, e.ff, dim)?,
+            gate,
+            up,
             down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
             gate_bias: self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
             up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
             down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,
+            scale: if beside { self.numbers(&name("ffn_down_exps.scale"), &[n])? } else { None },
             shared,
+        })
+    }
+
+    fn beside(&mut self, e: &config::Experts, ff: usize, name: &dyn Fn(&str) -> String) -> Result<Beside, EngineError> {
+        let (dim, scale) = (self.config.dim, name("ffn_gate_inp.scale"));
+        let norm = |l: &mut Self, part: &str| l.norm(&name(part), dim, NormKind::Rms);
+        let (dense, after_dense) = (self.gated(name, "", ff)?, norm(self, "post_ffw_norm_1")?);
+        let mut w = need(self.numbers(&scale, &[dim])?, &scale)?;
+        // Normed channels are divided by the root of their number besides.
+        w.iter_mut().for_each(|w| *w /= (dim as f32).sqrt());
+        Ok(Beside {
+            dense,
+            after_dense,
+            router_norm: Norm { kind: NormKind::Rms, w, bias: None },
+            before_experts: norm(self, "pre_ffw_norm_2")?,
+            experts: self.experts(e, name)?,
+            after_experts: norm(self, "post_ffw_norm_2")?,
         })
     }
 }

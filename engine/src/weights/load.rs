@@ -81,6 +81,21 @@ impl<'a> Loader<'a> {
         Ok(Stack::new(all, rows))
     }
 
+    /// The experts' gate and up matrices in one tensor, each expert's gate above its up.
+    pub fn gate_up_stack(
+        &mut self,
+        name: &str,
+        count: usize,
+        rows: usize,
+        cols: usize,
+    ) -> Result<[Stack; 2], EngineError> {
+        let all = need(self.rows(name, &[cols, 2 * rows, count])?, name)?;
+        if rows.is_multiple_of(TILE_ROWS) {
+            self.targets.push(all.target(false));
+        }
+        Ok(Stack::in_turns(all, rows))
+    }
+
     /// The experts' matrices: `blk.0.ffn_up_exps.weight`, or, as old converters wrote them, `blk.0.ffn_up.3.weight` for each.
     pub fn expert_stack(&mut self, name: &str, count: usize, rows: usize, cols: usize) -> Result<Stack, EngineError> {
         let stacked = format!("{name}_exps.weight");

@@ -87,25 +87,35 @@ pub(crate) struct Stack {
     /// One tensor with all of them, or a tensor for each.
     tensors: Vec<MatrixRef>,
     pub rows: usize,
+    /// In one tensor: the row where the first begins, and how far the next is from it.
+    first: usize,
+    stride: usize,
 }
 
 impl Stack {
     /// The matrices of `rows` rows each that make up `all`.
     pub fn new(all: MatrixRef, rows: usize) -> Self {
         assert!(all.rows.is_multiple_of(rows), "whole matrices");
-        Self { tensors: vec![all], rows }
+        Self { tensors: vec![all], rows, first: 0, stride: rows }
+    }
+
+    /// The matrices of `rows` rows each that lie in turns in `all`: the first of one stack, the first of the other, and
+    /// so on.
+    pub fn in_turns(all: MatrixRef, rows: usize) -> [Self; 2] {
+        assert!(all.rows.is_multiple_of(2 * rows), "whole pairs of matrices");
+        [0, rows].map(|first| Self { tensors: vec![all.clone()], rows, first, stride: 2 * rows })
     }
 
     /// Matrices that are tensors of their own, all of them `rows` high and all of blocks or none.
     pub fn of(each: Vec<MatrixRef>, rows: usize) -> Self {
         assert!(each.iter().all(|m| m.rows == rows && m.is_quant() == each[0].is_quant()), "alike");
-        Self { tensors: each, rows }
+        Self { tensors: each, rows, first: 0, stride: rows }
     }
 
     /// The view of matrix `i`.
     pub fn view<'a>(&'a self, gguf: &'a Gguf, i: usize) -> Matrix<'a> {
         match &self.tensors[..] {
-            [all] => all.rows(gguf, i * self.rows, self.rows),
+            [all] => all.rows(gguf, self.first + i * self.stride, self.rows),
             each => each[i].view(gguf),
         }
     }

@@ -6,8 +6,8 @@ mod load;
 mod matrix;
 
 pub(crate) use layer::{
-    AttentionWeights, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput, LayerWeights,
-    Shared,
+    AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
+    LayerWeights, Shared,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
 
