@@ -140,7 +140,8 @@ pub fn generate(
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<Generation, EngineError> {
     let start = Instant::now();
-    let mut sampler = Sampler::new(options.sampler.clone(), runner.model().config().vocab, options.seed)?;
+    let vocab = runner.model().config().vocab;
+    let mut sampler = Sampler::new(without_suppressed(&options.sampler, tokenizer, vocab), vocab, options.seed)?;
     let mut text = Text::new(tokenizer, options, on);
     if prompt.is_empty() {
         return Err(EngineError::Option { name: "prompt", reason: "there is no token in it".into() });
@@ -232,6 +233,14 @@ fn marked(
     }
     seq.mark()?;
     Ok(ahead)
+}
+
+/// `options` with a bias against the tokens that the file says are never to be generated.
+pub(crate) fn without_suppressed(options: &SamplerOptions, tokenizer: &Tokenizer, vocab: usize) -> SamplerOptions {
+    let ids = tokenizer.suppressed().iter().filter(|id| (**id as usize) < vocab);
+    let mut options = options.clone();
+    options.logit_bias.extend(ids.map(|id| (*id, f32::NEG_INFINITY)));
+    options
 }
 
 /// The text and reasoning of tokens generated elsewhere, as [`generate`] would have told them: without stop strings, an

@@ -3,7 +3,7 @@
 use hewn_engine::chat::{Channel, ThinkParser};
 use hewn_engine::loader::Gguf;
 use hewn_engine::sampler::SamplerOptions;
-use hewn_engine::tokenizer::{EncodeOptions, Tokenizer};
+use hewn_engine::tokenizer::{EncodeOptions, Tokenizer, VocabSource};
 use hewn_engine::{
     CancelToken, CpuIsa, EngineError, Event, FinishReason, GenerateOptions, Generation, KvType, Model, Runner,
     RunnerOptions, Sequence, SequenceOptions, Team, Thinking, generate,
@@ -101,6 +101,19 @@ fn a_budget_closes_the_reasoning() {
     assert_eq!(got.tokens.iter().position(|t| *t == close), Some(8), "{:?}", got.tokens);
     assert!(!got.reasoning.is_empty() && !got.reasoning.contains("</think>") && !got.text.contains("</think>"));
     assert!(!got.text.is_empty());
+}
+
+#[test]
+fn what_the_file_suppresses_is_never_said() {
+    let mut bed = Bed::new();
+    let prompt = bed.ids("hello");
+    let said = bed.run(&mut bed.seq(100), &prompt, &greedy(20)).unwrap().tokens;
+    let suppressed = Some(vec![i64::from(said[0]), -1, i64::from(said[5]), 1 << 40]);
+    let source = VocabSource::from_gguf(bed.model.gguf()).unwrap();
+    bed.tokenizer = Tokenizer::new(VocabSource { suppressed, ..source }).unwrap();
+    assert_eq!(bed.tokenizer.suppressed(), [said[0], said[5]]);
+    let now = bed.run(&mut bed.seq(100), &prompt, &greedy(20)).unwrap().tokens;
+    assert!(now.len() == 20 && !now.contains(&said[0]) && !now.contains(&said[5]), "{said:?} {now:?}");
 }
 
 #[test]

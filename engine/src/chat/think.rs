@@ -25,7 +25,7 @@ const fn pair(open: &'static str, close: &'static str) -> Marks {
 }
 
 /// All that are known. Where a text may begin with several, the first counts.
-static MARKS: [Marks; 6] = [
+static MARKS: [Marks; 7] = [
     pair("<think>", "</think>"),
     // Mistral.
     pair("[THINK]", "[/THINK]"),
@@ -42,6 +42,8 @@ static MARKS: [Marks; 6] = [
         skip: Some("<|channel|>final<|message|>"),
         parts: &["<|channel|>", "<|message|>", "<|end|>", "<|start|>"],
     },
+    // Gemma 4. An empty one comes before an answer without reasoning.
+    Marks { open: "<|channel>thought", close: "<channel|>", skip: None, parts: &["<|channel>", "<channel|>"] },
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +211,10 @@ mod tests {
             (false, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b", "a", "b"),
             (false, "<|channel|>final<|message|>b", "", "b"),
             (false, "<|channel|>commentary", "", "<|channel|>commentary"),
+            (false, "<|channel>thought\na\n<channel|>b", "a\n", "b"),
+            (false, "<|channel>thought\n<channel|>b", "", "b"),
+            (false, "<|channel>thought<channel|>b", "", "b"),
+            (false, "<|channel>other", "", "<|channel>other"),
         ];
         for (opened, text, reasoning, answer) in cases {
             for _ in 0..40 {
@@ -255,6 +261,8 @@ mod tests {
     fn prompts_that_open() {
         assert_eq!(ThinkParser::opened_by("<|Assistant|><think>\n"), Some(&MARKS[0]));
         assert_eq!(ThinkParser::opened_by("<think>\n</think>"), None);
+        assert_eq!(ThinkParser::opened_by("<|turn>model\n<|channel>thought\n"), Some(&MARKS[6]));
+        assert_eq!(ThinkParser::opened_by("<|turn>model\n<|channel>thought\n<channel|>"), None);
         let marks = ThinkParser::opened_by("[|assistant|]<thought>\n");
         let mut parser = ThinkParser::new(marks);
         assert_eq!(parser.closing(), "</thought>\n\n");

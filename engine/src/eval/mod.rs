@@ -17,7 +17,7 @@ use crate::cancel::CancelToken;
 use crate::chat::prompt::{self, Prompt};
 use crate::chat::{ChatTemplate, Marks, Message, TemplateError};
 use crate::error::EngineError;
-use crate::generate::{FinishReason, Thinking, assemble};
+use crate::generate::{FinishReason, Thinking, assemble, without_suppressed};
 use crate::runner::{Logits, Runner, Work};
 use crate::sampler::{Sampler, SamplerOptions};
 use crate::sequence::{Sequence, SequenceOptions};
@@ -113,6 +113,7 @@ pub fn evaluate(
     let new = || Sequence::new(&model, &SequenceOptions { ctx: options.ctx, kv: options.kv });
     let mut idle = vec![new()?];
     let greedy = SamplerOptions { temperature: 0.0, ..SamplerOptions::default() };
+    let greedy = without_suppressed(&greedy, tokenizer, vocab);
     let mut sampler = Sampler::new(greedy, vocab, 0).map_err(EngineError::from)?;
     let mut report =
         EvalReport { answers: Vec::new(), stopped: false, prompt_tokens: 0, generated: 0, elapsed: start.elapsed() };

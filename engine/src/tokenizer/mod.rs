@@ -69,6 +69,7 @@ pub struct Tokenizer {
     family: Family,
     specials: Specials,
     roles: Roles,
+    suppressed: Vec<u32>,
     model: String,
     pre: String,
 }
@@ -140,8 +141,11 @@ impl Tokenizer {
         let phi3 = is_phi3(source.name);
         let specials = Specials::new(&vocab, |text| phi3 && !matches!(text, b"<unk>" | b"<s>" | b"<|endoftext|>"));
         let roles = Roles::new(&source, &vocab, &specials, frame)?;
+        // Some name tokens that there are none of; those cannot be generated anyway.
+        let id = |id: &i64| u32::try_from(*id).ok().filter(|id| (*id as usize) < vocab.len());
+        let suppressed = source.suppressed.iter().flatten().filter_map(id).collect();
         let pre = source.pre.unwrap_or("default").into();
-        Ok(Self { vocab, family, specials, roles, model: model.into(), pre })
+        Ok(Self { vocab, family, specials, roles, suppressed, model: model.into(), pre })
     }
 
     /// The token ids of a text.
@@ -253,6 +257,11 @@ impl Tokenizer {
     /// text is known to end a turn (`<|im_end|>`, `<|eot_id|>`, ...).
     pub fn is_eog(&self, id: u32) -> bool {
         self.roles.ends.binary_search(&id).is_ok()
+    }
+
+    /// Tokens that the file says are never to be generated.
+    pub fn suppressed(&self) -> &[u32] {
+        &self.suppressed
     }
 
     /// Whether the token is of the control type.

@@ -23,9 +23,17 @@ const END_OF_TURN: &[&[u8]] = &[
     b"_<EOT>",
 ];
 
-/// Further texts after which generation ends.
-const END_OF_GENERATION: &[&[u8]] =
-    &[b"<|eom_id|>", b"<|end_of_text|>", b"<|return|>", b"<|call|>", b"<|endofassistant|>", b"<|eos|>", b"[EOS]"];
+/// Further texts after which generation ends. Gemma 4 waits for a tool's answer with the last.
+const END_OF_GENERATION: &[&[u8]] = &[
+    b"<|eom_id|>",
+    b"<|end_of_text|>",
+    b"<|return|>",
+    b"<|call|>",
+    b"<|endofassistant|>",
+    b"<|eos|>",
+    b"[EOS]",
+    b"<|tool_response>",
+];
 
 /// The ids of the roles.
 #[derive(Clone, Debug, Default)]

@@ -98,6 +98,8 @@ pub struct VocabSource<'a> {
     pub remove_extra_whitespaces: Option<bool>,
     /// `tokenizer.ggml.precompiled_charsmap`
     pub charsmap: Option<Vec<u8>>,
+    /// `tokenizer.ggml.suppress_tokens`: tokens that are never to be generated.
+    pub suppressed: Option<Vec<i64>>,
 }
 
 impl<'a> VocabSource<'a> {
@@ -106,13 +108,14 @@ impl<'a> VocabSource<'a> {
         let meta = gguf.metadata();
         let model = meta.str("tokenizer.ggml.model")?.ok_or(TokenizerError::NoVocabulary)?;
         let strings = |key| meta.array(key)?.map(|array| Strings::new(array, key)).transpose();
+        let integers = |key| meta.array(key)?.map(|array| integers(array, key)).transpose();
         let missing = |key| TokenizerError::Missing { key, model: model.into() };
         Ok(Self {
             model,
             pre: meta.str("tokenizer.ggml.pre")?,
             name: meta.str("general.name")?,
             tokens: strings("tokenizer.ggml.tokens")?.ok_or_else(|| missing("tokenizer.ggml.tokens"))?,
-            types: meta.array("tokenizer.ggml.token_type")?.map(types).transpose()?,
+            types: integers("tokenizer.ggml.token_type")?,
             scores: meta.array("tokenizer.ggml.scores")?.map(scores).transpose()?,
             merges: strings("tokenizer.ggml.merges")?,
             bos: meta.u32("tokenizer.ggml.bos_token_id")?,
@@ -127,12 +130,13 @@ impl<'a> VocabSource<'a> {
             add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
             remove_extra_whitespaces: meta.bool("tokenizer.ggml.remove_extra_whitespaces")?,
             charsmap: meta.array("tokenizer.ggml.precompiled_charsmap")?.map(bytes).transpose()?,
+            suppressed: integers("tokenizer.ggml.suppress_tokens")?,
         })
     }
 }
 
-fn types(array: Array<'_>) -> Result<Vec<i64>, TokenizerError> {
-    let wrong = TokenizerError::ArrayType { key: "tokenizer.ggml.token_type", want: "integers" };
+fn integers(array: Array<'_>, key: &'static str) -> Result<Vec<i64>, TokenizerError> {
+    let wrong = TokenizerError::ArrayType { key, want: "integers" };
     Ok(sized(array.len(), array.ints().ok_or(wrong)?))
 }
 

@@ -147,6 +147,32 @@ fn special_tokens() {
 }
 
 #[test]
+fn gemma_4_ends_turns_and_waits_for_tools() {
+    let mut parts = byte_level();
+    let [start, end, think, thought] = ["<|turn>", "<turn|>", "<|channel>", "<channel|>"]
+        .map(|mark| parts.add(mark, if mark.contains("turn") { 3 } else { 4 }));
+    let tool = parts.add("<|tool_response>", 4);
+    let t = make(&parts, "gpt2");
+    assert_eq!([start, end, think, thought, tool].map(|id| t.is_eog(id)), [false, true, false, false, true]);
+    let said = |text: &str| {
+        let think = Thinking { parse: true, opened: None, budget: None };
+        let said = assemble(&t, think, t.encode(text, &SPECIAL), FinishReason::MaxTokens);
+        (said.reasoning, said.text)
+    };
+    assert_eq!(said("<|channel>thought\nwhy<channel|>yes<turn|>"), ("why".into(), "yes".into()));
+    assert_eq!(said("<|channel>thought\n<channel|>yes"), (String::new(), "yes".into()));
+    // Control tokens in the files of the first converters.
+    let mut old = byte_level();
+    ["<|channel>", "<channel|>"].iter().for_each(|mark| {
+        old.add(mark, 3);
+    });
+    let t = make(&old, "gpt2");
+    let think = Thinking { parse: true, opened: None, budget: None };
+    let said = assemble(&t, think, t.encode("<|channel>thought\nwhy<channel|>yes", &SPECIAL), FinishReason::MaxTokens);
+    assert_eq!((said.reasoning.as_str(), said.text.as_str()), ("why", "yes"));
+}
+
+#[test]
 fn a_turn_of_several_messages_ends_with_the_last() {
     let mut parts = byte_level();
     let marks = ["<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>"];
