@@ -2,11 +2,15 @@
 
 use hewn_engine::loader::{Gguf, GgufWriter};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
-use hewn_engine::{CancelToken, CpuIsa, KvType, LoadOptions, Model, Team};
+use hewn_engine::{
+    CancelToken, CpuIsa, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team,
+    Work,
+};
 use hewn_kernels::Format;
 use hewn_tests::fixture::Fixture;
 use hewn_tests::tiny::{Shape, Tiny};
 use hewn_tests::{Setup, all_logits, emulated, naive, nmse, shapes, shared, tokens};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 #[test]
@@ -84,6 +88,22 @@ fn own_architectures() {
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn caches_take_what_was_estimated() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
+    for name in ["gemma4", "gemma4-dense", "gemma3-linear", "qwen3vl"] {
+        let model = Arc::new(Model::open(&dir.join(format!("{name}.gguf")), &LoadOptions::default()).unwrap());
+        for kv in [KvType::F32, KvType::F16] {
+            let team = Arc::new(Team::new(1, CpuIsa::best()).unwrap());
+            let mut runner = Runner::new(model.clone(), team, &RunnerOptions::default()).unwrap();
+            let mut seq = Sequence::new(&model, &SequenceOptions { ctx: Some(130), kv }).unwrap();
+            let work = Work { seq: &mut seq, tokens: &[1; 130], logits: Logits::None };
+            runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap();
+            assert_eq!(seq.kv_bytes() as u64, model.memory(130, kv, 1).kv, "{name} {kv:?}");
+        }
+    }
 }
 
 /// Old converters wrote a tensor for each expert: the same bits as from one tensor with all of them.

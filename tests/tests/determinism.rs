@@ -2,6 +2,7 @@
 
 use hewn_engine::loader::Gguf;
 use hewn_engine::packed::{self, PackError, PackEvent};
+use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{
     CancelToken, CpuIsa, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team,
     Work,
@@ -9,7 +10,7 @@ use hewn_engine::{
 use hewn_kernels::Format;
 use hewn_tests::fixture::Fixture;
 use hewn_tests::tiny::{Shape, Tiny};
-use hewn_tests::{Setup, all_logits, emulated, shapes, shared, tokens};
+use hewn_tests::{Setup, all_logits, emulated, nmse, shapes, shared, tokens};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -152,6 +153,32 @@ fn packed_files_of_shared_fixtures() {
     ] {
         let f = Fixture::read(&dir.join("fixtures").join(group), name);
         same_bits_when_switched(name, &f.model, &f.tokens[..f.tokens.len().min(tokens(30) as usize)]);
+    }
+}
+
+/// Tables that are looked up are quantized and never packed; experts' gates and ups lie in one tensor in turns.
+#[test]
+fn packed_files_of_quantized_architectures() {
+    let (dir, team) = (tempfile::tempdir().unwrap(), Team::new(1, CpuIsa::best()).unwrap());
+    for name in ["gemma4", "gemma4-dense", "gemma4-moe"] {
+        let f = Fixture::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch"), name);
+        let plain = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+        let want = all_logits(&plain, &f.tokens, Setup::new(KvType::F16));
+        for (to, bar) in [(QuantType::Q8_0, 0.002), (QuantType::Q4_0, 0.1)] {
+            let path = dir.path().join(format!("{name}-{to}.gguf"));
+            let mut file = Vec::new();
+            let options = QuantizeOptions { to, pure: false, requantize: false };
+            quantize(plain.gguf(), &mut file, &options, &team, &CancelToken::new(), &mut |_| {}).unwrap();
+            std::fs::write(&path, file).unwrap();
+            let model = Arc::new(Model::open(&path, &LoadOptions::default()).unwrap());
+            let kinds = ["per_layer_token_embd.weight", "blk.0.ffn_gate_up_exps.weight", "blk.0.attn_q.weight"];
+            let quantized = |name: &&str| model.gguf().tensor(name).is_none_or(|t| t.dtype.name() == to.name());
+            assert!(kinds.iter().all(quantized), "{name} {to}");
+            let err = nmse(&all_logits(&model, &f.tokens, Setup::new(KvType::F16)), &want);
+            println!("{name} {to}: nmse {err:.2e}");
+            assert!(err < bar, "{name} {to}: {err:e}");
+            same_bits_when_switched(name, &path, &f.tokens[..f.tokens.len().min(tokens(30) as usize)]);
+        }
     }
 }
 

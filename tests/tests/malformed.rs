@@ -480,6 +480,79 @@ fn what_architectures_differ_in_is_checked() {
     assert!(err.contains("attention.temperature_scale"), "{err}");
 }
 
+/// Of Gemma 4: lists of sizes, shared caches, and what every layer gets.
+#[test]
+fn layers_that_differ_are_checked() {
+    let file = |name: &str| std::fs::read(format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let load = |file: Vec<u8>| Model::from_gguf(Gguf::from_bytes(file).unwrap()).map_err(|e| e.to_string());
+    // Where the value of a key begins, behind its type; of a list, also behind the items' type and their number.
+    let at = |file: &[u8], key: &str, list: bool| {
+        let at = file.windows(key.len()).position(|w| w == key.as_bytes()).unwrap() + key.len();
+        at + if list { 16 } else { 4 }
+    };
+    let with = |name: &str, key: &str, item: Option<usize>, v: u32| {
+        let mut file = file(name);
+        let at = at(&file, key, item.is_some()) + 4 * item.unwrap_or(0);
+        file[at..at + 4].copy_from_slice(&v.to_le_bytes());
+        load(file)
+    };
+    let refused = |name: &str, key: &str, item, v, says: &[&str]| {
+        let err = with(name, key, item, v).map(|_| ()).unwrap_err();
+        assert!(says.iter().all(|s| err.contains(s)), "{key} = {v}: {err}");
+    };
+    let model = with("gemma4", "attention.shared_kv_layers", None, 3).unwrap();
+    let c = model.config();
+    assert_eq!((c.caches(), (0..7).map(|i| c.cache_of(i)).collect::<Vec<_>>()), (4, vec![0, 1, 2, 3, 2, 3, 2]));
+    let sizes = |i| (c.layer(i).kv_heads, c.layer(i).k_dim, c.layer(i).v_dim, c.layer(i).ff);
+    assert_eq!((sizes(2), sizes(5)), ((2, 8, 8, 32), (2, 16, 16, 64)));
+    assert_eq!(with("gemma4-dense", "vocab_size", None, 96).unwrap().config().layer(2).kv_heads, 1);
+    // The file has keys and values for all layers, but a full layer that shares needs one before it.
+    assert_eq!(with("gemma4", "attention.shared_kv_layers", None, 0).unwrap().config().caches(), 7);
+    for v in [4, 5, 6, 7, u32::MAX] {
+        refused("gemma4", "attention.shared_kv_layers", None, v, &["shared_kv_layers"]);
+    }
+    for v in [0, 3, 5, 1 << 25] {
+        refused("gemma4-dense", "attention.head_count_kv", Some(2), v, &["head_count_kv"]);
+    }
+    refused("gemma4-dense", "attention.head_count_kv", Some(2), 4, &["blk.2.attn_k.weight"]);
+    refused("gemma4-dense", "gemma4.block_count", None, 3, &["head_count_kv", "4 layers of 3"]);
+    refused("gemma4", "feed_forward_length", Some(6), 0, &["feed_forward_length"]);
+    refused("gemma4", "feed_forward_length", Some(6), 32, &["blk.6.ffn_"]);
+    for v in [0, 1 << 23, u32::MAX] {
+        refused("gemma4", "attention.key_length_swa", None, v, &["key_length_swa"]);
+    }
+    refused("gemma4", "attention.key_length_swa", None, 16, &["blk.0.attn_q.weight"]);
+    for v in [0, 7, 10] {
+        refused("gemma4", "rope.dimension_count_swa", None, v, &["dimension_count_swa"]);
+    }
+    refused("gemma4", "embedding_length_per_layer_input", None, 1 << 23, &["embedding_length_per_layer_input"]);
+    refused("gemma4", "embedding_length_per_layer_input", None, 16, &["per_layer_token_embd.weight"]);
+    refused("gemma4", "embedding_length_per_layer_input", None, 0, &["per_layer_"]);
+    refused("gemma4-moe", "expert_feed_forward_length", None, 16, &["_exps.weight"]);
+    for (name, part) in [
+        ("gemma4", "attention.sliding_window_pattern"),
+        ("gemma4", "rope_freqs.weight"),
+        ("gemma4-dense", "blk.0.attn_k.weight"),
+        ("gemma4-moe", "blk.1.ffn_gate_inp.scale"),
+        ("gemma4-moe", "blk.1.ffn_gate_up_exps.weight"),
+    ] {
+        let mut file = file(name);
+        let at = file.windows(part.len()).position(|w| w == part.as_bytes()).unwrap();
+        file[at + part.len() - 1] = b'x';
+        let err = load(file).map(|_| ()).unwrap_err();
+        assert!(err.contains(part) || err.contains("blk.1.ffn_"), "{part}: {err}");
+    }
+    // Others have all layers alike.
+    let mut other = file("gemma4-dense");
+    for at in 0..other.len() - 6 {
+        if other[at..].starts_with(b"gemma4") {
+            other[at + 5] = b'3';
+        }
+    }
+    let err = load(other).map(|_| ()).unwrap_err();
+    assert!(err.contains("differs from layer to layer"), "{err}");
+}
+
 #[test]
 fn an_unknown_architecture_is_named() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/arch/gpt-oss.gguf");

@@ -64,6 +64,7 @@ fn operations_fill_the_steps() {
             let (layers, want) = match op {
                 Op::Router | Op::ExpertGateUp | Op::ExpertDown | Op::Combine => (false, 0),
                 Op::Convolution | Op::DeltaRule | Op::LatentProduct | Op::Regroup | Op::LogitBounds => (false, 0),
+                Op::LayerInput => (false, 0),
                 Op::Team => (false, 6),
                 Op::Embedding | Op::RopeTables => (false, 3),
                 Op::Logits => (false, 2),
@@ -111,13 +112,15 @@ fn no_gaps(all: &Recording) {
 }
 
 /// Bytes of a file's matrices that a row's products read, if it goes to `used` of `count` experts.
-fn read_by_a_row(gguf: &Gguf, [used, count]: [u64; 2]) -> u64 {
+fn read_by_a_row(model: &Model, [used, count]: [u64; 2]) -> u64 {
+    let (gguf, config) = (model.gguf(), model.config());
     let tied = gguf.tensor("output.weight").is_none();
     let matrices = gguf
         .tensors()
         .iter()
         .filter(|t| t.name.ends_with(".weight") && (t.dims.len() > 1 || t.name.contains("_inp_shexp.")));
-    let read = matrices.filter(|t| tied || t.name != "token_embd.weight");
+    let looked_up = |name: &str| name == "per_layer_token_embd.weight" || !tied && name == "token_embd.weight";
+    let read = matrices.filter(|t| !looked_up(&t.name) && !config.is_spare(&t.name));
     read.map(|t| {
         let bytes = gguf.tensor_data(t).len() as u64;
         if t.name.contains("_exps.") { bytes / count * used } else { bytes }
@@ -136,7 +139,7 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
     synth::write(shape, mix, 1, &mut made, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
     let mut files = vec![("tiny-moe".to_owned(), made)];
-    files.extend(["granitemoe", "gpt-oss"].map(|name| {
+    files.extend(["granitemoe", "gpt-oss", "gemma4-moe"].map(|name| {
         let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
         (name.to_owned(), file)
     }));
@@ -152,7 +155,7 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
             no_gaps(&all);
             let (gguf, e) = (r.model().gguf(), r.model().config().experts.clone().unwrap());
             let (used, count) = (e.used as u64, e.count as u64);
-            let want = read_by_a_row(gguf, [used, count]);
+            let want = read_by_a_row(r.model(), [used, count]);
             let ops = decode(&all);
             assert_eq!(weights(&ops, |op| op != Op::Embedding), want, "{name}");
             let expert = |op| matches!(op, Op::ExpertGateUp | Op::ExpertDown);
@@ -197,14 +200,40 @@ fn a_window_counts_what_it_shows() {
 }
 
 #[test]
+fn layers_are_counted_by_their_own_sizes() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/gemma4.gguf");
+    let mut r = runner(std::fs::read(file).unwrap(), 1);
+    let all = recorded(&mut r);
+    let ops = decode(&all);
+    let layers = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
+    // The last three layers read the caches of layers 2 and 3.
+    assert_eq!(layers(Op::KvStore), [0, 1, 2, 3]);
+    assert_eq!(layers(Op::Attention), (0..7).collect::<Vec<_>>());
+    // Two heads of keys and two of values, padded to 16 channels, in halfs; four query heads, 41 positions.
+    let cost = |layer| ops.iter().find(|o| o.op == Op::Attention && o.layer == Some(layer)).unwrap().cost;
+    for (layer, seen, channels) in [(0, 20, 8), (2, 20, 8), (3, 41, 16), (4, 20, 8), (5, 41, 16)] {
+        let cost = cost(layer);
+        let want = (seen * 2 * (channels + 16) * 2, seen * 4 * 2 * channels);
+        assert_eq!((cost.kv_bytes, cost.float), want, "layer {layer}");
+    }
+    // From the embeddings, and twice in each layer; 16-bit weights.
+    let products = ops.iter().filter(|o| o.op == Op::LayerInput);
+    assert_eq!(products.clone().count(), 1 + 2 * 7);
+    assert_eq!(products.map(|o| o.cost.weight_bytes).sum::<u64>(), 2 * (7 * 32 * 32 + 7 * 2 * 32 * 32));
+    // Rows of the embedding and of the layers' table.
+    assert_eq!(weights(&ops, |op| op == Op::Embedding), 2 * (32 + 7 * 32));
+}
+
+#[test]
 fn caps_and_scales_have_their_own_operations() {
-    for (name, bounded) in [("command-r", true), ("granite", true), ("gemma3-linear", false), ("falcon", false)] {
+    let names = [("command-r", true), ("granite", true), ("gemma3-linear", false), ("falcon", false)];
+    for (name, bounded) in names.into_iter().chain([("gemma4", true), ("gemma4-dense", true)]) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
         let mut r = runner(std::fs::read(file).unwrap(), 1);
         let all = recorded(&mut r);
         no_gaps(&all);
         let ops = decode(&all);
         assert_eq!(ops.iter().any(|o| o.op == Op::LogitBounds), bounded, "{name}");
-        assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model().gguf(), [1, 1]), "{name}");
+        assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]), "{name}");
     }
 }
