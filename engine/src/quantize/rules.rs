@@ -259,7 +259,7 @@ fn rule(name: &str, to: QuantType, f: &Facts) -> u32 {
     if to.is_float() {
         return base;
     }
-    if name == "output.weight" || (f.tied && name == "token_embd.weight") {
+    if name == "output.weight" || f.tied && matches!(name, "token_embd.weight" | "per_layer_token_embd.weight") {
         return if base == id::Q8_0 { id::Q8_0 } else { id::Q6_K };
     }
     if has("attn_v.weight") {

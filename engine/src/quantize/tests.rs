@@ -221,7 +221,8 @@ fn mix(to: QuantType, more: &[(&str, u32)], tied: bool) -> Vec<(String, &'static
     let set = keys.iter().filter(|(k, _)| !more.iter().any(|(m, _)| m == k)).chain(more);
     set.for_each(|(k, v)| w.meta(k, MetaValue::U32(*v)).unwrap());
     let f32 = TensorType::from_id(0);
-    let mut names = vec!["token_embd.weight".to_owned(), "output_norm.weight".into()];
+    let mut names =
+        vec!["token_embd.weight".to_owned(), "per_layer_token_embd.weight".into(), "output_norm.weight".into()];
     names.extend((!tied).then(|| "output.weight".to_owned()));
     for l in 0..16 {
         for part in ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate_inp", "ffn_up", "ffn_down"] {
@@ -268,8 +269,11 @@ fn mixes_follow_the_customary_rules() {
         assert_eq!((layers(&m, "attn_v"), layers(&m, "ffn_down")), (v.to_owned(), down.to_owned()), "{to}");
         assert_eq!(layers(&m, "attn_output"), output.to_string().repeat(16), "{to}");
         let base = TensorType::from_id(to.base()).unwrap().name();
-        assert_eq!((get(&m, "blk.3.ffn_up.weight"), get(&m, "token_embd.weight")), (base, base));
-        assert_eq!((get(&m, "output.weight"), get(&mix(to, keys, true), "token_embd.weight")), ("Q6_K", "Q6_K"));
+        assert_eq!((get(&m, "blk.3.ffn_up.weight"), get(&m, "output.weight")), (base, "Q6_K"));
+        let tied = mix(to, keys, true);
+        for table in ["token_embd.weight", "per_layer_token_embd.weight"] {
+            assert_eq!((get(&m, table), get(&tied, table)), (base, "Q6_K"), "{table}");
+        }
         for kept in ["output_norm.weight", "blk.0.attn_q.bias", "blk.0.ffn_gate_inp.weight", "blk.1.attn_norm.weight"] {
             assert_eq!(get(&m, kept), "F32");
         }
