@@ -43,14 +43,34 @@ impl<'a> Step<'a> {
     }
 }
 
-/// `G` groups side by side.
-struct Rule<'a, const G: usize> {
+/// One or two groups of a head.
+struct Rule<'a> {
     step: Step<'a>,
-    matrices: [&'a mut [[f32; LANES]]; G],
-    out: [&'a mut [[f32; LANES]]; G],
+    matrices: &'a mut [[f32; LANES]],
+    out: &'a mut [[f32; LANES]],
     head: usize,
     group: usize,
     row: usize,
+}
+
+impl Kernel for Rule<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn call<S: Isa>(self, s: S) {
+        let Self { step, matrices, out, head, group, row } = self;
+        let dim = step.shape.dim;
+        let rows = out.len() * dim / matrices.len();
+        let ((m0, m1), (o0, o1)) = (matrices.split_at_mut(dim), out.split_at_mut(rows));
+        // Where there are registers for two, each key and query is loaded for both.
+        if S::MANY && !m1.is_empty() {
+            return groups(s, step, [m0, m1], [o0, o1], [head, group, row]);
+        }
+        groups(s, step, [m0], [o0], [head, group, row]);
+        if !m1.is_empty() {
+            groups(s, step, [m1], [o1], [head, group + 1, row]);
+        }
+    }
 }
 
 /// Adds `a * b` to the chain of parity `i`.
@@ -60,60 +80,63 @@ macro_rules! chain {
     };
 }
 
-impl<const G: usize> Kernel for Rule<'_, G> {
-    type Out = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self, s: S) {
-        let DeltaShape { k_heads, v_heads, dim, .. } = self.step.shape;
-        let (key, rows) = (self.step.shape.key_head(self.head), self.out[0].len());
-        let zero = [[s.f_splat(0.0); 2]; G];
-        // What the matrix answers to the first key.
-        let mut answer = zero;
-        let k = self.step.head(self.row, k_heads + key);
+/// `G` groups side by side, from group `group` of head `head` on; the sequence's rows begin at `row`.
+#[inline(always)]
+fn groups<S: Isa, const G: usize>(
+    s: S,
+    step: Step<'_>,
+    matrices: [&mut [[f32; LANES]]; G],
+    out: [&mut [[f32; LANES]]; G],
+    [head, group, first]: [usize; 3],
+) {
+    let DeltaShape { k_heads, v_heads, dim, .. } = step.shape;
+    let (key, rows) = (step.shape.key_head(head), out[0].len());
+    let zero = [[s.f_splat(0.0); 2]; G];
+    // What the matrix answers to the first key.
+    let mut answer = zero;
+    let k = step.head(first, k_heads + key);
+    for i in (0..dim).step_by(2) {
+        each!(G, g => { chain!(s, answer[g], 0, s.f_splat(k[i]), s.f_load(&matrices[g][i])) });
+        if i + 1 < dim {
+            each!(G, g => { chain!(s, answer[g], 1, s.f_splat(k[i + 1]), s.f_load(&matrices[g][i + 1])) });
+        }
+    }
+    for r in 0..rows {
+        let row = first + r;
+        let gates = &step.gates[row * 2 * v_heads..][..2 * v_heads];
+        let (decay, beta) = (gates[head], gates[v_heads + head]);
+        let (q, k) = (step.head(row, key), step.head(row, k_heads + key));
+        // After the last row the same once more, for nothing.
+        let next = step.head(if r + 1 < rows { row + 1 } else { row }, k_heads + key);
+        let v = step.head(row, 2 * k_heads + head);
+        let mut change = [s.f_splat(0.0); G];
+        each!(G, g => {
+            let v = load_tail(s, &v[(group + g) * LANES..dim.min((group + g + 1) * LANES)]);
+            let held = s.f_add(answer[g][0], answer[g][1]);
+            change[g] = s.f_mul(s.f_splat(beta), s.f_fma(s.f_splat(-decay), held, v));
+        });
+        let decay = s.f_splat(decay);
+        let mut sum = zero;
+        answer = zero;
+        macro_rules! row {
+            ($i:expr, $parity:literal) => {
+                let (k, q, next) = (s.f_splat(k[$i]), s.f_splat(q[$i]), s.f_splat(next[$i]));
+                each!(G, g => {
+                    let at = &mut matrices[g][$i];
+                    let m = s.f_fma(k, change[g], s.f_mul(decay, s.f_load(at)));
+                    s.f_store(at, m);
+                    chain!(s, sum[g], $parity, q, m);
+                    chain!(s, answer[g], $parity, next, m);
+                });
+            };
+        }
         for i in (0..dim).step_by(2) {
-            each!(G, g => { chain!(s, answer[g], 0, s.f_splat(k[i]), s.f_load(&self.matrices[g][i])) });
+            row!(i, 0);
             if i + 1 < dim {
-                each!(G, g => { chain!(s, answer[g], 1, s.f_splat(k[i + 1]), s.f_load(&self.matrices[g][i + 1])) });
+                row!(i + 1, 1);
             }
         }
-        for r in 0..rows {
-            let row = self.row + r;
-            let gates = &self.step.gates[row * 2 * v_heads..][..2 * v_heads];
-            let (decay, beta) = (gates[self.head], gates[v_heads + self.head]);
-            let (q, k) = (self.step.head(row, key), self.step.head(row, k_heads + key));
-            // After the last row the same once more, for nothing.
-            let next = self.step.head(if r + 1 < rows { row + 1 } else { row }, k_heads + key);
-            let v = self.step.head(row, 2 * k_heads + self.head);
-            let mut change = [s.f_splat(0.0); G];
-            each!(G, g => {
-                let v = load_tail(s, &v[(self.group + g) * LANES..dim.min((self.group + g + 1) * LANES)]);
-                let held = s.f_add(answer[g][0], answer[g][1]);
-                change[g] = s.f_mul(s.f_splat(beta), s.f_fma(s.f_splat(-decay), held, v));
-            });
-            let decay = s.f_splat(decay);
-            let mut out = zero;
-            answer = zero;
-            macro_rules! row {
-                ($i:expr, $parity:literal) => {
-                    let (k, q, next) = (s.f_splat(k[$i]), s.f_splat(q[$i]), s.f_splat(next[$i]));
-                    each!(G, g => {
-                        let at = &mut self.matrices[g][$i];
-                        let m = s.f_fma(k, change[g], s.f_mul(decay, s.f_load(at)));
-                        s.f_store(at, m);
-                        chain!(s, out[g], $parity, q, m);
-                        chain!(s, answer[g], $parity, next, m);
-                    });
-                };
-            }
-            for i in (0..dim).step_by(2) {
-                row!(i, 0);
-                if i + 1 < dim {
-                    row!(i + 1, 1);
-                }
-            }
-            each!(G, g => { s.f_store(&mut self.out[g][r], s.f_add(out[g][0], out[g][1])) });
-        }
+        each!(G, g => { s.f_store(&mut out[g][r], s.f_add(sum[g][0], sum[g][1])) });
     }
 }
 
@@ -157,19 +180,12 @@ pub fn delta_rule(
     crew.rows(&mut units, 1, true, |_, _, units| units.iter_mut().for_each(|u| run(isa, step, u)));
 }
 
-/// Two groups at a time, so that each key and query is loaded for both.
+/// Two groups at a time.
 fn run(isa: CpuIsa, step: Step<'_>, u: &mut Unit<'_>) {
-    let dim = step.shape.dim;
-    let (head, row) = (u.head, u.row);
+    let (dim, head, row) = (step.shape.dim, u.head, u.row);
     let pairs = u.matrices.chunks_mut(2 * dim).zip(u.out.chunks_mut(2 * u.rows));
     for (i, (matrices, out)) in pairs.enumerate() {
-        let group = u.group + 2 * i;
-        let ((m0, m1), (o0, o1)) = (matrices.split_at_mut(dim), out.split_at_mut(u.rows));
-        if m1.is_empty() {
-            isa.run_lanes(Rule { step, matrices: [m0], out: [o0], head, group, row });
-        } else {
-            isa.run_lanes(Rule { step, matrices: [m0, m1], out: [o0, o1], head, group, row });
-        }
+        isa.run_lanes(Rule { step, matrices, out, head, group: u.group + 2 * i, row });
     }
 }
 
