@@ -124,7 +124,7 @@ SPECS = {
                       keys={'rope.dimension_sections': [1, 1, 0, 0], 'expert_shared_feed_forward_length': 24}),
     'qwen3next': dict(arch='qwen3next', layers=4, qk_norm='head', ff_before='post_attention_norm', rope=4,
                       delta=dict(k=2, v=6, dim=16, fused=True),
-                      experts=dict(n=6, used=2, ff=24, shared=24, shared_gate=True),
+                      experts=dict(n=6, used=2, ff=24, shared=24, shared_gate=True, fused=True),
                       keys={'expert_shared_feed_forward_length': 24}),
     # As E2B and E4B: the last three layers read the caches of layers 2 and 3 and are twice as wide; a quarter of a full
     # layer's channels is turned. The files have keys and values of the last layers, which nobody reads.
@@ -255,7 +255,10 @@ def tensors(s, rng):
                 if e.get('shared_gate'):
                     mat(p + 'ffn_gate_inp_shexp.weight', D)
             mat(p + 'ffn_gate_inp.weight', n, D, std=0.5)
-            mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
+            if e.get('fused'):
+                mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
+            else:
+                mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
             if e.get('bias'):
                 vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)

@@ -183,6 +183,12 @@ impl Facts {
             large: matches!(arch, "llama" | "qwen2") && layers == 80 && heads != kv_heads,
         }
     }
+
+    /// The same where only some layers have an `attn_v`; the others have a tensor that plays its part.
+    pub fn valued(mut self, has: impl Fn(usize) -> bool) -> Self {
+        self.values.retain(|i| has(*i as usize));
+        self
+    }
 }
 
 /// `12` of `blk.12.attn_v.weight`.

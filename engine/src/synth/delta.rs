@@ -19,6 +19,11 @@ pub(super) const TAPS: usize = 4;
 /// Every so many layers, one attends.
 pub(super) const EVERY: usize = 4;
 
+/// Whether layer `i` of such a model attends.
+pub(super) fn attends(i: usize) -> bool {
+    i % EVERY == EVERY - 1
+}
+
 /// The part of layer `i` in place of attention, where it is one; `matrix` makes one of `[rows, cols]` whose products are as
 /// large as its third argument says.
 pub(super) fn tensors(
@@ -27,7 +32,7 @@ pub(super) fn tensors(
     matrix: &dyn Fn(String, [usize; 2], f32) -> Tensor,
     back: f32,
 ) -> Option<Vec<Tensor>> {
-    let d = s.delta.filter(|_| i % EVERY != EVERY - 1)?;
+    let d = s.delta.filter(|_| !attends(i))?;
     let (channels, width) = ((2 * d.k_heads + d.v_heads) * d.dim, d.v_heads * d.dim);
     let name = |part: &str| format!("blk.{i}.{part}");
     let plain =

@@ -1,6 +1,6 @@
 //! Which matrix is in which format: the mixes that [`quantize`](crate::quantize) makes, by the same rules.
 
-use super::Shape;
+use super::{Shape, delta};
 use crate::quantize::{Facts, QuantType, format_of};
 use hewn_kernels::Format;
 
@@ -59,6 +59,7 @@ impl Mix {
 pub(super) fn facts(s: &Shape) -> Facts {
     let experts = s.experts.map_or(0, |e| e.count);
     Facts::plain(s.arch, s.layers as u64, [s.heads as u64, s.kv_heads as u64], experts as u64, s.tied)
+        .valued(|i| s.delta.is_none() || delta::attends(i))
 }
 
 #[cfg(test)]

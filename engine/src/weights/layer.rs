@@ -352,7 +352,7 @@ impl Loader<'_> {
             }),
         };
         let (beside, gate_up) = (self.config.arch.experts_beside, name("ffn_gate_up_exps.weight"));
-        let [gate, up] = match beside && self.has(&gate_up) {
+        let [gate, up] = match self.has(&gate_up) {
             true => self.gate_up_stack(&gate_up, n, e.ff, dim)?,
             false => {
                 [self.expert_stack(&name("ffn_gate"), n, e.ff, dim)?, self.expert_stack(&name("ffn_up"), n, e.ff, dim)?]
