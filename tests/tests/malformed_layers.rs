@@ -1,0 +1,138 @@
+//! Files whose layers are not all alike, with metadata and tensors that do not fit together.
+
+use hewn_engine::Model;
+use hewn_engine::loader::Gguf;
+
+fn file(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn load(file: Vec<u8>) -> Result<Model, String> {
+    Model::from_gguf(Gguf::from_bytes(file).unwrap()).map_err(|e| e.to_string())
+}
+
+fn find(file: &[u8], what: &str) -> usize {
+    file.windows(what.len()).position(|w| w == what.as_bytes()).unwrap()
+}
+
+/// Sets the value of a key, or an item of its list.
+fn set(file: &mut [u8], key: &str, item: Option<usize>, v: u32) {
+    // The value lies behind its type; of a list, also behind the items' type and their number.
+    let at = find(file, key) + key.len() + item.map_or(4, |item| 16 + 4 * item);
+    file[at..at + 4].copy_from_slice(&v.to_le_bytes());
+}
+
+/// The error of a file that has another name for a key or tensor.
+fn without(name: &str, part: &str) -> String {
+    let mut file = file(name);
+    let at = find(&file, part);
+    file[at + part.len() - 1] = b'x';
+    load(file).map(|_| ()).unwrap_err()
+}
+
+/// Of Gemma 4: lists of sizes, shared caches, and what every layer gets.
+#[test]
+fn layers_that_differ_are_checked() {
+    let with = |name: &str, key: &str, item: Option<usize>, v: u32| {
+        let mut file = file(name);
+        set(&mut file, key, item, v);
+        load(file)
+    };
+    let refused = |name: &str, key: &str, item, v, says: &[&str]| {
+        let err = with(name, key, item, v).map(|_| ()).unwrap_err();
+        assert!(says.iter().all(|s| err.contains(s)), "{key} = {v}: {err}");
+    };
+    let model = with("gemma4", "attention.shared_kv_layers", None, 3).unwrap();
+    let c = model.config();
+    assert_eq!((c.caches(), (0..7).map(|i| c.cache_of(i)).collect::<Vec<_>>()), (4, vec![0, 1, 2, 3, 2, 3, 2]));
+    let sizes = |i| (c.layer(i).kv_heads, c.layer(i).k_dim, c.layer(i).v_dim, c.layer(i).ff);
+    assert_eq!((sizes(2), sizes(5)), ((2, 8, 8, 32), (2, 16, 16, 64)));
+    assert_eq!(with("gemma4-dense", "vocab_size", None, 96).unwrap().config().layer(2).kv_heads, 1);
+    // The file has keys and values for all layers, but a full layer that shares needs one before it.
+    assert_eq!(with("gemma4", "attention.shared_kv_layers", None, 0).unwrap().config().caches(), 7);
+    for v in [4, 5, 6, 7, u32::MAX] {
+        refused("gemma4", "attention.shared_kv_layers", None, v, &["shared_kv_layers"]);
+    }
+    for v in [0, 3, 5, 1 << 25] {
+        refused("gemma4-dense", "attention.head_count_kv", Some(2), v, &["head_count_kv"]);
+    }
+    refused("gemma4-dense", "attention.head_count_kv", Some(2), 4, &["blk.2.attn_k.weight"]);
+    refused("gemma4-dense", "gemma4.block_count", None, 3, &["head_count_kv", "4 layers of 3"]);
+    refused("gemma4", "feed_forward_length", Some(6), 0, &["feed_forward_length"]);
+    refused("gemma4", "feed_forward_length", Some(6), 32, &["blk.6.ffn_"]);
+    for v in [0, 1 << 23, u32::MAX] {
+        refused("gemma4", "attention.key_length_swa", None, v, &["key_length_swa"]);
+    }
+    refused("gemma4", "attention.key_length_swa", None, 16, &["blk.0.attn_q.weight"]);
+    for v in [0, 7, 10] {
+        refused("gemma4", "rope.dimension_count_swa", None, v, &["dimension_count_swa"]);
+    }
+    refused("gemma4", "embedding_length_per_layer_input", None, 1 << 23, &["embedding_length_per_layer_input"]);
+    refused("gemma4", "embedding_length_per_layer_input", None, 16, &["per_layer_token_embd.weight"]);
+    refused("gemma4", "embedding_length_per_layer_input", None, 0, &["per_layer_"]);
+    refused("gemma4-moe", "expert_feed_forward_length", None, 16, &["_exps.weight"]);
+    for (name, part) in [
+        ("gemma4", "attention.sliding_window_pattern"),
+        ("gemma4", "rope_freqs.weight"),
+        ("gemma4-dense", "blk.0.attn_k.weight"),
+        ("gemma4-moe", "blk.1.ffn_gate_inp.scale"),
+        ("gemma4-moe", "blk.1.ffn_gate_up_exps.weight"),
+    ] {
+        let err = without(name, part);
+        assert!(err.contains(part) || err.contains("blk.1.ffn_"), "{part}: {err}");
+    }
+    // Others have all layers alike.
+    let mut other = file("gemma4-dense");
+    for at in 0..other.len() - 6 {
+        if other[at..].starts_with(b"gemma4") {
+            other[at + 5] = b'3';
+        }
+    }
+    let err = load(other).map(|_| ()).unwrap_err();
+    assert!(err.contains("differs from layer to layer"), "{err}");
+}
+
+/// Of Qwen 3.5: the sizes of gated delta nets, and which layers are such.
+#[test]
+fn delta_nets_are_checked() {
+    let with = |name: &str, edits: &[(&str, u32)]| {
+        let mut file = file(name);
+        edits.iter().for_each(|(key, v)| set(&mut file, key, None, *v));
+        load(file)
+    };
+    let refused = |name: &str, edits: &[(&str, u32)], says: &str| {
+        let err = with(name, edits).map(|_| ()).unwrap_err();
+        assert!(err.contains(says), "{edits:?}: {err}");
+    };
+    assert!(with("qwen35", &[("vocab_size", 96)]).unwrap().config().delta_of(3).is_none());
+    for (key, wrong) in [
+        ("ssm.conv_kernel", &[0, 9, u32::MAX][..]),
+        ("ssm.group_count", &[0, 3, 8, u32::MAX]),
+        ("ssm.time_step_rank", &[0, 1 << 25]),
+        ("ssm.state_size", &[0, 1 << 25]),
+        ("ssm.inner_size", &[0, 65, u32::MAX]),
+        ("full_attention_interval", &[0, u32::MAX]),
+    ] {
+        for v in wrong {
+            refused("qwen35", &[(key, *v)], key);
+        }
+    }
+    refused("qwen35", &[("ssm.time_step_rank", 6)], "ssm.inner_size");
+    refused("qwen35", &[("ssm.state_size", 1 << 24)], "ssm.inner_size");
+    refused("qwen35", &[("ssm.state_size", 4096), ("ssm.inner_size", 4 * 4096)], "ssm.state_size");
+    refused("qwen35", &[("ssm.conv_kernel", 3)], "blk.0.ssm_conv1d.weight");
+    refused("qwen35", &[("ssm.group_count", 1)], "blk.0.");
+    refused("qwen35", &[("full_attention_interval", 3)], "blk.2.");
+    refused("qwen35", &[("attention.value_length", 4)], "attention.value_length");
+    refused("qwen35-listed", &[("qwen35.block_count", 6)], "attention.recurrent_layers");
+    // The first layer attends.
+    let mut listed = file("qwen35-listed");
+    let at = find(&listed, "recurrent_layers") + "recurrent_layers".len() + 16;
+    listed[at] = 1;
+    assert!(load(listed).map(|_| ()).unwrap_err().contains("blk.0."));
+    for part in ["ssm.inner_size", "ssm.conv_kernel", "blk.0.ssm_a", "blk.0.ssm_dt.bias", "blk.4.attn_gate.weight"] {
+        let err = without("qwen35", part);
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert!(without("qwen3next", "blk.1.ssm_ba.weight").contains("blk.1.ssm_ba.weight"));
+}
