@@ -9,7 +9,7 @@ use hewn_engine::chat::{family, template_from_gguf};
 use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
 use hewn_engine::packed::{self, FoundPack, FoundState};
 use hewn_engine::tokenizer::Tokenizer;
-use hewn_engine::{Memory, Model};
+use hewn_engine::{Memory, Model, ModelConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write, stdout};
@@ -79,6 +79,8 @@ struct Facts {
     template: bool,
     /// The family whose template is used where the file has none.
     fallback: Option<&'static str>,
+    /// Keys of the architecture that nothing reads; empty where it cannot be run anyway.
+    unread: Vec<String>,
 }
 
 impl Facts {
@@ -115,6 +117,7 @@ impl Facts {
             tokenizer: kind.map(|k| pre.map_or(k.clone(), |p| format!("{k}, {p}"))),
             template,
             fallback,
+            unread: ModelConfig::from_gguf(gguf).map_or_else(|_| Vec::new(), |c| c.unread),
         })
     }
 
@@ -147,6 +150,7 @@ impl Facts {
             "tokenizer": self.tokenizer,
             "chat_template": self.template,
             "fallback_template": self.fallback,
+            "metadata_not_read": self.unread,
             "memory": match memory {
                 Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "states": m.states, "scratch": m.scratch, "total": m.total()}),
                 Err(why) => json!({"error": why}),
@@ -218,6 +222,9 @@ impl Facts {
                 None => "no".to_owned(),
             },
         )?;
+        for (i, key) in self.unread.iter().enumerate() {
+            row(if i == 0 { "not read" } else { "" }, printable(key))?;
+        }
         if packs.is_empty() && memory.is_ok() {
             row("packed file", "none".to_owned())?;
         }

@@ -80,6 +80,8 @@ pub struct ModelConfig {
     pub delta: Option<Delta>,
     /// A mixture of experts.
     pub experts: Option<Experts>,
+    /// Keys of the architecture in the file that nothing here reads: a model that behaves strangely may need one.
+    pub unread: Vec<String>,
 }
 
 /// Sliding windows.
@@ -137,7 +139,7 @@ impl ModelConfig {
         let Some(arch) = arch::find(name) else {
             return Err(EngineError::Architecture { name: name.into(), supported: arch::names() });
         };
-        let r = Reader { meta, prefix: arch.name };
+        let r = Reader::new(meta, arch.name);
         if let Some(key) = arch.needs.iter().find(|key| !meta.contains(&r.key(key))) {
             return r.missing(key);
         }
@@ -170,7 +172,7 @@ impl ModelConfig {
         };
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
-        let config = Self {
+        let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
             layers,
@@ -207,8 +209,10 @@ impl ModelConfig {
             latent: heads.latent,
             delta: Delta::read(&r, arch, layers)?,
             experts: Experts::read(&r, arch, ff)?,
+            unread: Vec::new(),
         };
         r.check_caches(&config)?;
+        config.unread = r.unread();
         Ok(config)
     }
 
@@ -325,6 +329,10 @@ impl Reader<'_> {
         };
         if q.saturating_mul(key.max(v_dim)) > MAX {
             return self.bad("attention.head_count", "heads times channels is out of any bounds");
+        }
+        // These say what follows from the others.
+        for key in ["attention.head_count_kv", "attention.key_length", "attention.value_length"] {
+            self.key(key);
         }
         let q_rank = self.size_or_none("attention.q_lora_rank")?;
         let latent = Some(Latent { q_rank, kv_rank, nope, v_dim });

@@ -2,21 +2,46 @@
 
 use crate::error::EngineError;
 use hewn_loader::{Metadata, Value};
+use std::cell::RefCell;
+use std::collections::HashSet;
 
 /// Bounds far above any real model, so that products of hyperparameters cannot overflow.
 pub(super) const MAX: usize = 1 << 24;
 
+/// Keys that say what the tensors, the vocabulary or other keys say, too.
+const SAID_ELSEWHERE: [&str; 2] = ["vocab_size", "tensor_data_layout"];
+
 /// The keys of one architecture.
 pub(super) struct Reader<'a> {
     pub meta: Metadata<'a>,
-    pub prefix: &'static str,
+    prefix: &'static str,
+    /// Whose values were asked for.
+    asked: RefCell<HashSet<String>>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(meta: Metadata<'a>, prefix: &'static str) -> Self {
+        let said = SAID_ELSEWHERE.map(|key| format!("{prefix}.{key}"));
+        Self { meta, prefix, asked: RefCell::new(HashSet::from(said)) }
+    }
+
+    /// The whole name of a key that is about to be read.
+    pub fn key(&self, key: &str) -> String {
+        let name = format!("{}.{key}", self.prefix);
+        self.asked.borrow_mut().insert(name.clone());
+        name
+    }
+
+    /// The architecture's keys that the file has and nobody has asked for.
+    pub fn unread(&self) -> Vec<String> {
+        let asked = self.asked.borrow();
+        let own = |name: &str| name.strip_prefix(self.prefix).is_some_and(|rest| rest.starts_with('.'));
+        let names = self.meta.iter().map(|(name, _)| name);
+        names.filter(|name| own(name) && !asked.contains(*name)).map(str::to_owned).collect()
+    }
 }
 
 impl Reader<'_> {
-    pub fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.prefix)
-    }
-
     pub fn bad<T>(&self, key: &str, reason: impl Into<String>) -> Result<T, EngineError> {
         Err(EngineError::Config { key: self.key(key), reason: reason.into() })
     }
