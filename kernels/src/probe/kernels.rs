@@ -80,7 +80,7 @@ impl Case {
         for kv in [KvType::F16, KvType::F32] {
             all.extend([1, 64].map(|queries| Self::Attention { kv, positions: 1024, queries }));
         }
-        all.extend([1, 64].map(|rows| Self::DeltaRule { rows }));
+        all.extend([1, BATCH].map(|rows| Self::DeltaRule { rows }));
         all.extend([Self::Quantize, Self::Norm, Self::Rope, Self::SiluGate, Self::Add]);
         all
     }

@@ -8,8 +8,13 @@ use super::{DeltaRows, DeltaShape, LANES};
 use crate::isa::{CpuIsa, Isa, Kernel, each, load_tail};
 use crate::team::Crew;
 
-/// Groups that a thread takes at a time: two a head of 128 channels.
-const UNIT: usize = 4;
+/// Groups that a thread takes at a time: of few rows half a head of 128 channels, else all of it.
+const UNIT: [usize; 2] = [4, 8];
+/// Rows that are worked on by all groups of a unit before the next ones.
+const BLOCK: usize = 64;
+
+/// How many rows ahead queries, keys and values are asked for: a row of the same head is on another page.
+const AHEAD: usize = 3;
 
 /// A unit of work: a few groups of a head, all rows of one sequence.
 struct Unit<'a> {
@@ -47,7 +52,7 @@ impl<'a> Step<'a> {
 struct Rule<'a> {
     step: Step<'a>,
     matrices: &'a mut [[f32; LANES]],
-    out: &'a mut [[f32; LANES]],
+    out: [&'a mut [[f32; LANES]]; 2],
     head: usize,
     group: usize,
     row: usize,
@@ -60,8 +65,7 @@ impl Kernel for Rule<'_> {
     fn call<S: Isa>(self, s: S) {
         let Self { step, matrices, out, head, group, row } = self;
         let dim = step.shape.dim;
-        let rows = out.len() * dim / matrices.len();
-        let ((m0, m1), (o0, o1)) = (matrices.split_at_mut(dim), out.split_at_mut(rows));
+        let ((m0, m1), [o0, o1]) = (matrices.split_at_mut(dim), out);
         // Where there are registers for two, each key and query is loaded for both.
         if S::MANY && !m1.is_empty() {
             return groups(s, step, [m0, m1], [o0, o1], [head, group, row]);
@@ -109,6 +113,13 @@ fn groups<S: Isa, const G: usize>(
         // After the last row the same once more, for nothing.
         let next = step.head(if r + 1 < rows { row + 1 } else { row }, k_heads + key);
         let v = step.head(row, 2 * k_heads + head);
+        if r + AHEAD < rows {
+            let later = row + AHEAD;
+            let v = &step.head(later, 2 * k_heads + head)[group * LANES..];
+            for part in [step.head(later, key), step.head(later, k_heads + key), &v[..v.len().min(G * LANES)]] {
+                part.iter().step_by(LANES).for_each(|x| s.prefetch(std::ptr::from_ref(x).cast()));
+            }
+        }
         let mut change = [s.f_splat(0.0); G];
         each!(G, g => {
             let v = load_tail(s, &v[(group + g) * LANES..dim.min((group + g + 1) * LANES)]);
@@ -162,7 +173,7 @@ pub fn delta_rule(
     assert!(qkv.len() == rows * shape.channels() && gates.len() == rows * 2 * shape.v_heads, "[rows, ...]");
     assert_eq!(out.len(), rows * shape.padded_width());
     let groups = shape.groups();
-    let mut units = Vec::with_capacity(parts.len() * shape.v_heads * groups.div_ceil(UNIT));
+    let mut units = Vec::with_capacity(parts.len() * shape.v_heads * groups.div_ceil(UNIT[0]));
     let (mut rest, mut row) = (out.as_chunks_mut().0, 0);
     for p in parts.iter_mut().filter(|p| p.rows > 0) {
         assert_eq!(p.state.shape, *shape);
@@ -170,8 +181,9 @@ pub fn delta_rule(
         let (_, matrices) = p.state.parts();
         let heads = matrices.chunks_mut(groups * shape.dim).zip(own.chunks_mut(groups * p.rows));
         for (head, (matrices, out)) in heads.enumerate() {
-            let cut = matrices.chunks_mut(UNIT * shape.dim).zip(out.chunks_mut(UNIT * p.rows));
-            let unit = |(i, (matrices, out))| Unit { matrices, out, head, group: i * UNIT, row, rows: p.rows };
+            let most = UNIT[usize::from(p.rows >= BLOCK)];
+            let cut = matrices.chunks_mut(most * shape.dim).zip(out.chunks_mut(most * p.rows));
+            let unit = |(i, (matrices, out))| Unit { matrices, out, head, group: i * most, row, rows: p.rows };
             units.extend(cut.enumerate().map(unit));
         }
         (rest, row) = (later, row + p.rows);
@@ -180,12 +192,18 @@ pub fn delta_rule(
     crew.rows(&mut units, 1, true, |_, _, units| units.iter_mut().for_each(|u| run(isa, step, u)));
 }
 
-/// Two groups at a time.
+/// Two groups at a time; of many rows, some after the other: their queries, keys and values are then still near for the
+/// next two groups.
 fn run(isa: CpuIsa, step: Step<'_>, u: &mut Unit<'_>) {
-    let (dim, head, row) = (step.shape.dim, u.head, u.row);
-    let pairs = u.matrices.chunks_mut(2 * dim).zip(u.out.chunks_mut(2 * u.rows));
-    for (i, (matrices, out)) in pairs.enumerate() {
-        isa.run_lanes(Rule { step, matrices, out, head, group: u.group + 2 * i, row });
+    let (dim, head) = (step.shape.dim, u.head);
+    for from in (0..u.rows).step_by(BLOCK) {
+        let rows = from..u.rows.min(from + BLOCK);
+        let pairs = u.matrices.chunks_mut(2 * dim).zip(u.out.chunks_mut(2 * u.rows));
+        for (i, (matrices, out)) in pairs.enumerate() {
+            let (o0, o1) = out.split_at_mut(u.rows);
+            let out = [&mut o0[rows.clone()], if o1.is_empty() { o1 } else { &mut o1[rows.clone()] }];
+            isa.run_lanes(Rule { step, matrices, out, head, group: u.group + 2 * i, row: u.row + from });
+        }
     }
 }
 
@@ -203,13 +221,15 @@ mod tests {
         let shapes = [(1, 1, 1), (1, 1, 16), (2, 4, 20), (2, 6, 33), (1, 3, 50), (2, 2, 128)];
         for (i, (k_heads, v_heads, dim)) in shapes.into_iter().enumerate() {
             let shape = DeltaShape { k_heads, v_heads, dim, taps: 2, interleaved: i % 2 == 0 };
-            let (n, channels, gate) = (9, shape.channels(), 2 * v_heads);
+            // The last ones cross the blocks of rows.
+            let n = if i < 4 { 9 } else { 2 * BLOCK + 9 };
+            let (channels, gate) = (shape.channels(), 2 * v_heads);
             let qkv = rng.floats(n * channels);
             let gates: Vec<f32> = (0..n * gate).map(|_| 0.5 + 0.5 * rng.float()).collect();
             let want = reference::delta_rule(&shape, &qkv, &gates);
             assert!(want.iter().all(|v| v.is_finite()) && want.iter().any(|v| v.abs() > 0.1));
             for isa in CpuIsa::available() {
-                for (threads, steps) in [(1, vec![n]), (3, vec![1; n]), (2, vec![0, 2, 1, 6])] {
+                for (threads, steps) in [(1, vec![n]), (3, vec![1; n]), (2, vec![0, 2, 1, n - 3])] {
                     let team = Team::new(threads, isa).unwrap();
                     let mut states = [DeltaState::new(shape).unwrap(), DeltaState::new(shape).unwrap()];
                     let mut at = 0;
