@@ -44,21 +44,30 @@ pub(crate) fn kv_shape(c: &ModelConfig, i: usize, kind: KvType) -> KvShape {
     KvShape { kind, heads: l.kv_heads, k_dim: l.k_dim, v_dim: l.v_dim }
 }
 
-fn new_state(shape: DeltaShape) -> Result<DeltaState, EngineError> {
-    let bytes = shape.state_bytes();
-    DeltaState::new(shape).ok_or(EngineError::Memory { what: "a running state", bytes })
+/// States of these shapes, where there are some.
+fn new_states<'a>(
+    shapes: impl Iterator<Item = Option<&'a DeltaShape>>,
+) -> Result<Vec<Option<DeltaState>>, EngineError> {
+    let mut all: Vec<Option<DeltaState>> = Vec::new();
+    for shape in shapes {
+        let new = |shape: &DeltaShape| {
+            // All layers' are alike.
+            let state = all.iter().flatten().next().map_or_else(|| DeltaState::new(*shape), DeltaState::sibling);
+            state.ok_or(EngineError::Memory { what: "a running state", bytes: shape.state_bytes() })
+        };
+        let state = shape.map(new).transpose()?;
+        all.push(state);
+    }
+    Ok(all)
 }
 
 /// Makes `to` the same as `from`, in the memory that it has.
 fn copy_states(to: &mut Vec<Option<DeltaState>>, from: &[Option<DeltaState>]) -> Result<(), EngineError> {
-    to.resize_with(from.len(), || None);
-    for (to, from) in to.iter_mut().zip(from) {
-        let Some(from) = from else { continue };
-        if to.is_none() {
-            *to = Some(new_state(*from.shape())?);
-        }
-        to.iter_mut().for_each(|to| to.copy_from(from));
+    if to.is_empty() {
+        *to = new_states(from.iter().map(|state| state.as_ref().map(DeltaState::shape)))?;
     }
+    let pairs = to.iter_mut().zip(from).filter_map(|(to, from)| to.as_mut().zip(from.as_ref()));
+    pairs.for_each(|(to, from)| to.copy_from(from));
     Ok(())
 }
 
@@ -77,9 +86,7 @@ impl Sequence {
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let states = match &c.delta {
-            Some(_) => {
-                (0..c.layers).map(|i| c.delta_of(i).map(|d| new_state(*d)).transpose()).collect::<Result<_, _>>()?
-            }
+            Some(_) => new_states((0..c.layers).map(|i| c.delta_of(i)))?,
             None => Vec::new(),
         };
         Ok(Self { layers, states, tokens: Vec::new(), mark: None, ctx })

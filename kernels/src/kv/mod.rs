@@ -8,7 +8,7 @@
 //!
 //! `v_pad` is `v_dim` rounded up to 16 lanes. Memory is taken a tile at a time, as positions arrive (see `slab`).
 
-mod slab;
+pub(crate) mod slab;
 
 use crate::isa::{CpuIsa, Isa, Kernel, load_tail, prefetch};
 use crate::team::Crew;

@@ -16,7 +16,7 @@ mod rule;
 pub use conv::{Convolution, convolve};
 pub use rule::delta_rule;
 
-use crate::pages::Pages;
+use crate::kv::slab::{Pool, Tile};
 
 /// Channels that are computed side by side.
 const LANES: usize = 16;
@@ -107,14 +107,24 @@ pub struct DeltaState {
     rows: usize,
     /// The tail, `[taps - 1, channels]`, and from [`DeltaShape::tail_len`] on the matrices, `[v_heads, groups, dim, 16]`:
     /// value channels in lanes.
-    floats: Pages,
+    floats: Tile<f32>,
+    pool: Pool,
 }
 
 impl DeltaState {
     /// That of an empty sequence; `None` where memory does not suffice.
     pub fn new(shape: DeltaShape) -> Option<Self> {
+        Self::within(Pool::default(), shape)
+    }
+
+    /// One more, of another layer of the same sequence: they share huge pages, as a token goes through all of them.
+    pub fn sibling(&self) -> Option<Self> {
+        Self::within(self.pool.clone(), self.shape)
+    }
+
+    fn within(pool: Pool, shape: DeltaShape) -> Option<Self> {
         let floats = shape.tail_len().checked_add(shape.matrices_len())?;
-        Some(Self { shape, rows: 0, floats: Pages::zeroed(floats.checked_mul(size_of::<f32>())?, 64)? })
+        Some(Self { shape, rows: 0, floats: pool.take(floats).ok()?, pool })
     }
 
     /// The sizes.
@@ -125,7 +135,7 @@ impl DeltaState {
     /// Makes it that of an empty sequence again.
     pub fn clear(&mut self) {
         if self.rows > 0 {
-            self.floats.fill(0);
+            self.floats.fill(0.0);
             self.rows = 0;
         }
     }
@@ -147,14 +157,14 @@ impl DeltaState {
 
     /// The tail and the matrices.
     fn parts(&mut self) -> (&mut [f32], &mut [[f32; LANES]]) {
-        let (tail, matrices) = bytemuck::cast_slice_mut(&mut self.floats).split_at_mut(self.shape.tail_len());
+        let (tail, matrices) = self.floats.split_at_mut(self.shape.tail_len());
         (tail, matrices.as_chunks_mut().0)
     }
 
     /// Slot `slot` of the tail.
     fn slot(&self, slot: usize) -> &[f32] {
         let n = self.shape.channels();
-        &bytemuck::cast_slice(&self.floats)[slot * n..][..n]
+        &self.floats[slot * n..][..n]
     }
 }
 
@@ -175,17 +185,17 @@ mod tests {
     fn states_are_cleared_and_copied() {
         let shape = DeltaShape { k_heads: 1, v_heads: 2, dim: 20, taps: 4, interleaved: true };
         let mut a = DeltaState::new(shape).unwrap();
-        let bytes = a.floats.len();
-        assert_eq!(bytes, shape.state_bytes());
-        a.floats.fill(7);
+        assert_eq!(a.floats.len() * 4, shape.state_bytes());
+        a.floats.fill(7.0);
         a.rows = 3;
-        let mut b = DeltaState::new(shape).unwrap();
+        let mut b = a.sibling().unwrap();
+        assert!(b.floats.iter().all(|v| *v == 0.0));
         b.copy_from(&a);
         assert!(b.rows == 3 && b.floats[..] == a.floats[..]);
         a.clear();
-        assert!(a.rows == 0 && a.floats.iter().all(|v| *v == 0));
+        assert!(a.rows == 0 && a.floats.iter().all(|v| *v == 0.0));
         b.copy_from(&a);
-        assert!(b.rows == 0 && b.floats.iter().all(|v| *v == 0));
+        assert!(b.rows == 0 && b.floats.iter().all(|v| *v == 0.0));
         assert!(DeltaState::new(DeltaShape { v_heads: usize::MAX / 4096, ..shape }).is_none());
     }
 }
