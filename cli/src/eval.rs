@@ -25,7 +25,11 @@ pub fn run(a: &EvalArgs) -> Result<(), CliError> {
     }
     let mut runner = setup::runner(&a.model, a.quiet)?;
     let tokenizer = setup::tokenizer(&runner)?;
-    let template = setup::template(&runner, &tokenizer)?;
+    let template = setup::template(&runner, &tokenizer, &a.template)?;
+    if template.is_none() && a.template.chat_template_kwargs.is_some() {
+        let hint = "leave out --chat-template-kwargs, or use a chat model";
+        return Err(CliError::usage("the file has no chat template, nor marks of a known one", hint));
+    }
     if template.is_none() && !a.quiet {
         note("the file has no chat template: asking in plain text");
     }

@@ -20,7 +20,7 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
     }
     let mut runner = setup::runner(&a.model, g.quiet)?;
     let tokenizer = setup::tokenizer(&runner)?;
-    let template = if a.raw { None } else { setup::template(&runner, &tokenizer)? };
+    let template = if a.raw { None } else { setup::template(&runner, &tokenizer, &g.template)? };
     let prompt = match &template {
         Some(template) => {
             let system = g.system.iter().map(|s| Message::new("system", s));
@@ -29,8 +29,9 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
         }
         None => {
             if !a.raw {
-                if g.system.is_some() || g.think_budget.is_some() {
-                    let hint = "leave out --system and --think-budget, or use a chat model";
+                let asks = g.system.is_some() || g.think_budget.is_some() || g.template.chat_template_kwargs.is_some();
+                if asks {
+                    let hint = "leave out --system, --think-budget and --chat-template-kwargs, or use a chat model";
                     return Err(CliError::usage("the file has no chat template, nor marks of a known one", hint));
                 }
                 note("the file has no chat template: continuing the prompt as plain text");

@@ -1,6 +1,6 @@
 //! From arguments to a model that is ready to run.
 
-use crate::args::{GenerateArgs, ModelArgs};
+use crate::args::{GenerateArgs, ModelArgs, TemplateArgs};
 use crate::errors::CliError;
 use crate::output::note;
 use crate::{bundled, pack};
@@ -57,7 +57,12 @@ pub fn tokenizer(runner: &Runner) -> Result<Tokenizer, CliError> {
 }
 
 /// The file's chat template; where it has none, that of the family which its vocabulary tells, and it is said.
-pub fn template(runner: &Runner, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, CliError> {
+pub fn template(runner: &Runner, tokenizer: &Tokenizer, a: &TemplateArgs) -> Result<Option<ChatTemplate>, CliError> {
+    let variables = a.chat_template_kwargs.clone().unwrap_or_default();
+    Ok(bare_template(runner, tokenizer)?.map(|t| t.with_variables(variables)))
+}
+
+fn bare_template(runner: &Runner, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, CliError> {
     let gguf = runner.model().gguf();
     if let Some(source) = template_from_gguf(gguf)? {
         return Ok(Some(ChatTemplate::new(&source)?));

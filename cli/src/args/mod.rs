@@ -1,6 +1,7 @@
 //! The command line.
 
 mod measure;
+mod template;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -9,6 +10,7 @@ use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::{IsaKind, KvType, PackMode};
 pub use measure::*;
 use std::path::PathBuf;
+pub use template::TemplateArgs;
 
 /// Run quantized language models (GGUF) on the CPU.
 #[derive(Parser)]
@@ -178,6 +180,8 @@ pub struct GenerateArgs {
     /// The system message.
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// What to do with the reasoning of a model that thinks before it answers.
     #[arg(long, value_enum, default_value = "dim")]
     pub think: Think,
@@ -219,7 +223,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Continue the prompt as plain text, without the chat template. Prints the prompt first.
-    #[arg(long, conflicts_with_all = ["system", "think_budget"])]
+    #[arg(long, conflicts_with_all = ["system", "think_budget", "chat_template_kwargs"])]
     pub raw: bool,
     /// With --raw (or a model without a template), do not print the prompt.
     #[arg(long)]
@@ -310,6 +314,8 @@ pub struct EvalArgs {
     /// Positions of the context [default: what the model was trained for].
     #[arg(long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// Ask only the first so many questions of each group.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,

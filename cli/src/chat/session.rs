@@ -36,7 +36,7 @@ impl<'a> Session<'a> {
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
         let runner = setup::runner(&args.model, args.generate.quiet)?;
         let tokenizer = setup::tokenizer(&runner)?;
-        let Some(template) = setup::template(&runner, &tokenizer)? else {
+        let Some(template) = setup::template(&runner, &tokenizer, &args.generate.template)? else {
             let hint = "`hewn run --raw` continues a text with any model";
             return Err(CliError::failure("the file has no chat template, nor marks of a known one", hint));
         };

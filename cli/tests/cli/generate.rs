@@ -1,7 +1,7 @@
 //! `hewn run`.
 
 use crate::support::{
-    TINY, arg, command, finish, folder, hewn, hewn_with, plain, thinking, tiny_with, without_template,
+    TINY, arg, command, finish, folder, hewn, hewn_with, plain, refused, thinking, tiny_with, without_template,
 };
 use hewn_loader::MetaValue;
 use std::io::Read;
@@ -37,6 +37,27 @@ fn seeds_and_system_messages_count() {
     // At temperature 0, seeds do not.
     let greedy = |seed| hewn(&["run", TINY, "tell me", "-n", "24", "--seed", seed, "--temp", "0"]).ok().out;
     assert_eq!(greedy("1"), greedy("2"));
+}
+
+#[test]
+fn templates_get_variables() {
+    let dir = folder();
+    let template = "{{ style }}{% for m in messages %}{{ m.content }}{% endfor %}: ";
+    let model = tiny_with(dir.path(), &[("tokenizer.chat_template", Some(MetaValue::Str(template.into())))]);
+    let run = |more: &[&str]| hewn(&[&["run", arg(&model)], &SHORT[..], more].concat());
+    let expected = run(&["be brief, tell me"]).ok().out;
+    assert_eq!(run(&["tell me", "--chat-template-kwargs", r#"{"style": "be brief, "}"#]).ok().out, expected);
+    assert_ne!(run(&["tell me"]).ok().out, expected);
+    let wrong = |more: &[&str], why: &str| {
+        let done = run(&[&["x", "--chat-template-kwargs"], more].concat());
+        assert!(done.code == Some(2) && done.err.contains(why) && done.out.is_empty(), "{}", done.err);
+    };
+    wrong(&["style=brief"], "JSON object");
+    wrong(&[r#"{"messages": []}"#], "comes from the conversation");
+    wrong(&["{}", "--raw"], "cannot be used with");
+    let model = plain(dir.path());
+    let done = hewn(&["run", arg(&model), "x", "--chat-template-kwargs", "{}"]);
+    refused(&done, 2, "no chat template");
 }
 
 #[test]

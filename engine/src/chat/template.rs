@@ -101,6 +101,7 @@ pub enum TemplateError {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: Arc<str>,
+    variables: serde_json::Map<String, serde_json::Value>,
 }
 
 impl ChatTemplate {
@@ -119,7 +120,14 @@ impl ChatTemplate {
                 TemplateError::Syntax { reason: format!("{}{line}", e.detail().unwrap_or("syntax error")) }
             })
         })?;
-        Ok(Self { source })
+        Ok(Self { source, variables: serde_json::Map::new() })
+    }
+
+    /// The same with variables that it sees in every rendering, such as `enable_thinking`; what a rendering itself is given
+    /// counts before them.
+    #[must_use]
+    pub fn with_variables(self, variables: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { variables, ..self }
     }
 
     /// Renders a conversation.
@@ -136,13 +144,29 @@ impl ChatTemplate {
         let fuel = FUEL + FUEL_MESSAGE * input.messages.len() as u64 + FUEL_TEXT * (bytes / 64) as u64;
         let result = environment(input.now, fuel).and_then(|env| {
             let template = env.template_from_named_str("chat template", &self.source)?;
-            template.render_captured_to(variables(input), &mut out).map(|_| ())
+            template.render_captured_to(self.variables(input), &mut out).map(|_| ())
         });
         match result {
             Ok(()) => String::from_utf8(out.text).map_err(|e| TemplateError::Render { reason: e.to_string() }),
             Err(_) if out.full => Err(TemplateError::Limit("its output exceeds 64 MiB")),
             Err(e) => Err(explain(&e)),
         }
+    }
+
+    fn variables(&self, input: &RenderInput<'_>) -> Value {
+        let value = |v: &serde_json::Value| Value::from(Serde(v));
+        let mut vars: Vec<(String, Value)> = self.variables.iter().map(|(k, v)| (k.clone(), value(v))).collect();
+        vars.extend([
+            ("messages".into(), Value::from(Serde(input.messages))),
+            ("add_generation_prompt".into(), input.add_generation_prompt.into()),
+            ("bos_token".into(), input.bos_token.into()),
+            ("eos_token".into(), input.eos_token.into()),
+        ]);
+        // Templates ask `tools is not none` as well as `if tools`.
+        vars.push(("tools".into(), input.tools.as_ref().map_or(Value::from(()), value)));
+        vars.extend(input.extra.iter().map(|(k, v)| (k.clone(), value(v))));
+        // Of two with one name, the later.
+        Value::from_pairs(vars)
     }
 }
 
@@ -166,19 +190,6 @@ fn on_large_stack<T: Send>(f: impl FnOnce() -> Result<T, TemplateError> + Send) 
 /// The key is not a string.
 pub fn template_from_gguf(gguf: &Gguf) -> Result<Option<String>, LoadError> {
     Ok(gguf.metadata().str("tokenizer.chat_template")?.map(str::to_owned))
-}
-
-fn variables(input: &RenderInput<'_>) -> Value {
-    let mut vars: Vec<(String, Value)> = vec![
-        ("messages".into(), Value::from(Serde(input.messages))),
-        ("add_generation_prompt".into(), input.add_generation_prompt.into()),
-        ("bos_token".into(), input.bos_token.into()),
-        ("eos_token".into(), input.eos_token.into()),
-    ];
-    // Templates ask `tools is not none` as well as `if tools`.
-    vars.push(("tools".into(), input.tools.as_ref().map_or(Value::from(()), |t| Value::from(Serde(t)))));
-    vars.extend(input.extra.iter().map(|(k, v)| (k.clone(), Value::from(Serde(v)))));
-    Value::from_pairs(vars)
 }
 
 fn environment<'s>(now: Option<NaiveDateTime>, fuel: u64) -> Result<Environment<'s>, Error> {

@@ -23,6 +23,18 @@ fn stops(source: &str, at: &str) {
 }
 
 #[test]
+fn variables_of_a_template_are_seen_in_every_rendering() {
+    let variables = |json: &str| serde_json::from_str(json).unwrap();
+    let template = ChatTemplate::new("{{ enable_thinking }} {{ n[1] }} {{ messages|length }}").unwrap();
+    let template = template.with_variables(variables(r#"{"enable_thinking": true, "n": [1, "x"], "messages": []}"#));
+    let messages = [Message::new("user", "hi")];
+    let mut input = RenderInput { messages: &messages, ..RenderInput::default() };
+    assert_eq!(template.render(&input).as_deref(), Ok("True x 1"));
+    input.extra = variables(r#"{"enable_thinking": false}"#);
+    assert_eq!(template.render(&input).as_deref(), Ok("False x 1"));
+}
+
+#[test]
 fn renders_like_the_reference() {
     gives(
         "{{ bos_token }}{% for m in messages %}\n{{ m.role }}: {{ m['content'] }};{% endfor %}",
