@@ -4,11 +4,13 @@
 //! tokens), so that other programs load it too. It is written as it is made, in pieces: memory stays small.
 
 mod delta;
+mod gemma4;
 mod mix;
 mod shapes;
 mod vocab;
 
 pub use delta::Delta;
+pub use gemma4::Gemma4;
 pub use mix::{MIXES, Mix};
 pub use shapes::{Experts, SHAPES, Shape};
 
@@ -52,7 +54,7 @@ enum Fill {
     Norm,
     /// Logarithms of decays: from slow ones to fast ones.
     Rates,
-    /// Llama 3's divisors of the rotary frequencies.
+    /// Divisors of the rotary frequencies: Llama 3's, or Gemma 4's.
     RopeFactors,
 }
 
@@ -123,7 +125,10 @@ impl Source {
             Fill::Random(rms) => Self::Weights(RandomWeights::new(t.format, rms, seed)),
             Fill::Norm => Self::Numbers(SplitMix(seed), [1.0, 0.1]),
             Fill::Rates => Self::Numbers(SplitMix(seed), [-1.0, 0.95]),
-            Fill::RopeFactors => Self::Bytes(rope_factors(s).into_iter().flat_map(f32::to_le_bytes).collect()),
+            Fill::RopeFactors => {
+                let divisors = if s.gemma4.is_some() { Gemma4::rope_divisors(s) } else { rope_factors(s) };
+                Self::Bytes(divisors.into_iter().flat_map(f32::to_le_bytes).collect())
+            }
         }
     }
 
@@ -160,6 +165,10 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         all.push(vector("rope_freqs.weight".into(), s.head_dim / 2, Fill::RopeFactors));
     }
     let back = 1.0 / (2.0 * s.layers as f32).sqrt();
+    if let Some(more) = &s.gemma4 {
+        all.extend(more.tensors(s, &matrix, back));
+        return all;
+    }
     for i in 0..s.layers {
         let name = |part: &str, kind: &str| format!("blk.{i}.{part}.{kind}");
         all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
@@ -221,7 +230,6 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         ("context_length", s.ctx),
         ("embedding_length", s.dim),
         ("block_count", s.layers),
-        ("feed_forward_length", s.ff),
         ("attention.head_count", s.heads),
         ("attention.head_count_kv", s.kv_heads),
         ("attention.key_length", s.head_dim),
@@ -231,6 +239,10 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
     ];
     for (key, v) in sizes {
         w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
+    }
+    match &s.gemma4 {
+        Some(more) => more.metadata(w, s)?,
+        None => w.meta(&format!("{}.feed_forward_length", s.arch), MetaValue::U32(s.ff as u32))?,
     }
     if let Some(e) = s.experts {
         let sizes = [("expert_count", e.count), ("expert_used_count", e.used), ("expert_feed_forward_length", e.ff)];
@@ -285,6 +297,8 @@ mod tests {
         for &mix in MIXES {
             let delta = make("tiny-delta", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().delta.is_some());
+            let gemma = make("tiny-gemma4", mix, 1);
+            assert_eq!(Model::from_gguf(Gguf::from_bytes(gemma).unwrap()).unwrap().config().caches(), 3);
             let moe = make("tiny-moe", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(moe).unwrap()).unwrap().config().experts.is_some());
             let file = make("tiny", mix, 1);
@@ -321,6 +335,7 @@ mod tests {
             ("qwen3-30b-a3b", 30.532),
             ("qwen3.5-0.8b", 0.752),
             ("qwen3.5-4b", 4.206),
+            ("gemma-4-e2b", 4.629),
         ] {
             assert!((billions(name) / size - 1.0).abs() < 1e-3, "{name}: {}", billions(name));
         }

@@ -1,6 +1,6 @@
 //! The shapes of well-known models, from their published configurations.
 
-use super::Delta;
+use super::{Delta, Gemma4};
 
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Shape {
     pub experts: Option<Experts>,
     /// Gated delta nets that take the place of attention, where there are some: in three of four layers.
     pub delta: Option<Delta>,
+    /// What Gemma 4's small models have besides.
+    pub gemma4: Option<Gemma4>,
     /// Query heads.
     pub heads: usize,
     /// Key/value heads.
@@ -59,6 +61,7 @@ const LLAMA3: Shape = Shape {
     ff: 0,
     experts: None,
     delta: None,
+    gemma4: None,
     heads: 32,
     kv_heads: 8,
     head_dim: 128,
@@ -140,6 +143,22 @@ pub const SHAPES: &[Shape] = &[
         vocab: 512,
         ctx: 2048,
         ..QWEN35
+    },
+    Shape {
+        name: "tiny-gemma4",
+        arch: "gemma4",
+        layers: 5,
+        dim: 256,
+        ff: 256,
+        gemma4: Some(Gemma4 { window_head_dim: 32, window: 16, full_every: 2, shared_kv: 2, inputs: 32 }),
+        heads: 4,
+        kv_heads: 1,
+        head_dim: 64,
+        vocab: 512,
+        tied: true,
+        ctx: 2048,
+        rope_stretch: 0.0,
+        ..LLAMA3
     },
     Shape { name: "r1-distill-qwen-1.5b", layers: 28, dim: 1536, ff: 8960, heads: 12, ..R1_QWEN },
     Shape {
@@ -239,6 +258,23 @@ pub const SHAPES: &[Shape] = &[
         ctx: 2048,
         rope_base: 10_000.0,
         rope_stretch: 0.0,
+        ..LLAMA3
+    },
+    Shape {
+        name: "gemma-4-e2b",
+        arch: "gemma4",
+        layers: 35,
+        dim: 1536,
+        ff: 6144,
+        gemma4: Some(Gemma4 { window_head_dim: 256, window: 512, full_every: 5, shared_kv: 20, inputs: 256 }),
+        heads: 8,
+        kv_heads: 1,
+        head_dim: 512,
+        vocab: 262_144,
+        tied: true,
+        rope_base: 1_000_000.0,
+        rope_stretch: 0.0,
+        eps: 1e-6,
         ..LLAMA3
     },
     Shape {
