@@ -139,7 +139,7 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
     synth::write(shape, mix, 1, &mut made, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
     let mut files = vec![("tiny-moe".to_owned(), made)];
-    files.extend(["granitemoe", "gpt-oss", "gemma4-moe"].map(|name| {
+    files.extend(["granitemoe", "gpt-oss", "gemma4-moe", "qwen35moe", "qwen3next"].map(|name| {
         let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
         (name.to_owned(), file)
     }));
@@ -222,6 +222,25 @@ fn layers_are_counted_by_their_own_sizes() {
     assert_eq!(products.map(|o| o.cost.weight_bytes).sum::<u64>(), 2 * (7 * 32 * 32 + 7 * 2 * 32 * 32));
     // Rows of the embedding and of the layers' table.
     assert_eq!(weights(&ops, |op| op == Op::Embedding), 2 * (32 + 7 * 32));
+}
+
+#[test]
+fn a_running_state_is_read_and_written() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/qwen35.gguf");
+    let mut r = runner(std::fs::read(file).unwrap(), 2);
+    let all = recorded(&mut r);
+    no_gaps(&all);
+    let ops = decode(&all);
+    assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]));
+    let layers = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
+    assert_eq!((layers(Op::Convolution), layers(Op::DeltaRule)), (vec![0, 1, 2, 4, 5, 6], vec![0, 1, 2, 4, 5, 6]));
+    assert_eq!((layers(Op::KvStore), layers(Op::Attention)), (vec![3, 7], vec![3, 7]));
+    // Four heads of 16 x 16, and three rows of eight heads for the convolution.
+    let held = (4 * 16 * 16 + 3 * 8 * 16) * 4;
+    for o in all.ops.iter().filter(|o| o.op == Op::DeltaRule) {
+        let want = (2 * held, o.cost.rows as u64 * 4 * 4 * 16 * 16);
+        assert_eq!((o.cost.kv_bytes, o.cost.float), want);
+    }
 }
 
 #[test]

@@ -34,7 +34,10 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let (raw, qkv) = (&mut s.delta.raw[..n * channels], &mut s.gate[..n * channels]);
         // A product and a sum a tap, and an exponential.
-        self.lap.op(Op::Convolution, || Cost::elements(n, channels, 2, shape.taps + 20));
+        self.lap.op(Op::Convolution, || Cost {
+            weight_bytes: (w.conv.len() * size_of::<f32>()) as u64,
+            ..Cost::elements(n, channels, 2, shape.taps + 20)
+        });
         let conv = Convolution { weights: &w.conv, eps: c.eps };
         convolve(crew, shape, &conv, &mut parts, raw, qkv);
 
