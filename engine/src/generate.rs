@@ -146,6 +146,9 @@ pub fn generate(
     if prompt.is_empty() {
         return Err(EngineError::Option { name: "prompt", reason: "there is no token in it".into() });
     }
+    if prompt.len() > seq.ctx() {
+        return Err(EngineError::Context { wanted: prompt.len(), ctx: seq.ctx() });
+    }
     // The last token is always computed: its logits are needed.
     let common = prompt.iter().zip(seq.tokens()).take_while(|(a, b)| a == b).count();
     let cached = seq.truncate(common.min(prompt.len() - 1));
@@ -226,12 +229,18 @@ fn marked(
         return Ok(0);
     }
     let work = Work { seq: &mut *seq, tokens: &tokens[..ahead], logits: Logits::None };
-    runner.step(&mut [work], &mut |done, _| progress(done))?;
-    // The last chunk of a step is finished in any case; here it is not the last.
-    if progress(ahead).is_break() {
+    let mut stopped = false;
+    runner.step(&mut [work], &mut |done, _| {
+        let go = progress(done);
+        stopped = go.is_break();
+        go
+    })?;
+    // A step goes on to its end where it is stopped behind its last chunk; here that is not the last of the prompt.
+    if stopped {
         return Err(EngineError::Cancelled);
     }
-    seq.mark()?;
+    // Without a mark the next prompt takes longer, and nothing else: too little memory for one is no reason to stop.
+    let _ = seq.mark();
     Ok(ahead)
 }
 

@@ -21,7 +21,7 @@ pub struct SequenceOptions {
 /// see [`truncate`](Self::truncate) and [`mark`](Self::mark).
 #[derive(Debug)]
 pub struct Sequence {
-    /// Of the layers that have keys and values of their own; of those with a running state there are none.
+    /// Of the layers that read no other's; those with a running state leave theirs empty.
     pub(crate) layers: Vec<KvLayer>,
     /// Running states, `[layers]`; empty where no layer has one.
     pub(crate) states: Vec<Option<DeltaState>>,
@@ -44,21 +44,16 @@ pub(crate) fn kv_shape(c: &ModelConfig, i: usize, kind: KvType) -> KvShape {
     KvShape { kind, heads: l.kv_heads, k_dim: l.k_dim, v_dim: l.v_dim }
 }
 
-/// States of these shapes, where there are some.
+/// States of these shapes, which are alike, where there are some; nothing where there are none.
 fn new_states<'a>(
-    shapes: impl Iterator<Item = Option<&'a DeltaShape>>,
+    shapes: impl Iterator<Item = Option<&'a DeltaShape>> + Clone,
 ) -> Result<Vec<Option<DeltaState>>, EngineError> {
-    let mut all: Vec<Option<DeltaState>> = Vec::new();
-    for shape in shapes {
-        let new = |shape: &DeltaShape| {
-            // All layers' are alike.
-            let state = all.iter().flatten().next().map_or_else(|| DeltaState::new(*shape), DeltaState::sibling);
-            state.ok_or(EngineError::Memory { what: "a running state", bytes: shape.state_bytes() })
-        };
-        let state = shape.map(new).transpose()?;
-        all.push(state);
-    }
-    Ok(all)
+    let count = shapes.clone().flatten().count();
+    let Some(shape) = shapes.clone().flatten().next() else { return Ok(Vec::new()) };
+    let bytes = shape.state_bytes().saturating_mul(count);
+    let all = DeltaState::several(*shape, count);
+    let mut all = all.ok_or(EngineError::Memory { what: "the running states", bytes })?.into_iter();
+    Ok(shapes.map(|shape| shape.and_then(|_| all.next())).collect())
 }
 
 /// Makes `to` the same as `from`, in the memory that it has.
@@ -85,10 +80,7 @@ impl Sequence {
         }
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
-        let states = match &c.delta {
-            Some(_) => new_states((0..c.layers).map(|i| c.delta_of(i)))?,
-            None => Vec::new(),
-        };
+        let states = new_states((0..c.layers).map(|i| c.delta_of(i)))?;
         Ok(Self { layers, states, tokens: Vec::new(), mark: None, ctx })
     }
 

@@ -93,7 +93,7 @@ fn own_architectures() {
 #[test]
 fn caches_take_what_was_estimated() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
-    for name in ["gemma4", "gemma4-dense", "gemma3-linear", "qwen3vl"] {
+    for name in ["gemma4", "gemma4-dense", "gemma3-linear", "qwen3vl", "qwen35", "qwen3next"] {
         let model = Arc::new(Model::open(&dir.join(format!("{name}.gguf")), &LoadOptions::default()).unwrap());
         for kv in [KvType::F32, KvType::F16] {
             let team = Arc::new(Team::new(1, CpuIsa::best()).unwrap());
@@ -101,7 +101,10 @@ fn caches_take_what_was_estimated() {
             let mut seq = Sequence::new(&model, &SequenceOptions { ctx: Some(130), kv }).unwrap();
             let work = Work { seq: &mut seq, tokens: &[1; 130], logits: Logits::None };
             runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap();
-            assert_eq!(seq.kv_bytes() as u64, model.memory(130, kv, 1).kv, "{name} {kv:?}");
+            seq.mark().unwrap();
+            let memory = model.memory(130, kv, 1);
+            assert_eq!(seq.kv_bytes() as u64, memory.kv + memory.states, "{name} {kv:?}");
+            assert_eq!(memory.states > 0, seq.has_running_state(), "{name}");
         }
     }
 }

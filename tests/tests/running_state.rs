@@ -98,6 +98,23 @@ fn several_sequences_in_a_step_are_none_of_each_others_business() {
 }
 
 #[test]
+fn rows_whose_logits_nobody_wants_make_no_difference() {
+    let mut bed = Bed::new(file("q4_0"));
+    let all = tokens(45);
+    let each: Vec<u32> = (1..=20).flat_map(|n| bed.run(&mut bed.seq(), &all[..n]).unwrap()).collect();
+    let last = bed.run(&mut bed.seq(), &all).unwrap();
+    let mut seqs = [bed.seq(), bed.seq(), bed.seq()];
+    let mut works: Vec<Work<'_>> = seqs
+        .iter_mut()
+        .zip([(&all[..44], Logits::None), (&all[..20], Logits::All), (&all[..], Logits::Last)])
+        .map(|(seq, (tokens, logits))| Work { seq, tokens, logits })
+        .collect();
+    let got = bed.runner.step(&mut works, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    assert_eq!(got.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), [each, last.clone()].concat());
+    assert_eq!(bed.run(&mut seqs[0], &all[44..]).unwrap(), last);
+}
+
+#[test]
 fn a_step_that_fails_half_way_leaves_what_can_be_gone_back_to() {
     // In the third layer, what is kept grows without bounds with tokens that ask for it.
     let mut bytes = file("f32");
@@ -179,6 +196,14 @@ fn a_conversation_goes_on_from_before_the_last_answer() {
     // The same once more, as for another answer.
     let (again, cached, ..) = ask(&mut bed, &mut seq, &second, 0);
     assert_eq!((again, cached), (answer.clone(), second.len() - 8));
+    // One that does not fit is refused before anything is read or forgotten.
+    let mut small =
+        Sequence::new(&bed.model, &SequenceOptions { ctx: Some(second.len() - 3), kv: KvType::F16 }).unwrap();
+    bed.run(&mut small, &second[..20]).unwrap();
+    let mut on = |_: Event<'_>| panic!("nothing is to be told");
+    let refused = generate(&mut bed.runner, &tokenizer, &mut small, &second, &options, &CancelToken::new(), &mut on);
+    assert!(matches!(refused, Err(EngineError::Context { wanted, .. }) if wanted == second.len()));
+    assert_eq!(small.tokens(), &second[..20]);
     // Stopped while the prompt is read, before and behind the mark.
     for stop in 1.. {
         let mut seq = bed.seq();

@@ -76,7 +76,7 @@ impl ModelConfig {
         layers.map(|i| of(&self.layer(i))).max().unwrap_or(0)
     }
 
-    /// Layers with keys and values of their own: the first ones.
+    /// Layers that do not read another's keys and values: the first ones. Those with a running state have none at all.
     pub fn caches(&self) -> usize {
         self.layers - self.varied.shared_kv
     }

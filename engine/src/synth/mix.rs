@@ -1,4 +1,5 @@
-//! Which matrix is in which format: the mixes that [`quantize`](crate::quantize) makes, by the same rules.
+//! Which matrix is in which format: the mixes that [`quantize`](crate::quantize) makes, by the same rules. (Of Gemma 4 as for
+//! the published files, which have value matrices in all layers; here those that nobody reads are left out.)
 
 use super::{Shape, delta};
 use crate::quantize::{Facts, QuantType, format_of};

@@ -72,6 +72,20 @@ impl Pool {
     }
 }
 
+/// `count` tiles of `n` elements each, all zero bits, side by side in memory of their own: for tiles so large that few fit
+/// into a slab of the usual size.
+pub fn together<E: bytemuck::Zeroable + Copy>(n: usize, count: usize) -> Result<Vec<Tile<E>>, KvFull> {
+    let bytes = n.checked_mul(size_of::<E>()).and_then(|b| b.max(1).checked_next_multiple_of(ALIGN));
+    let all = bytes.and_then(|b| b.checked_mul(count)).ok_or(KvFull { bytes: usize::MAX })?;
+    let bytes = bytes.unwrap_or(usize::MAX);
+    let slab = Arc::new(Slab::new(all).ok_or(KvFull { bytes: all })?);
+    let tile = |_| {
+        let (at, _) = slab.place(bytes).ok_or(KvFull { bytes })?;
+        Ok(Tile { slab: slab.clone(), at, n, bytes, element: PhantomData })
+    };
+    (0..count).map(tile).collect()
+}
+
 impl Slab {
     fn new(len: usize) -> Option<Self> {
         let pages = Pages::zeroed(len, ALIGN)?;
@@ -152,6 +166,11 @@ mod tests {
         let pool = Pool::default();
         assert!(pool.take::<f32>(usize::MAX).is_err() && pool.take::<f32>(usize::MAX / 4 - 100).is_err());
         assert_eq!(pool.take::<f32>(0).unwrap().len(), 0);
+        assert!(together::<f32>(usize::MAX / 8, 3).is_err() && together::<u16>(1 << 40, 1 << 30).is_err());
+        let tiles = together::<f32>(1000, 3).unwrap();
+        assert!(tiles.iter().all(|t| t.len() == 1000 && t.iter().all(|v| *v == 0.0)));
+        let beside = |t: &[Tile<f32>]| t[1].at - t[0].at == 4096 && Arc::ptr_eq(&t[0].slab, &t[1].slab);
+        assert!(tiles.windows(2).all(beside));
         // Larger than a slab.
         assert_eq!(pool.take::<f32>(3 << 20).unwrap().len(), 3 << 20);
     }

@@ -16,7 +16,7 @@ mod rule;
 pub use conv::{Convolution, convolve};
 pub use rule::delta_rule;
 
-use crate::kv::slab::{Pool, Tile};
+use crate::kv::slab::{Tile, together};
 
 /// Channels that are computed side by side.
 const LANES: usize = 16;
@@ -108,23 +108,19 @@ pub struct DeltaState {
     /// The tail, `[taps - 1, channels]`, and from [`DeltaShape::tail_len`] on the matrices, `[v_heads, groups, dim, 16]`:
     /// value channels in lanes.
     floats: Tile<f32>,
-    pool: Pool,
 }
 
 impl DeltaState {
     /// That of an empty sequence; `None` where memory does not suffice.
     pub fn new(shape: DeltaShape) -> Option<Self> {
-        Self::within(Pool::default(), shape)
+        Self::several(shape, 1)?.pop()
     }
 
-    /// One more, of another layer of the same sequence: they share huge pages, as a token goes through all of them.
-    pub fn sibling(&self) -> Option<Self> {
-        Self::within(self.pool.clone(), self.shape)
-    }
-
-    fn within(pool: Pool, shape: DeltaShape) -> Option<Self> {
+    /// Those of `count` layers of a sequence, side by side in huge pages: a token goes through all of them.
+    pub fn several(shape: DeltaShape, count: usize) -> Option<Vec<Self>> {
         let floats = shape.tail_len().checked_add(shape.matrices_len())?;
-        Some(Self { shape, rows: 0, floats: pool.take(floats).ok()?, pool })
+        let tiles = together(floats, count).ok()?;
+        Some(tiles.into_iter().map(|floats| Self { shape, rows: 0, floats }).collect())
     }
 
     /// The sizes.
@@ -184,11 +180,10 @@ mod tests {
     #[test]
     fn states_are_cleared_and_copied() {
         let shape = DeltaShape { k_heads: 1, v_heads: 2, dim: 20, taps: 4, interleaved: true };
-        let mut a = DeltaState::new(shape).unwrap();
+        let Ok([mut a, mut b]) = <[DeltaState; 2]>::try_from(DeltaState::several(shape, 2).unwrap()) else { panic!() };
         assert_eq!(a.floats.len() * 4, shape.state_bytes());
         a.floats.fill(7.0);
         a.rows = 3;
-        let mut b = a.sibling().unwrap();
         assert!(b.floats.iter().all(|v| *v == 0.0));
         b.copy_from(&a);
         assert!(b.rows == 3 && b.floats[..] == a.floats[..]);
