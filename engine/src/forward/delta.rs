@@ -22,15 +22,11 @@ impl Forward<'_, '_> {
         let Some(shape) = c.delta_of(i) else { return Ok(()) };
         let (channels, width, v_heads) = (shape.channels(), shape.width(), shape.v_heads);
         self.delta_products(i, l, w)?;
-        let rows = |seg: &mut Segment<'_>| -> Result<(), EngineError> {
-            let fits = seg.seq.states.get(i).is_some_and(Option::is_some);
-            if fits { Ok(()) } else { Err(EngineError::ForeignSequence) }
-        };
-        segments.iter_mut().try_for_each(rows)?;
-        let mut parts: Vec<DeltaRows<'_>> = segments
+        let parts: Option<Vec<DeltaRows<'_>>> = segments
             .iter_mut()
-            .filter_map(|seg| Some(DeltaRows { rows: seg.tokens.len(), state: seg.seq.states[i].as_mut()? }))
+            .map(|seg| Some(DeltaRows { rows: seg.tokens.len(), state: seg.seq.states.get_mut(i)?.as_mut()? }))
             .collect();
+        let mut parts = parts.ok_or(EngineError::ForeignSequence)?;
         let s = &mut *self.s;
         let (raw, qkv) = (&mut s.delta.raw[..n * channels], &mut s.gate[..n * channels]);
         // A product and a sum a tap, and an exponential.
