@@ -22,9 +22,9 @@ pub struct Memory {
 
 impl Memory {
     pub(crate) fn estimate(gguf: &Gguf, c: &ModelConfig, ctx: usize, kv: KvType, chunk: usize) -> Self {
-        let attending = (0..c.caches()).filter(|i| c.delta_of(*i).is_none());
+        let attending = (0..c.caches()).filter(|i| c.attends(*i));
         let tiles: u64 = attending.map(|i| kv_shape(c, i, kv).tile_bytes() as u64).sum();
-        let states = (0..c.layers).filter_map(|i| c.delta_of(i)).map(|d| d.state_bytes() as u64);
+        let states = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes() as u64);
         Self {
             weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
             kv: tiles.saturating_mul(ctx.div_ceil(TILE) as u64),

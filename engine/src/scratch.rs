@@ -1,6 +1,6 @@
 //! The buffers of a step, made once and reused.
 
-use crate::config::{LayerSizes, ModelConfig};
+use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::{EngineError, zeroed};
 use hewn_kernels::op::quantize::ActBlock;
 
@@ -139,9 +139,12 @@ impl Scratch {
         if c.arch.gated_heads {
             (gate, up) = (gate.max(2 * c.q_width()), up.max(att));
         }
-        if let Some(d) = &c.delta {
-            (gate, up, att) = (gate.max(d.shape.channels()), up.max(d.shape.width()), att.max(d.shape.width()));
-            widest = widest.max(att);
+        match c.recurrent.as_ref().map(|r| &r.part) {
+            Some(RecurrentPart::Delta(d)) => {
+                (gate, up, att) = (gate.max(d.channels()), up.max(d.width()), att.max(d.width()));
+                widest = widest.max(att);
+            }
+            None => {}
         }
         if let Some(l) = &c.latent {
             widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
@@ -188,8 +191,10 @@ impl LatentScratch {
 
 impl DeltaScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
-        let [raw, gates] =
-            c.delta.as_ref().map_or([0; 2], |d| [d.shape.channels().max(d.shape.padded_width()), 2 * d.shape.v_heads]);
+        let [raw, gates] = match c.recurrent.as_ref().map(|r| &r.part) {
+            Some(RecurrentPart::Delta(d)) => [d.channels().max(d.padded_width()), 2 * d.v_heads],
+            None => [0; 2],
+        };
         Ok(Self { raw: m.make(raw)?, opening: m.make(gates)?, gates: m.make(gates)? })
     }
 }

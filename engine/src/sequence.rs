@@ -3,7 +3,7 @@
 use crate::config::ModelConfig;
 use crate::error::EngineError;
 use crate::model::Model;
-use hewn_kernels::op::delta::{DeltaShape, DeltaState};
+use hewn_kernels::state::{RunningState, StateShape};
 use hewn_kernels::{KvLayer, KvShape, KvType};
 
 /// How a sequence is made.
@@ -17,14 +17,14 @@ pub struct SequenceOptions {
 
 /// One conversation's state. Its cache grows as tokens arrive, in tiles of 64 positions.
 ///
-/// Layers of some architectures (gated delta nets) keep a *running state* of a fixed size instead, which has no way back:
+/// Layers of some architectures (gated delta nets, say) keep a *running state* of a fixed size instead, which has no way back:
 /// see [`truncate`](Self::truncate) and [`mark`](Self::mark).
 #[derive(Debug)]
 pub struct Sequence {
     /// Of the layers that read no other's; those with a running state leave theirs empty.
     pub(crate) layers: Vec<KvLayer>,
     /// Running states, `[layers]`; empty where no layer has one.
-    pub(crate) states: Vec<Option<DeltaState>>,
+    pub(crate) states: Vec<Option<RunningState>>,
     pub(crate) tokens: Vec<u32>,
     mark: Option<Mark>,
     ctx: usize,
@@ -35,7 +35,7 @@ pub struct Sequence {
 struct Mark {
     /// Tokens held then.
     len: usize,
-    states: Vec<Option<DeltaState>>,
+    states: Vec<Option<RunningState>>,
 }
 
 /// The shape of the cache of layer `i`, if it has one of its own.
@@ -45,21 +45,21 @@ pub(crate) fn kv_shape(c: &ModelConfig, i: usize, kind: KvType) -> KvShape {
 }
 
 /// States of these shapes, which are alike, where there are some; nothing where there are none.
-fn new_states<'a>(
-    shapes: impl Iterator<Item = Option<&'a DeltaShape>> + Clone,
-) -> Result<Vec<Option<DeltaState>>, EngineError> {
+fn new_states(
+    shapes: impl Iterator<Item = Option<StateShape>> + Clone,
+) -> Result<Vec<Option<RunningState>>, EngineError> {
     let count = shapes.clone().flatten().count();
     let Some(shape) = shapes.clone().flatten().next() else { return Ok(Vec::new()) };
-    let bytes = shape.state_bytes().saturating_mul(count);
-    let all = DeltaState::several(*shape, count);
+    let bytes = shape.bytes().saturating_mul(count);
+    let all = RunningState::several(shape, count);
     let mut all = all.ok_or(EngineError::Memory { what: "the running states", bytes })?.into_iter();
     Ok(shapes.map(|shape| shape.and_then(|_| all.next())).collect())
 }
 
 /// Makes `to` the same as `from`, in the memory that it has.
-fn copy_states(to: &mut Vec<Option<DeltaState>>, from: &[Option<DeltaState>]) -> Result<(), EngineError> {
+fn copy_states(to: &mut Vec<Option<RunningState>>, from: &[Option<RunningState>]) -> Result<(), EngineError> {
     if to.is_empty() {
-        *to = new_states(from.iter().map(|state| state.as_ref().map(DeltaState::shape)))?;
+        *to = new_states(from.iter().map(|state| state.as_ref().map(|s| *s.shape())))?;
     }
     let pairs = to.iter_mut().zip(from).filter_map(|(to, from)| to.as_mut().zip(from.as_ref()));
     pairs.for_each(|(to, from)| to.copy_from(from));
@@ -80,7 +80,7 @@ impl Sequence {
         }
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
-        let states = new_states((0..c.layers).map(|i| c.delta_of(i)))?;
+        let states = new_states((0..c.layers).map(|i| c.state_of(i)))?;
         Ok(Self { layers, states, tokens: Vec::new(), mark: None, ctx })
     }
 
@@ -126,7 +126,7 @@ impl Sequence {
     /// Bytes of cache held now, running states and their copies among them.
     pub fn kv_bytes(&self) -> usize {
         let copies = self.mark.iter().flat_map(|mark| &mark.states);
-        let states = self.states.iter().chain(copies).flatten().map(|s| s.shape().state_bytes());
+        let states = self.states.iter().chain(copies).flatten().map(|s| s.shape().bytes());
         self.layers.iter().map(KvLayer::bytes).chain(states).sum()
     }
 
@@ -175,7 +175,7 @@ impl Sequence {
                 mark.len
             }
             _ => {
-                self.states.iter_mut().flatten().for_each(DeltaState::clear);
+                self.states.iter_mut().flatten().for_each(RunningState::clear);
                 0
             }
         };
@@ -187,12 +187,11 @@ impl Sequence {
 
     /// Whether the sequence was made for a model of this shape.
     pub(crate) fn fits(&self, c: &ModelConfig) -> bool {
-        let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(DeltaState::shape);
+        let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(|s| *s.shape());
         self.layers.len() == c.caches()
             && self.layers.iter().enumerate().all(|(i, l)| {
-                let delta = c.delta_of(i);
-                let len = if delta.is_some() { 0 } else { self.tokens.len() };
-                state(i) == delta && *l.shape() == kv_shape(c, i, l.shape().kind) && l.len() == len
+                let len = if c.attends(i) { self.tokens.len() } else { 0 };
+                state(i) == c.state_of(i) && *l.shape() == kv_shape(c, i, l.shape().kind) && l.len() == len
             })
     }
 }

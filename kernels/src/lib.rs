@@ -18,6 +18,7 @@ pub mod op;
 mod pages;
 pub mod probe;
 pub mod reference;
+pub mod state;
 pub mod team;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,8 @@ use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
 use crate::op::attention::Rules;
-use crate::op::delta::{Convolution, DeltaShape};
+use crate::op::convolution::{Convolution, Then};
+use crate::op::delta::DeltaShape;
 use crate::op::quantize::ActBlock;
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
@@ -118,23 +119,30 @@ pub fn attention(
     out.iter().map(|o| o * (1.0 / sum)).collect()
 }
 
-/// Row `r` of a convolution before the delta rule, `[channels]`: `raw` (`[rows, channels]`) begins with the sequence.
-pub fn convolve(shape: &DeltaShape, conv: &Convolution<'_>, raw: &[f32], r: usize) -> Vec<f32> {
-    let (channels, dim) = (shape.channels(), shape.dim);
-    let silu = |c: usize| {
-        let x = |tap: usize| (r + tap + 1).checked_sub(shape.taps).map_or(0.0, |row| raw[row * channels + c]);
-        let sum = (0..shape.taps).fold(0.0f32, |sum, tap| conv.weights[tap * channels + c].mul_add(x(tap), sum));
-        sum / (1.0 + exp(0.0 - sum))
+/// Row `r` of a convolution, `[channels]`: `raw` (`[rows, channels]`) begins with the sequence.
+pub fn convolve(conv: &Convolution<'_>, raw: &[f32], r: usize) -> Vec<f32> {
+    let channels = conv.channels();
+    let sum = |c: usize| {
+        let x = |tap: usize| (r + tap + 1).checked_sub(conv.taps).map_or(0.0, |row| raw[row * channels + c]);
+        let first = conv.bias.map_or(0.0, |bias| bias[c]);
+        (0..conv.taps).fold(first, |sum, tap| conv.weights[tap * channels + c].mul_add(x(tap), sum))
     };
-    let mut out: Vec<f32> = (0..channels).map(silu).collect();
-    for (head, v) in out.chunks_exact_mut(dim).enumerate().take(2 * shape.k_heads) {
-        let mut lanes = [0.0f32; 16];
-        v.iter().enumerate().for_each(|(i, v)| lanes[i % 16] = v.mul_add(*v, lanes[i % 16]));
-        let unit = if head < shape.k_heads { 1.0 / (dim as f32).sqrt() } else { 1.0 };
-        let factor = unit / tree(lanes).sqrt().max(conv.eps);
-        v.iter_mut().for_each(|v| *v *= factor);
+    let silu = |x: f32| x / (1.0 + exp(0.0 - x));
+    match conv.then {
+        Then::Times(by) => (0..channels).map(|c| sum(c) * by[r * channels + c]).collect(),
+        Then::Silu => (0..channels).map(|c| silu(sum(c))).collect(),
+        Then::SiluUnits { dim, queries, eps } => {
+            let mut out: Vec<f32> = (0..channels).map(|c| silu(sum(c))).collect();
+            for (head, v) in out.chunks_exact_mut(dim).enumerate().take(2 * queries) {
+                let mut lanes = [0.0f32; 16];
+                v.iter().enumerate().for_each(|(i, v)| lanes[i % 16] = v.mul_add(*v, lanes[i % 16]));
+                let unit = if head < queries { 1.0 / (dim as f32).sqrt() } else { 1.0 };
+                let factor = unit / tree(lanes).sqrt().max(eps);
+                v.iter_mut().for_each(|v| *v *= factor);
+            }
+            out
+        }
     }
-    out
 }
 
 /// The gated delta rule from a sequence's first row on: `qkv` (`[rows, channels]`), `gates` (`[rows, 2, v_heads]`), and

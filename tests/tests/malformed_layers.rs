@@ -104,7 +104,7 @@ fn delta_nets_are_checked() {
         let err = with(name, edits).map(|_| ()).unwrap_err();
         assert!(err.contains(says), "{edits:?}: {err}");
     };
-    assert!(with("qwen35", &[("vocab_size", 96)]).unwrap().config().delta_of(3).is_none());
+    assert!(with("qwen35", &[("vocab_size", 96)]).unwrap().config().attends(3));
     for (key, wrong) in [
         ("ssm.conv_kernel", &[0, 9, u32::MAX][..]),
         ("ssm.group_count", &[0, 3, 8, u32::MAX]),

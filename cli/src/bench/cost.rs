@@ -106,8 +106,8 @@ impl ModelCost {
                 part.1.add(format, t.elements() as f64);
             }
         }
-        let states: Vec<_> = (0..c.layers).filter_map(|i| c.delta_of(i)).map(|d| d.state_bytes()).collect();
-        let attending = (0..c.layers).filter(|i| c.delta_of(*i).is_none());
+        let states: Vec<_> = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes()).collect();
+        let attending = (0..c.layers).filter(|i| c.attends(*i));
         // A cache that several layers read is read by each.
         let layer = |i| c.layer(i).k_width() + c.layer(i).v_width();
         let kv_position = (attending.map(layer).sum::<usize>() * kv.bytes()) as f64;

@@ -85,8 +85,8 @@ pub struct Arch {
     pub experts_beside: bool,
     /// Multi-head latent attention.
     pub latent: bool,
-    /// How gated delta nets are laid out, where some layers are such.
-    pub delta: Option<DeltaLayout>,
+    /// What some layers do with a running state, where there are such layers.
+    pub recurrence: Option<Recurrence>,
     /// Whether each query head comes with a gate, whose logistic function its output is multiplied with.
     pub gated_heads: bool,
     /// Whether each head's softmax has a sink.
@@ -186,6 +186,13 @@ pub enum HeadNorm {
     Own,
 }
 
+/// What layers with a running state do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recurrence {
+    /// Gated delta nets.
+    Delta(DeltaLayout),
+}
+
 /// Where files of gated delta nets differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeltaLayout {
@@ -243,7 +250,7 @@ impl Arch {
         experts: None,
         experts_beside: false,
         latent: false,
-        delta: None,
+        recurrence: None,
         gated_heads: false,
         sinks: false,
         window: None,

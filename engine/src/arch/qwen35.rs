@@ -1,7 +1,7 @@
 //! `qwen35`: the text half of the dense Qwen 3.5 and 3.6 models. Three of four layers are gated delta nets; in the others
 //! each query head has a gate for its output, and a quarter of its channels are turned.
 
-use super::{Arch, DeltaLayout, HeadNorm, Norms};
+use super::{Arch, DeltaLayout, HeadNorm, Norms, Recurrence};
 
 pub(super) const ARCH: Arch = Arch {
     name: "qwen35",
@@ -9,6 +9,6 @@ pub(super) const ARCH: Arch = Arch {
     head_norm: HeadNorm::Each,
     coordinates: true,
     gated_heads: true,
-    delta: Some(DeltaLayout { interleaved: true, fused_gates: false }),
+    recurrence: Some(Recurrence::Delta(DeltaLayout { interleaved: true, fused_gates: false })),
     ..Arch::PLAIN
 };

@@ -1,20 +1,20 @@
 //! Hyperparameters, read from the metadata and checked before anything is sized by them.
 
-mod delta;
 mod experts;
 mod layers;
 mod reader;
+mod recurrent;
 mod rope;
 
-pub use delta::Delta;
 pub use experts::Experts;
 pub use layers::{LayerSizes, Varied};
+pub use recurrent::{Recurrent, RecurrentPart};
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
 use crate::arch::{self, Arch};
 use crate::error::EngineError;
-use hewn_kernels::op::delta::DeltaShape;
+use hewn_kernels::state::StateShape;
 use hewn_loader::{Gguf, Value};
 use reader::{MAX, Reader};
 
@@ -77,7 +77,7 @@ pub struct ModelConfig {
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
     /// Layers that keep a running state instead of keys and values.
-    pub delta: Option<Delta>,
+    pub recurrent: Option<Recurrent>,
     /// A mixture of experts.
     pub experts: Option<Experts>,
     /// Keys of the architecture in the file that nothing here reads: a model that behaves strangely may need one.
@@ -207,7 +207,7 @@ impl ModelConfig {
             residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
-            delta: Delta::read(&r, arch, layers)?,
+            recurrent: Recurrent::read(&r, arch, layers)?,
             experts: Experts::read(&r, arch, ff)?,
             unread: Vec::new(),
         };
@@ -232,9 +232,19 @@ impl ModelConfig {
         window.layers.has(i).then_some(window.size)
     }
 
-    /// The sizes of layer `i`, where it keeps a running state instead of keys and values.
-    pub fn delta_of(&self, i: usize) -> Option<&DeltaShape> {
-        self.delta.as_ref().filter(|d| d.layers.has(i)).map(|d| &d.shape)
+    /// What layer `i` does with a running state, where it has one.
+    pub fn recurrent_of(&self, i: usize) -> Option<&RecurrentPart> {
+        self.recurrent.as_ref().filter(|r| r.layers.has(i)).map(|r| &r.part)
+    }
+
+    /// The size of the running state of layer `i`, where it has one.
+    pub fn state_of(&self, i: usize) -> Option<StateShape> {
+        self.recurrent_of(i).map(RecurrentPart::state)
+    }
+
+    /// Whether layer `i` attends to keys and values.
+    pub fn attends(&self, i: usize) -> bool {
+        self.recurrent_of(i).is_none()
     }
 
     /// What a query at a position is multiplied with; see [`temperature`](Self::temperature).

@@ -2,12 +2,15 @@
 
 use super::route::sigmoid;
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm};
+use crate::config::RecurrentPart;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{DeltaGates, DeltaNet, LayerWeights};
 use hewn_kernels::op::activation::{Activation, gate};
-use hewn_kernels::op::delta::{Convolution, DeltaRows, DeltaShape, convolve, delta_rule};
+use hewn_kernels::op::convolution::{Convolution, Then, convolve};
+use hewn_kernels::op::delta::{DeltaShape, delta_rule};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::state::StateRows;
 
 impl Forward<'_, '_> {
     /// `t = O(norm(delta_rule(convolve(QKV h), gates)) * silu(Z h))`.
@@ -19,12 +22,12 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let Some(shape) = c.delta_of(i) else { return Ok(()) };
+        let Some(RecurrentPart::Delta(shape)) = c.recurrent_of(i) else { return Ok(()) };
         let (channels, width, v_heads) = (shape.channels(), shape.width(), shape.v_heads);
         self.delta_products(i, l, w)?;
-        let parts: Option<Vec<DeltaRows<'_>>> = segments
+        let parts: Option<Vec<StateRows<'_>>> = segments
             .iter_mut()
-            .map(|seg| Some(DeltaRows { rows: seg.tokens.len(), state: seg.seq.states.get_mut(i)?.as_mut()? }))
+            .map(|seg| Some(StateRows { rows: seg.tokens.len(), state: seg.seq.states.get_mut(i)?.as_mut()? }))
             .collect();
         let mut parts = parts.ok_or(EngineError::ForeignSequence)?;
         let s = &mut *self.s;
@@ -34,11 +37,12 @@ impl Forward<'_, '_> {
             weight_bytes: (w.conv.len() * size_of::<f32>()) as u64,
             ..Cost::elements(n, channels, 2, shape.taps + 20)
         });
-        let conv = Convolution { weights: &w.conv, eps: c.eps };
-        convolve(crew, shape, &conv, &mut parts, raw, qkv);
+        let then = Then::SiluUnits { dim: shape.dim, queries: shape.k_heads, eps: c.eps };
+        let conv = Convolution { taps: shape.taps, weights: &w.conv, bias: None, then };
+        convolve(crew, &conv, &mut parts, raw, qkv);
 
         self.lap.op(Op::DeltaRule, || Cost {
-            kv_bytes: (2 * parts.len() * shape.state_bytes()) as u64,
+            kv_bytes: (2 * parts.len() * shape.state().bytes()) as u64,
             float: (n * shape.operations()) as u64,
             ..Cost::elements(n, channels + width, 1, 0)
         });

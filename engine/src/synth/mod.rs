@@ -296,7 +296,7 @@ mod tests {
     fn every_mix_is_a_model_with_a_vocabulary() {
         for &mix in MIXES {
             let delta = make("tiny-delta", mix, 1);
-            assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().delta.is_some());
+            assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().recurrent.is_some());
             let gemma = make("tiny-gemma4", mix, 1);
             assert_eq!(Model::from_gguf(Gguf::from_bytes(gemma).unwrap()).unwrap().config().caches(), 3);
             let moe = make("tiny-moe", mix, 1);

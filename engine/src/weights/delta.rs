@@ -2,7 +2,7 @@
 
 use super::layer::{DeltaGates, DeltaNet};
 use super::load::{Loader, need};
-use crate::arch::NormKind;
+use crate::arch::{NormKind, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::delta::DeltaShape;
 
@@ -10,7 +10,7 @@ impl Loader<'_> {
     pub(super) fn delta_net(&mut self, d: &DeltaShape, name: &dyn Fn(&str) -> String) -> Result<DeltaNet, EngineError> {
         let c = self.config;
         let (dim, channels, v_heads) = (c.dim, d.channels(), d.v_heads);
-        let fused = c.arch.delta.is_some_and(|layout| layout.fused_gates);
+        let fused = matches!(c.arch.recurrence, Some(Recurrence::Delta(layout)) if layout.fused_gates);
         let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
         let by_channel = numbers("ssm_conv1d.weight", &[d.taps, channels])?;
         let (step_bias, rate) = (numbers("ssm_dt.bias", &[v_heads])?, numbers("ssm_a", &[v_heads])?);

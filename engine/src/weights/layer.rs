@@ -4,7 +4,7 @@ use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
 use super::{Linear, Norm};
 use crate::arch::{HeadNorm, NormKind};
-use crate::config;
+use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
 
 /// One layer.
@@ -221,8 +221,10 @@ impl Loader<'_> {
             _ => (norms.before_attention, norms.before_ff),
         };
         let before_attention = norm(self, first)?;
-        let (attention, out, width) = match (c.delta_of(i), &c.latent) {
-            (Some(d), _) => (AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)), "ssm_out", d.width()),
+        let (attention, out, width) = match (c.recurrent_of(i), &c.latent) {
+            (Some(RecurrentPart::Delta(d)), _) => {
+                (AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)), "ssm_out", d.width())
+            }
             (None, Some(l)) => {
                 (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), "attn_output", c.heads * l.v_dim)
             }

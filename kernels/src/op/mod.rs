@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod convolution;
 pub mod delta;
 pub mod layer_norm;
 pub mod matmul;

@@ -7,12 +7,13 @@ use crate::isa::CpuIsa;
 use crate::kv::{KvLayer, KvShape, KvType};
 use crate::op::activation::{Activation, add, gate};
 use crate::op::attention::{Query, Rules, attention};
-use crate::op::delta::{DeltaRows, DeltaShape, DeltaState, delta_rule};
+use crate::op::delta::{DeltaShape, delta_rule};
 use crate::op::matmul::{Input, Layout, Matrix, Product, matmul};
 use crate::op::norm::rms_norm;
 use crate::op::quantize::{ActBlock, GROUP, quantize, quantize_all};
 use crate::op::rope::{Pairing, angles, rope};
 use crate::pages::Pages;
+use crate::state::{RunningState, StateRows};
 use crate::team::{Crew, Team, TeamError};
 use std::time::{Duration, Instant};
 
@@ -138,7 +139,7 @@ impl Case {
                 // Kept by half and corrected by half: so it neither grows nor fades away.
                 let gates = vec![0.5; rows * 2 * DELTA.v_heads];
                 let out = vec![0.0; rows * DELTA.padded_width()];
-                Data::Delta { state: Box::new(DeltaState::new(DELTA)?), qkv, gates, out }
+                Data::Delta { state: Box::new(RunningState::new(DELTA.state())?), qkv, gates, out }
             }
             _ => Data::Rows {
                 x: floats(BATCH * COLS),
@@ -165,7 +166,7 @@ enum Data {
         out: Vec<f32>,
     },
     Delta {
-        state: Box<DeltaState>,
+        state: Box<RunningState>,
         qkv: Vec<f32>,
         gates: Vec<f32>,
         out: Vec<f32>,
@@ -206,7 +207,7 @@ impl Ready {
             }
             (Data::Delta { .. }, Case::DeltaRule { rows }) => {
                 let io = Cost::elements(rows, DELTA.channels() + DELTA.width(), 1, 0);
-                let held = 2 * DELTA.state_bytes() as u64;
+                let held = 2 * DELTA.state().bytes() as u64;
                 let float = (rows * DELTA.operations()) as u64;
                 Cost { activation_bytes: io.activation_bytes + held, float, ..io }
             }
@@ -247,7 +248,7 @@ impl Ready {
                 attention(crew, &all, heads, &Rules::plain(1.0 / (dim as f32).sqrt()), q, out);
             }
             (Data::Delta { state, qkv, gates, out }, Case::DeltaRule { rows }) => {
-                delta_rule(crew, &DELTA, &mut [DeltaRows { state, rows }], qkv, gates, out);
+                delta_rule(crew, &DELTA, &mut [StateRows { state, rows }], qkv, gates, out);
             }
             (Data::Rows { x, blocks, .. }, Case::Quantize) => {
                 crew.rows(blocks, GROUP * COLS / 32, true, |_, g, blocks| {

@@ -4,8 +4,9 @@
 //! channels stay in the nearest cache while all rows of a step go by. One pass over them updates them for one row, answers
 //! the row's query and the next row's key.
 
-use super::{DeltaRows, DeltaShape, LANES};
+use super::DeltaShape;
 use crate::isa::{CpuIsa, Isa, Kernel, each, load_tail};
+use crate::state::{LANES, StateRows};
 use crate::team::Crew;
 
 /// Groups that a thread takes at a time: of few rows half a head of 128 channels, else all of it.
@@ -160,11 +161,11 @@ fn groups<S: Isa, const G: usize>(
 /// # Panics
 /// When the lengths do not fit the shape.
 ///
-/// [`convolve`]: super::convolve
+/// [`convolve`]: crate::op::convolution::convolve
 pub fn delta_rule(
     crew: &Crew<'_>,
     shape: &DeltaShape,
-    parts: &mut [DeltaRows<'_>],
+    parts: &mut [StateRows<'_>],
     qkv: &[f32],
     gates: &[f32],
     out: &mut [f32],
@@ -176,10 +177,9 @@ pub fn delta_rule(
     let mut units = Vec::with_capacity(parts.len() * shape.v_heads * groups.div_ceil(UNIT[0]));
     let (mut rest, mut row) = (out.as_chunks_mut().0, 0);
     for p in parts.iter_mut().filter(|p| p.rows > 0) {
-        assert_eq!(p.state.shape, *shape);
+        assert_eq!(*p.state.shape(), shape.state());
         let (own, later) = rest.split_at_mut(p.rows * shape.v_heads * groups);
-        let (_, matrices) = p.state.parts();
-        let heads = matrices.chunks_mut(groups * shape.dim).zip(own.chunks_mut(groups * p.rows));
+        let heads = p.state.matrices().chunks_mut(groups * shape.dim).zip(own.chunks_mut(groups * p.rows));
         for (head, (matrices, out)) in heads.enumerate() {
             let most = UNIT[usize::from(p.rows >= BLOCK)];
             let cut = matrices.chunks_mut(most * shape.dim).zip(out.chunks_mut(most * p.rows));
@@ -209,9 +209,9 @@ fn run(isa: CpuIsa, step: Step<'_>, u: &mut Unit<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DeltaState;
     use super::*;
     use crate::reference;
+    use crate::state::RunningState;
     use crate::team::Team;
     use crate::testing::Lcg;
 
@@ -231,13 +231,14 @@ mod tests {
             for isa in CpuIsa::available() {
                 for (threads, steps) in [(1, vec![n]), (3, vec![1; n]), (2, vec![0, 2, 1, n - 3])] {
                     let team = Team::new(threads, isa).unwrap();
-                    let mut states = [DeltaState::new(shape).unwrap(), DeltaState::new(shape).unwrap()];
+                    let mut states =
+                        [RunningState::new(shape.state()).unwrap(), RunningState::new(shape.state()).unwrap()];
                     let mut at = 0;
                     for step in steps {
                         let twice = |x: &[f32], width: usize| x[at * width..(at + step) * width].repeat(2);
                         let (x, g) = (twice(&qkv, channels), twice(&gates, gate));
                         let mut out = vec![f32::NAN; 2 * step * shape.padded_width()];
-                        let mut parts = states.each_mut().map(|state| DeltaRows { state, rows: step });
+                        let mut parts = states.each_mut().map(|state| StateRows { state, rows: step });
                         team.step(|crew| delta_rule(crew, &shape, &mut parts, &x, &g, &mut out)).unwrap();
                         for out in out.chunks_exact(step.max(1) * shape.padded_width()) {
                             for r in 0..step {
@@ -271,11 +272,11 @@ mod tests {
         }
         let mut gates = [1.0; 34];
         gates[2 * n + 1] = 0.0;
-        let mut state = DeltaState::new(shape).unwrap();
+        let mut state = RunningState::new(shape.state()).unwrap();
         let mut out = vec![f32::NAN; (n + 1) * 16];
         let team = Team::new(1, CpuIsa::best()).unwrap();
         let mut run = |gates: &[f32], out: &mut [f32]| {
-            let mut parts = [DeltaRows { state: &mut state, rows: n + 1 }];
+            let mut parts = [StateRows { state: &mut state, rows: n + 1 }];
             team.step(|crew| delta_rule(crew, &shape, &mut parts, &qkv, gates, out)).unwrap();
         };
         run(&gates, &mut out);
