@@ -19,7 +19,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
-            hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False)
+            hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False,
+            out_norm='output_norm', short_conv=None, taps=3)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -143,6 +144,14 @@ SPECS = {
                        experts=dict(n=6, used=2, ff=32, beside=True),
                        keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4,
                              'final_logit_softcapping': 30.0}),
+    'lfm2': dict(arch='lfm2', layers=6, tied=True, qk_norm='head', out_norm='token_embd_norm',
+                 short_conv=[True, True, False, True, False, True]),
+    # Sums over two positions, windows, an output projection.
+    'lfm2-windows': dict(arch='lfm2', layers=3, qk_norm='head', out_norm='token_embd_norm', taps=2, theta=1e6,
+                         short_conv=[False, True, False], keys={'attention.sliding_window': 20}),
+    'lfm2moe': dict(arch='lfm2moe', layers=4, tied=True, qk_norm='head', out_norm='token_embd_norm',
+                    short_conv=[True, True, False, True], experts=dict(n=8, used=2, ff=24, first=1, choice=True),
+                    keys={'expert_gating_func': 2}),
 }
 
 
@@ -170,7 +179,7 @@ def tensors(s, rng):
                 vec(name + '.bias', n)
 
     mat('token_embd.weight', VOCAB, D, std=0.5)
-    norm('output_norm')
+    norm(s['out_norm'])
     if not s['tied']:
         mat('output.weight', VOCAB, D)
     half = (s['rope'] or s['hd']) // 2
@@ -215,7 +224,12 @@ def tensors(s, rng):
                 mat(p + 'ssm_alpha.weight', d['v'], D, std=0.3)
             vec(p + 'ssm_norm.weight', d['dim'], base=1.0)
             mat(p + 'ssm_out.weight', D, width)
-        parts = [] if d and recurrent(s, i) else [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
+        convolves = s['short_conv'] and s['short_conv'][i]
+        if convolves:
+            mat(p + 'shortconv.in_proj.weight', 3 * D, D, std=0.3)
+            vec(p + 'shortconv.conv.weight', D, s['taps'], std=0.7)
+            mat(p + 'shortconv.out_proj.weight', D, D)
+        parts = [] if convolves or d and recurrent(s, i) else [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * hd)]
         if s['v_is_k'] and not windowed:
             parts.pop()
@@ -299,6 +313,9 @@ def write(path, s, values, half):
                      'ssm.time_step_rank': d['v'], 'ssm.inner_size': d['v'] * d['dim']})
         if d.get('every', 4):
             ints['full_attention_interval'] = 4
+    if s['short_conv']:
+        ints.update({'shortconv.l_cache': s['taps'],
+                     'attention.head_count_kv': [0 if c else s['kv'] for c in s['short_conv']]})
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     if s['windows']:
@@ -317,7 +334,7 @@ def write(path, s, values, half):
     w.add_tokenizer_model('none')
     for name, x in values:
         matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
-            and 'conv1d' not in name
+            and 'conv1d' not in name and 'conv.conv' not in name
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
 

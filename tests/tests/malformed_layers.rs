@@ -92,6 +92,39 @@ fn layers_that_differ_are_checked() {
     assert!(err.contains("differs from layer to layer"), "{err}");
 }
 
+/// Of LFM 2: which layers have key/value heads, and the sizes of the convolutions in the others.
+#[test]
+fn short_convolutions_are_checked() {
+    let with = |key: &str, item: Option<usize>, v: u32| {
+        let mut file = file("lfm2");
+        set(&mut file, key, item, v);
+        load(file)
+    };
+    let refused = |key: &str, item, v, says: &str| {
+        let err = with(key, item, v).map(|_| ()).unwrap_err();
+        assert!(err.contains(says), "{key} = {v}: {err}");
+    };
+    let model = with("vocab_size", None, 96).unwrap();
+    let c = model.config();
+    let attending: Vec<usize> = (0..c.layers).filter(|i| c.attends(*i)).collect();
+    assert_eq!((attending, c.kv_heads), (vec![2, 4], 2));
+    for v in [0, 9, u32::MAX] {
+        refused("shortconv.l_cache", None, v, "shortconv.l_cache");
+    }
+    refused("shortconv.l_cache", None, 2, "blk.0.shortconv.conv.weight");
+    refused("attention.head_count_kv", Some(0), 2, "blk.0.attn_q.weight");
+    refused("attention.head_count_kv", Some(2), 0, "blk.2.shortconv.in_proj.weight");
+    refused("attention.head_count_kv", Some(2), 4, "differs from layer to layer");
+    refused("attention.head_count_kv", Some(2), u32::MAX, "head_count_kv");
+    refused("lfm2.block_count", None, 7, "6 layers of 7");
+    for part in
+        ["shortconv.l_cache", "blk.0.shortconv.conv.weight", "blk.5.shortconv.in_proj.weight", "token_embd_norm"]
+    {
+        let err = without("lfm2", part);
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
+
 /// Of Qwen 3.5: the sizes of gated delta nets, and which layers are such.
 #[test]
 fn delta_nets_are_checked() {

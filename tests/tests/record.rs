@@ -244,6 +244,22 @@ fn a_running_state_is_read_and_written() {
 }
 
 #[test]
+fn a_short_convolution_keeps_its_last_rows() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/lfm2.gguf");
+    let mut r = runner(std::fs::read(file).unwrap(), 2);
+    let all = recorded(&mut r);
+    no_gaps(&all);
+    let ops = decode(&all);
+    assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]));
+    let layers = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
+    assert_eq!((layers(Op::Convolution), layers(Op::Attention)), (vec![0, 1, 3, 5], vec![2, 4]));
+    for o in all.ops.iter().filter(|o| o.op == Op::Convolution) {
+        // Two rows of 32 channels, read and written; three taps, a gate before and one behind.
+        assert_eq!((o.cost.kv_bytes, o.cost.float), (2 * 2 * 32 * 4, o.cost.rows as u64 * 32 * 5));
+    }
+}
+
+#[test]
 fn caps_and_scales_have_their_own_operations() {
     let names = [("command-r", true), ("granite", true), ("gemma3-linear", false), ("falcon", false)];
     for (name, bounded) in names.into_iter().chain([("gemma4", true), ("gemma4-dense", true)]) {

@@ -30,6 +30,8 @@ mod granitemoe;
 mod hunyuan_dense;
 mod hunyuan_moe;
 mod internlm2;
+mod lfm2;
+mod lfm2moe;
 mod llama;
 mod minicpm;
 mod minimax_m2;
@@ -67,6 +69,8 @@ pub struct Arch {
     pub norm: NormKind,
     /// Where they are.
     pub norms: Norms,
+    /// The name of the stream's last one.
+    pub out_norm: &'static str,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
     /// Whether each value head is normed, without weights.
@@ -191,6 +195,8 @@ pub enum HeadNorm {
 pub enum Recurrence {
     /// Gated delta nets.
     Delta(DeltaLayout),
+    /// Convolutions between two gates, in the layers without key/value heads.
+    ShortConvolution,
 }
 
 /// Where files of gated delta nets differ.
@@ -241,6 +247,7 @@ impl Arch {
         qkv_bias: false,
         norm: NormKind::Rms,
         norms: Norms::BEFORE,
+        out_norm: "output_norm",
         head_norm: HeadNorm::None,
         value_norm: false,
         keys_as_values: false,
@@ -302,6 +309,8 @@ pub const ALL: &[&Arch] = &[
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
     &internlm2::ARCH,
+    &lfm2::ARCH,
+    &lfm2moe::ARCH,
     &llama::ARCH,
     &minicpm::ARCH,
     &minimax_m2::ARCH,

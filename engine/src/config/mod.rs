@@ -12,7 +12,7 @@ pub use recurrent::{Recurrent, RecurrentPart};
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
-use crate::arch::{self, Arch};
+use crate::arch::{self, Arch, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::state::StateShape;
 use hewn_loader::{Gguf, Value};
@@ -207,7 +207,7 @@ impl ModelConfig {
             residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
-            recurrent: Recurrent::read(&r, arch, layers)?,
+            recurrent: Recurrent::read(&r, arch, layers, dim)?,
             experts: Experts::read(&r, arch, ff)?,
             unread: Vec::new(),
         };
@@ -299,7 +299,11 @@ impl Reader<'_> {
             true => self.latent_heads(q)?,
             false => {
                 let key = "attention.head_count_kv";
-                let kv = if arch.varied { self.most(key, layers)? } else { self.size(key)? };
+                let kv = match arch.recurrence {
+                    _ if arch.varied => self.most(key, layers)?,
+                    Some(Recurrence::ShortConvolution) => self.size_where_some(key)?,
+                    _ => self.size(key)?,
+                };
                 self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?
             }
         };

@@ -46,12 +46,15 @@ impl Reader<'_> {
         Err(EngineError::Config { key: self.key(key), reason: reason.into() })
     }
 
-    /// A whole number up to [`MAX`]. Where the file has one a layer, they must be the same.
-    fn number(&self, key: &str) -> Result<Option<u32>, EngineError> {
+    /// A whole number up to [`MAX`]. Where the file has one a layer, they must be the same; those that are 0 do not matter
+    /// where `zeros` is set.
+    fn number(&self, key: &str, zeros: bool) -> Result<Option<u32>, EngineError> {
         let name = self.key(key);
         let Some(Value::Array(a)) = self.meta.get(&name) else { return Ok(self.meta.u32(&name)?) };
-        let mut all = a.iter().map(|v| v.as_int().and_then(|v| u32::try_from(v).ok()));
+        let numbers = a.iter().map(|v| v.as_int().and_then(|v| u32::try_from(v).ok()));
+        let mut all = numbers.filter(|v| !(zeros && *v == Some(0)));
         match all.next().flatten() {
+            None if zeros && a.iter().all(|v| v.as_int() == Some(0)) => Ok(None),
             Some(first) if all.all(|v| v == Some(first)) => Ok(Some(first)),
             _ => self.bad(key, "it differs from layer to layer, which is not supported"),
         }
@@ -81,7 +84,16 @@ impl Reader<'_> {
 
     /// A positive size.
     pub fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
-        match self.number(key)? {
+        self.in_bounds(key, self.number(key, false)?)
+    }
+
+    /// A positive size of the layers that have any, which must be the same; a list has 0 for the others.
+    pub fn size_where_some(&self, key: &str) -> Result<Option<usize>, EngineError> {
+        self.in_bounds(key, self.number(key, true)?)
+    }
+
+    fn in_bounds(&self, key: &str, number: Option<u32>) -> Result<Option<usize>, EngineError> {
+        match number {
             None => Ok(None),
             Some(v) if (1..=MAX).contains(&(v as usize)) => Ok(Some(v as usize)),
             Some(v) => self.bad(key, format!("{v} is not within 1..={MAX}")),
@@ -90,7 +102,7 @@ impl Reader<'_> {
 
     /// A size of which 0 means that there is none.
     pub fn size_or_none(&self, key: &str) -> Result<Option<usize>, EngineError> {
-        if self.number(key)? == Some(0) { Ok(None) } else { self.size(key) }
+        if self.number(key, false)? == Some(0) { Ok(None) } else { self.size(key) }
     }
 
     pub fn need(&self, key: &str) -> Result<usize, EngineError> {

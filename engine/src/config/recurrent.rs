@@ -6,6 +6,10 @@ use crate::arch::{Arch, DeltaLayout, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::delta::DeltaShape;
 use hewn_kernels::state::{MAX_TAPS, StateShape};
+use hewn_loader::Value;
+
+/// Lists the key/value heads of the layers, of which some have none.
+const KV_HEADS: &str = "attention.head_count_kv";
 
 /// Layers that keep a running state instead of keys and values.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,13 @@ pub struct Recurrent {
 pub enum RecurrentPart {
     /// A gated delta net.
     Delta(DeltaShape),
+    /// A convolution between two gates.
+    ShortConvolution {
+        /// Positions that it sees.
+        taps: usize,
+        /// Channels; those of the stream.
+        channels: usize,
+    },
 }
 
 impl RecurrentPart {
@@ -28,20 +39,14 @@ impl RecurrentPart {
     pub fn state(&self) -> StateShape {
         match self {
             Self::Delta(d) => d.state(),
-        }
-    }
-
-    /// Channels of what the layer's output projection reads.
-    pub fn width(&self) -> usize {
-        match self {
-            Self::Delta(d) => d.width(),
+            Self::ShortConvolution { taps, channels } => StateShape { taps: *taps, channels: *channels, matrices: 0 },
         }
     }
 }
 
 impl Recurrent {
     /// Reads them, where the architecture has some.
-    pub(super) fn read(r: &Reader<'_>, arch: &Arch, layers: usize) -> Result<Option<Self>, EngineError> {
+    pub(super) fn read(r: &Reader<'_>, arch: &Arch, layers: usize, dim: usize) -> Result<Option<Self>, EngineError> {
         Ok(match &arch.recurrence {
             None => None,
             Some(Recurrence::Delta(layout)) => Some(Self {
@@ -50,6 +55,10 @@ impl Recurrent {
                     Some(list) => LayerSet::Listed(list),
                     None => LayerSet::AllButEvery(r.size("full_attention_interval")?.unwrap_or(4)),
                 },
+            }),
+            Some(Recurrence::ShortConvolution) => Some(Self {
+                part: RecurrentPart::ShortConvolution { taps: r.taps("shortconv.l_cache")?, channels: dim },
+                layers: r.without(KV_HEADS, layers)?,
             }),
         })
     }
@@ -71,6 +80,17 @@ impl Reader<'_> {
             return self.bad("ssm.state_size", format!("{v_heads} matrices of {dim} x {dim} are out of any bounds"));
         }
         Ok(DeltaShape { k_heads, v_heads, dim, taps, interleaved: layout.interleaved })
+    }
+
+    /// The layers that have 0 of something.
+    fn without(&self, key: &str, layers: usize) -> Result<LayerSet, EngineError> {
+        Ok(LayerSet::Listed(match self.meta.get(&self.key(key)) {
+            Some(Value::Array(a)) if a.len() >= layers => {
+                a.iter().take(layers).map(|v| v.as_int() == Some(0)).collect()
+            }
+            Some(Value::Array(a)) => return self.bad(key, format!("it lists {} layers of {layers}", a.len())),
+            _ => Vec::new(),
+        }))
     }
 
     /// Positions that a convolution sees.

@@ -1,7 +1,7 @@
 //! A gated delta net: a running state in place of keys and values.
 
 use super::route::sigmoid;
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm};
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, state_rows};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -10,7 +10,6 @@ use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{DeltaShape, delta_rule};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
-use hewn_kernels::state::StateRows;
 
 impl Forward<'_, '_> {
     /// `t = O(norm(delta_rule(convolve(QKV h), gates)) * silu(Z h))`.
@@ -25,13 +24,9 @@ impl Forward<'_, '_> {
         let Some(RecurrentPart::Delta(shape)) = c.recurrent_of(i) else { return Ok(()) };
         let (channels, width, v_heads) = (shape.channels(), shape.width(), shape.v_heads);
         self.delta_products(i, l, w)?;
-        let parts: Option<Vec<StateRows<'_>>> = segments
-            .iter_mut()
-            .map(|seg| Some(StateRows { rows: seg.tokens.len(), state: seg.seq.states.get_mut(i)?.as_mut()? }))
-            .collect();
-        let mut parts = parts.ok_or(EngineError::ForeignSequence)?;
+        let mut parts = state_rows(i, segments)?;
         let s = &mut *self.s;
-        let (raw, qkv) = (&mut s.delta.raw[..n * channels], &mut s.gate[..n * channels]);
+        let (raw, qkv) = (&mut s.recurrent.raw[..n * channels], &mut s.gate[..n * channels]);
         // A product and a sum a tap, and an exponential.
         self.lap.op(Op::Convolution, || Cost {
             weight_bytes: (w.conv.len() * size_of::<f32>()) as u64,
@@ -46,9 +41,9 @@ impl Forward<'_, '_> {
             float: (n * shape.operations()) as u64,
             ..Cost::elements(n, channels + width, 1, 0)
         });
-        let (opening, gates) = (&s.delta.opening, &mut s.delta.gates[..n * 2 * v_heads]);
+        let (opening, gates) = (&s.recurrent.opening, &mut s.recurrent.gates[..n * 2 * v_heads]);
         crew.rows(gates, 2 * v_heads, n >= SPLIT, |_, r, row| open(w, shape, opening, n, r, row));
-        let out = &mut s.delta.raw[..n * shape.padded_width()];
+        let out = &mut s.recurrent.raw[..n * shape.padded_width()];
         delta_rule(crew, shape, &mut parts, qkv, gates, out);
 
         self.lap.op(Op::Norm, || Cost::elements(n, width, 5, 22));
@@ -84,7 +79,7 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let mut products = Vec::with_capacity(all.len());
-        let (mut raw, mut z, mut opening) = (&mut s.delta.raw[..], &mut s.up[..], &mut s.delta.opening[..]);
+        let (mut raw, mut z, mut opening) = (&mut s.recurrent.raw[..], &mut s.up[..], &mut s.recurrent.opening[..]);
         products.push(Product { w: w.qkv.view(gguf), x, out: take(&mut raw, n * w.qkv.rows) });
         products.push(Product { w: w.z.view(gguf), x, out: take(&mut z, n * w.z.rows) });
         for w in w.gates.all() {

@@ -11,6 +11,7 @@ mod latent;
 mod layer_input;
 mod route;
 mod rows;
+mod short_convolution;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -26,6 +27,7 @@ use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::angles;
 use hewn_kernels::op::soft_cap::soft_cap;
+use hewn_kernels::state::StateRows;
 use hewn_kernels::{CpuIsa, Crew};
 use rows::{blocks_of, quantize_rows};
 use std::ops::Range;
@@ -71,6 +73,7 @@ impl<'m> Forward<'m, '_> {
                 AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
                 AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
                 AttentionWeights::Delta(d) => self.delta_net(i, layer, d, segments)?,
+                AttentionWeights::ShortConvolution(w) => self.short_convolution(i, layer, w, segments)?,
             }
             let parallel = model.config().arch.parallel;
             // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
@@ -317,6 +320,15 @@ impl Source {
             Self::LayerInput => Op::LayerInput,
         }
     }
+}
+
+/// The running states of layer `i`, and how many rows each sequence brings.
+fn state_rows<'a>(i: usize, segments: &'a mut [Segment<'_>]) -> Result<Vec<StateRows<'a>>, EngineError> {
+    let part = |seg: &'a mut Segment<'_>| {
+        let state = seg.seq.states.get_mut(i)?.as_mut()?;
+        Some(StateRows { rows: seg.tokens.len(), state })
+    };
+    segments.iter_mut().map(part).collect::<Option<_>>().ok_or(EngineError::ForeignSequence)
 }
 
 /// Says that the next product but one is with these weights.

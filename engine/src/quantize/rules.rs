@@ -175,7 +175,7 @@ impl Facts {
         Self {
             layers,
             experts,
-            sharing: heads / kv_heads.max(1),
+            sharing: heads.checked_div(kv_heads).unwrap_or(0),
             values: (0..layers).collect(),
             value_tensors: layers,
             tied,
@@ -184,9 +184,12 @@ impl Facts {
         }
     }
 
-    /// The same where only some layers have an `attn_v`; the others have a tensor that plays its part.
-    pub fn valued(mut self, has: impl Fn(usize) -> bool) -> Self {
+    /// The same where only some layers have an `attn_v`; `others` says whether the others have a tensor that plays its part.
+    pub fn valued(mut self, has: impl Fn(usize) -> bool, others: bool) -> Self {
         self.values.retain(|i| has(*i as usize));
+        if !others {
+            self.value_tensors = self.values.len() as u64;
+        }
         self
     }
 }

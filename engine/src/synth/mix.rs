@@ -1,7 +1,7 @@
 //! Which matrix is in which format: the mixes that [`quantize`](crate::quantize) makes, by the same rules. (Of Gemma 4 as for
 //! the published files, which have value matrices in all layers; here those that nobody reads are left out.)
 
-use super::{Shape, delta};
+use super::Shape;
 use crate::quantize::{Facts, QuantType, format_of};
 use hewn_kernels::Format;
 
@@ -59,8 +59,10 @@ impl Mix {
 /// What the rules go by.
 pub(super) fn facts(s: &Shape) -> Facts {
     let experts = s.experts.map_or(0, |e| e.count);
-    Facts::plain(s.arch, s.layers as u64, [s.heads as u64, s.kv_heads as u64], experts as u64, s.tied)
-        .valued(|i| s.delta.is_none() || delta::attends(i))
+    // As in a file that lists them: the first layer speaks for all.
+    let kv_heads = if s.attending.is_some() && !s.attends(0) { 0 } else { s.kv_heads };
+    Facts::plain(s.arch, s.layers as u64, [s.heads as u64, kv_heads as u64], experts as u64, s.tied)
+        .valued(|i| s.attends(i), s.attending.is_none())
 }
 
 #[cfg(test)]
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn they_are_those_of_quantized_files() {
-        for shape in ["tiny", "tiny-moe", "tiny-delta"].map(|n| Shape::find(n).unwrap()) {
+        for shape in ["tiny", "tiny-moe", "tiny-delta", "tiny-lfm2"].map(|n| Shape::find(n).unwrap()) {
             let file = |mix| {
                 let mut file = Vec::new();
                 synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();

@@ -7,6 +7,7 @@ mod delta;
 mod gemma4;
 mod mix;
 mod shapes;
+mod short_convolution;
 mod vocab;
 
 pub use delta::Delta;
@@ -157,7 +158,8 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         Tensor { name, count: 1, rows, cols, format, fill: Fill::Random(size / (cols as f32).sqrt()) }
     };
     all.push(matrix("token_embd.weight".into(), [s.vocab, s.dim], 1.0));
-    all.push(vector("output_norm.weight".into(), s.dim, Fill::Norm));
+    let out_norm = crate::arch::find(s.arch).map_or("output_norm", |arch| arch.out_norm);
+    all.push(vector(format!("{out_norm}.weight"), s.dim, Fill::Norm));
     if !s.tied {
         all.push(matrix("output.weight".into(), [s.vocab, s.dim], 1.0));
     }
@@ -174,10 +176,11 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
         let before_ff = if s.delta.is_some() { "post_attention_norm" } else { "ffn_norm" };
         all.push(vector(name(before_ff, "weight"), s.dim, Fill::Norm));
-        if let Some(net) = delta::tensors(s, i, &matrix, back) {
-            all.extend(net);
+        let other = delta::tensors(s, i, &matrix, back).or_else(|| short_convolution::tensors(s, i, &matrix, back));
+        if let Some(tensors) = other {
+            all.extend(tensors);
         } else {
-            if s.arch.starts_with("qwen3") {
+            if s.arch.starts_with("qwen3") || s.arch.starts_with("lfm2") {
                 all.push(vector(name("attn_q_norm", "weight"), s.head_dim, Fill::Norm));
                 all.push(vector(name("attn_k_norm", "weight"), s.head_dim, Fill::Norm));
             }
@@ -191,11 +194,15 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
             }
             all.push(matrix(name("attn_output", "weight"), [s.dim, q], back));
         }
-        let (count, ff, suffix) = s.experts.map_or((1, s.ff, ""), |e| (e.count, e.ff, "_exps"));
+        let experts = s.experts.filter(|e| i >= e.dense);
+        let (count, ff, suffix) = experts.map_or((1, s.ff, ""), |e| (e.count, e.ff, "_exps"));
         if count > 1 {
             // Routers are customarily not quantized.
             let router = matrix(name("ffn_gate_inp", "weight"), [count, s.dim], 1.0);
             all.push(Tensor { format: Format::F32, ..router });
+            if s.arch == "lfm2moe" {
+                all.push(vector(name("exp_probs_b", "bias"), count, Fill::Random(0.1)));
+            }
         }
         for (part, shape, size) in
             [("ffn_gate", [ff, s.dim], 1.0), ("ffn_up", [ff, s.dim], 1.0), ("ffn_down", [s.dim, ff], back)]
@@ -231,7 +238,6 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         ("embedding_length", s.dim),
         ("block_count", s.layers),
         ("attention.head_count", s.heads),
-        ("attention.head_count_kv", s.kv_heads),
         ("attention.key_length", s.head_dim),
         ("attention.value_length", s.head_dim),
         // Beside delta nets, a quarter of the channels are turned.
@@ -240,12 +246,29 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
     for (key, v) in sizes {
         w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
     }
+    let kv_heads = |i: usize| MetaValue::U32(if s.attends(i) { s.kv_heads as u32 } else { 0 });
+    let kv_heads = match s.attending {
+        Some(_) => MetaValue::Array((0..s.layers).map(kv_heads).collect()),
+        None => MetaValue::U32(s.kv_heads as u32),
+    };
+    w.meta(&format!("{}.attention.head_count_kv", s.arch), kv_heads)?;
+    if s.attending.is_some() {
+        w.meta(&format!("{}.shortconv.l_cache", s.arch), MetaValue::U32(short_convolution::TAPS as u32))?;
+    }
     match &s.gemma4 {
         Some(more) => more.metadata(w, s)?,
         None => w.meta(&format!("{}.feed_forward_length", s.arch), MetaValue::U32(s.ff as u32))?,
     }
     if let Some(e) = s.experts {
-        let sizes = [("expert_count", e.count), ("expert_used_count", e.used), ("expert_feed_forward_length", e.ff)];
+        let mut sizes =
+            vec![("expert_count", e.count), ("expert_used_count", e.used), ("expert_feed_forward_length", e.ff)];
+        if e.dense > 0 {
+            sizes.push(("leading_dense_block_count", e.dense));
+        }
+        if s.arch == "lfm2moe" {
+            // The logistic function.
+            sizes.push(("expert_gating_func", 2));
+        }
         for (key, v) in sizes {
             w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
         }
@@ -297,6 +320,8 @@ mod tests {
         for &mix in MIXES {
             let delta = make("tiny-delta", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().recurrent.is_some());
+            let lfm2 = Model::from_gguf(Gguf::from_bytes(make("tiny-lfm2", mix, 1)).unwrap()).unwrap();
+            assert_eq!([0, 1, 2, 3].map(|i| lfm2.config().attends(i)), [false, false, true, false]);
             let gemma = make("tiny-gemma4", mix, 1);
             assert_eq!(Model::from_gguf(Gguf::from_bytes(gemma).unwrap()).unwrap().config().caches(), 3);
             let moe = make("tiny-moe", mix, 1);
@@ -336,6 +361,9 @@ mod tests {
             ("qwen3.5-0.8b", 0.752),
             ("qwen3.5-4b", 4.206),
             ("gemma-4-e2b", 4.629),
+            ("lfm2-350m", 0.354_484),
+            ("lfm2-1.2b", 1.170_341),
+            ("lfm2-8b-a1b", 8.340),
         ] {
             assert!((billions(name) / size - 1.0).abs() < 1e-3, "{name}: {}", billions(name));
         }

@@ -1,6 +1,6 @@
 //! The shapes of well-known models, from their published configurations.
 
-use super::{Delta, Gemma4};
+use super::{Delta, Gemma4, delta};
 
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,10 +15,12 @@ pub struct Shape {
     pub dim: usize,
     /// Channels of the feed-forward part.
     pub ff: usize,
-    /// Experts that take its place, where there are some: all layers have them.
+    /// Experts that take its place, where there are some.
     pub experts: Option<Experts>,
     /// Gated delta nets that take the place of attention, where there are some: in three of four layers.
     pub delta: Option<Delta>,
+    /// The layers that attend, where the others are short convolutions.
+    pub attending: Option<&'static [usize]>,
     /// What Gemma 4's small models have besides.
     pub gemma4: Option<Gemma4>,
     /// Query heads.
@@ -50,6 +52,8 @@ pub struct Experts {
     pub used: usize,
     /// Channels of each.
     pub ff: usize,
+    /// The first layers, which have none.
+    pub dense: usize,
 }
 
 /// Llama 3's tokenizer and rotary table.
@@ -61,6 +65,7 @@ const LLAMA3: Shape = Shape {
     ff: 0,
     experts: None,
     delta: None,
+    attending: None,
     gemma4: None,
     heads: 32,
     kv_heads: 8,
@@ -104,6 +109,19 @@ const QWEN35: Shape = Shape {
     ..QWEN2
 };
 
+const LFM2: Shape = Shape {
+    arch: "lfm2",
+    layers: 16,
+    attending: Some(&[2, 5, 8, 10, 12, 14]),
+    head_dim: 64,
+    vocab: 65_536,
+    tied: true,
+    ctx: 128_000,
+    rope_base: 1_000_000.0,
+    rope_stretch: 0.0,
+    ..LLAMA3
+};
+
 /// All shapes, small ones first within a family.
 pub const SHAPES: &[Shape] = &[
     Shape {
@@ -123,7 +141,7 @@ pub const SHAPES: &[Shape] = &[
         layers: 2,
         dim: 256,
         ff: 512,
-        experts: Some(Experts { count: 8, used: 2, ff: 256 }),
+        experts: Some(Experts { count: 8, used: 2, ff: 256, dense: 0 }),
         heads: 4,
         kv_heads: 2,
         head_dim: 64,
@@ -159,6 +177,20 @@ pub const SHAPES: &[Shape] = &[
         ctx: 2048,
         rope_stretch: 0.0,
         ..LLAMA3
+    },
+    Shape {
+        name: "tiny-lfm2",
+        arch: "lfm2moe",
+        layers: 4,
+        dim: 256,
+        ff: 512,
+        experts: Some(Experts { count: 4, used: 2, ff: 256, dense: 1 }),
+        attending: Some(&[2]),
+        heads: 4,
+        kv_heads: 2,
+        vocab: 512,
+        ctx: 2048,
+        ..LFM2
     },
     Shape { name: "r1-distill-qwen-1.5b", layers: 28, dim: 1536, ff: 8960, heads: 12, ..R1_QWEN },
     Shape {
@@ -229,7 +261,7 @@ pub const SHAPES: &[Shape] = &[
         layers: 48,
         dim: 2048,
         ff: 6144,
-        experts: Some(Experts { count: 128, used: 8, ff: 768 }),
+        experts: Some(Experts { count: 128, used: 8, ff: 768, dense: 0 }),
         ..QWEN3_MOE
     },
     Shape {
@@ -277,6 +309,19 @@ pub const SHAPES: &[Shape] = &[
         eps: 1e-6,
         ..LLAMA3
     },
+    Shape { name: "lfm2-350m", dim: 1024, ff: 4608, heads: 16, ..LFM2 },
+    Shape { name: "lfm2-700m", dim: 1536, ff: 6912, heads: 24, ..LFM2 },
+    Shape { name: "lfm2-1.2b", dim: 2048, ff: 8192, ..LFM2 },
+    Shape {
+        name: "lfm2-8b-a1b",
+        arch: "lfm2moe",
+        layers: 24,
+        dim: 2048,
+        ff: 7168,
+        experts: Some(Experts { count: 32, used: 4, ff: 1792, dense: 2 }),
+        attending: Some(&[2, 6, 10, 14, 18, 21]),
+        ..LFM2
+    },
     Shape {
         name: "mistral-7b",
         layers: 32,
@@ -291,6 +336,11 @@ pub const SHAPES: &[Shape] = &[
 ];
 
 impl Shape {
+    /// Whether layer `i` attends.
+    pub(super) fn attends(&self, i: usize) -> bool {
+        (self.delta.is_none() || delta::attends(i)) && self.attending.is_none_or(|list| list.contains(&i))
+    }
+
     /// Those whose architecture can be run.
     pub fn runnable() -> impl Iterator<Item = &'static Self> {
         SHAPES.iter().filter(|s| crate::arch::find(s.arch).is_some())

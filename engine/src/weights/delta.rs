@@ -12,13 +12,8 @@ impl Loader<'_> {
         let (dim, channels, v_heads) = (c.dim, d.channels(), d.v_heads);
         let fused = matches!(c.arch.recurrence, Some(Recurrence::Delta(layout)) if layout.fused_gates);
         let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
-        let by_channel = numbers("ssm_conv1d.weight", &[d.taps, channels])?;
         let (step_bias, rate) = (numbers("ssm_dt.bias", &[v_heads])?, numbers("ssm_a", &[v_heads])?);
-        // Channels side by side, as they are computed.
-        let mut conv = by_channel.clone();
-        for (c, taps) in by_channel.chunks_exact(d.taps).enumerate() {
-            taps.iter().enumerate().for_each(|(tap, w)| conv[tap * channels + c] = *w);
-        }
+        let conv = self.convolution(&name("ssm_conv1d.weight"), d.taps, channels)?;
         let mut matrix = |part: &str, rows: usize| need(self.matrix(&name(part), rows, dim)?, &name(part));
         Ok(DeltaNet {
             qkv: matrix("attn_qkv.weight", channels)?,

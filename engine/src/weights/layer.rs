@@ -38,6 +38,7 @@ pub(crate) enum AttentionWeights {
     Grouped(Box<Grouped>),
     Latent(Box<Latent>),
     Delta(Box<DeltaNet>),
+    ShortConvolution(Box<ShortConvolution>),
 }
 
 /// Projections to query heads and to key/value heads.
@@ -90,6 +91,17 @@ pub(crate) struct DeltaNet {
     pub rate: Vec<f32>,
     /// Of each head's output, `[dim]`.
     pub norm: Norm,
+}
+
+/// A convolution between two gates. The output projection is the layer's.
+#[derive(Clone, Debug)]
+pub(crate) struct ShortConvolution {
+    /// The stream to the gate before, the gate behind, and what is convolved, `[dim, dim]` each.
+    pub input: [MatrixRef; 3],
+    /// Positions that it sees.
+    pub taps: usize,
+    /// `[taps, dim]`
+    pub conv: Vec<f32>,
 }
 
 /// The stream to how much each head's matrix is corrected (beta), and to how much of it is left (alpha).
@@ -172,6 +184,7 @@ impl LayerWeights {
         match &self.attention {
             AttentionWeights::Grouped(g) => g.projections().map(|p| &p.w).collect(),
             AttentionWeights::Delta(d) => vec![&d.qkv, &d.z],
+            AttentionWeights::ShortConvolution(s) => s.input.iter().collect(),
             AttentionWeights::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
     }
@@ -224,6 +237,10 @@ impl Loader<'_> {
         let (attention, out, width) = match (c.recurrent_of(i), &c.latent) {
             (Some(RecurrentPart::Delta(d)), _) => {
                 (AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)), "ssm_out", d.width())
+            }
+            (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
+                let part = Box::new(self.short_convolution(*taps, &name)?);
+                (AttentionWeights::ShortConvolution(part), "shortconv.out_proj", c.dim)
             }
             (None, Some(l)) => {
                 (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), "attn_output", c.heads * l.v_dim)

@@ -150,18 +150,42 @@ impl<'a> Loader<'a> {
         cols: usize,
         biased: bool,
     ) -> Result<[Linear; N], EngineError> {
-        let (weight, all) = (format!("{name}.weight"), rows.iter().sum());
-        let w = need(self.rows(&weight, &[cols, all])?, &weight)?;
+        let parts = self.parts(&format!("{name}.weight"), rows, cols)?;
+        let bias = self.bias(name, rows.iter().sum(), biased)?;
+        let mut first = 0;
+        Ok(parts.map(|w| {
+            let bias = bias.as_ref().map(|b| b[first..first + w.rows].to_vec());
+            first += w.rows;
+            Linear { w, bias }
+        }))
+    }
+
+    /// Matrices of so many rows that lie below each other in one tensor.
+    pub fn parts<const N: usize>(
+        &mut self,
+        name: &str,
+        rows: [usize; N],
+        cols: usize,
+    ) -> Result<[MatrixRef; N], EngineError> {
+        let w = need(self.rows(name, &[cols, rows.iter().sum()])?, name)?;
         if rows[..N - 1].iter().all(|r| r.is_multiple_of(TILE_ROWS)) {
             self.targets.push(w.target(false));
         }
-        let bias = self.bias(name, all, biased)?;
         let mut first = 0;
         Ok(rows.map(|n| {
-            let bias = bias.as_ref().map(|b| b[first..first + n].to_vec());
             first += n;
-            Linear { w: w.part(first - n, n), bias }
+            w.part(first - n, n)
         }))
+    }
+
+    /// The weights of a convolution, channels side by side as they are computed: `[taps, channels]`.
+    pub fn convolution(&mut self, name: &str, taps: usize, channels: usize) -> Result<Vec<f32>, EngineError> {
+        let by_channel = need(self.numbers(name, &[taps, channels])?, name)?;
+        let mut conv = by_channel.clone();
+        for (c, weights) in by_channel.chunks_exact(taps).enumerate() {
+            weights.iter().enumerate().for_each(|(tap, w)| conv[tap * channels + c] = *w);
+        }
+        Ok(conv)
     }
 
     fn bias(&mut self, name: &str, n: usize, needed: bool) -> Result<Option<Vec<f32>>, EngineError> {

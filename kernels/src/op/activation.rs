@@ -127,6 +127,15 @@ pub fn add_scaled(x: &mut [f32], y: &[f32], factor: f32) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y * factor);
 }
 
+/// `x *= y`, elementwise.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn multiply(x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len());
+    x.iter_mut().zip(y).for_each(|(x, y)| *x *= y);
+}
+
 /// `x *= factor`, elementwise.
 pub fn scale(x: &mut [f32], factor: f32) {
     x.iter_mut().for_each(|x| *x *= factor);

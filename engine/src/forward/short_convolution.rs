@@ -1,0 +1,47 @@
+//! A short convolution between two gates, in place of attention.
+
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, state_rows};
+use crate::error::EngineError;
+use crate::record::{Cost, Op};
+use crate::weights::{LayerWeights, ShortConvolution};
+use hewn_kernels::op::activation::multiply;
+use hewn_kernels::op::convolution::{Convolution, Then, convolve};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
+
+impl Forward<'_, '_> {
+    /// `t = O(convolve(B h * X h) * C h)`
+    pub(super) fn short_convolution(
+        &mut self,
+        i: usize,
+        l: &LayerWeights,
+        w: &ShortConvolution,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        self.quantize_h(&w.input.each_ref(), || format!("before the convolution of layer {i}"))?;
+        let mut parts = state_rows(i, segments)?;
+        let s = &mut *self.s;
+        let dim = c.dim;
+        let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
+        let (before, after, raw) = (&mut s.gate[..n * dim], &mut s.up[..n * dim], &mut s.recurrent.raw[..n * dim]);
+        let views = w.input.each_ref().map(|w| w.view(gguf));
+        self.lap.op(Op::QkvProduct, || Cost::products(n, &views));
+        foresee(crew, n, self.model, &[&l.o.w]);
+        let [b, c, v] = views;
+        let product = |w, out| Product { w, x, out };
+        matmul(crew, n, &mut [product(b, &mut *before), product(c, &mut *after), product(v, &mut *raw)]);
+
+        let held: usize = parts.iter().map(|p| p.state.shape().bytes()).sum();
+        self.lap.op(Op::Convolution, || Cost {
+            weight_bytes: (w.conv.len() * size_of::<f32>()) as u64,
+            kv_bytes: 2 * held as u64,
+            ..Cost::elements(n, dim, 4, w.taps + 2)
+        });
+        let before = &*before;
+        crew.rows(&mut *raw, dim, n >= SPLIT, |_, r, row| multiply(row, &before[r * dim..][..dim]));
+        let conv = Convolution { taps: w.taps, weights: &w.conv, bias: None, then: Then::Times(after) };
+        convolve(crew, &conv, &mut parts, raw, &mut s.att[..n * dim]);
+        let then = l.feed_forward.first();
+        self.project(Source::Attention, &l.o, &then, || format!("after the convolution of layer {i}"))
+    }
+}
