@@ -125,7 +125,7 @@ pub struct Generation {
 }
 
 /// Continues `prompt` (the token ids of the whole conversation) in `seq`. The part of the prompt that the sequence
-/// holds already is not computed again (with a running state, what [`Sequence::truncate`] can keep of it); what it holds
+/// holds already is not computed again (that is, what [`Sequence::truncate`] can keep of it); what it holds
 /// beyond that is forgotten.
 ///
 /// # Errors
@@ -168,7 +168,13 @@ pub fn generate(
         Err(e) => Err(e),
     };
     let mut logits = match read {
-        Ok(logits) => logits,
+        Ok(logits) => {
+            if seq.has_window() && !seq.has_running_state() {
+                // Where the next prompt of a conversation goes on.
+                seq.mark()?;
+            }
+            logits
+        }
         Err(EngineError::Cancelled) => return Ok(text.finish(tokens, FinishReason::Cancelled, timings)),
         Err(e) => return Err(e),
     };

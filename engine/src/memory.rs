@@ -2,7 +2,7 @@
 
 use crate::config::ModelConfig;
 use crate::scratch::Scratch;
-use crate::sequence::kv_shape;
+use crate::sequence::{WAY_BACK, kv_shape};
 use hewn_kernels::KvType;
 use hewn_kernels::kv::TILE;
 use hewn_loader::Gguf;
@@ -12,7 +12,8 @@ use hewn_loader::Gguf;
 pub struct Memory {
     /// The weights, mapped from the file and shared with the system's page cache.
     pub weights: u64,
-    /// The key/value cache of one sequence when full.
+    /// The key/value cache of one sequence when full. Layers with a window keep what they can still see, and what they could
+    /// see at a mark.
     pub kv: u64,
     /// The running states of one sequence, and their copy for a mark.
     pub states: u64,
@@ -23,11 +24,15 @@ pub struct Memory {
 impl Memory {
     pub(crate) fn estimate(gguf: &Gguf, c: &ModelConfig, ctx: usize, kv: KvType, chunk: usize) -> Self {
         let attending = (0..c.caches()).filter(|i| c.attends(*i));
-        let tiles: u64 = attending.map(|i| kv_shape(c, i, kv).tile_bytes() as u64).sum();
+        let tiles = attending.map(|i| {
+            let all = ctx.div_ceil(TILE);
+            let held = c.window_of(i).map_or(all, |window| all.min(most_tiles(window, chunk)));
+            (kv_shape(c, i, kv).tile_bytes() as u64).saturating_mul(held as u64)
+        });
         let states = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes() as u64);
         Self {
             weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
-            kv: tiles.saturating_mul(ctx.div_ceil(TILE) as u64),
+            kv: tiles.fold(0, u64::saturating_add),
             states: states.fold(0, |sum, bytes| 2u64.saturating_mul(bytes).saturating_add(sum)),
             scratch: Scratch::bytes(c, chunk),
         }
@@ -37,4 +42,11 @@ impl Memory {
     pub fn total(&self) -> u64 {
         self.weights.saturating_add(self.kv).saturating_add(self.states).saturating_add(self.scratch)
     }
+}
+
+/// The most tiles that a layer with such a window holds: what the rows of a step see and themselves, and what is kept for a
+/// mark; the edges of both lie within tiles.
+fn most_tiles(window: usize, chunk: usize) -> usize {
+    let kept = window.saturating_add(WAY_BACK).div_ceil(TILE) + 1;
+    kept.saturating_mul(2).saturating_add(chunk.div_ceil(TILE) + 1)
 }

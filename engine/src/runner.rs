@@ -198,7 +198,10 @@ impl Runner {
         }
         for seg in &mut segments {
             match &result {
-                Ok(()) => seg.seq.tokens.extend_from_slice(seg.tokens),
+                Ok(()) => {
+                    seg.seq.tokens.extend_from_slice(seg.tokens);
+                    seg.seq.forget_unseen();
+                }
                 // Some layers may have been appended to already.
                 Err(_) => seg.seq.undo(),
             }

@@ -1,10 +1,12 @@
 //! A sequence: the tokens so far and their keys and values.
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Window};
 use crate::error::EngineError;
 use crate::model::Model;
+use hewn_kernels::kv::TILE;
 use hewn_kernels::state::{RunningState, StateShape};
 use hewn_kernels::{KvLayer, KvShape, KvType};
+use std::ops::Range;
 
 /// How a sequence is made.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +19,9 @@ pub struct SequenceOptions {
 
 /// One conversation's state. Its cache grows as tokens arrive, in tiles of 64 positions.
 ///
-/// Layers of some architectures (gated delta nets, say) keep a *running state* of a fixed size instead, which has no way back:
-/// see [`truncate`](Self::truncate) and [`mark`](Self::mark).
+/// Not every layer keeps everything. Those of some architectures (gated delta nets, say) have a *running state* of a fixed size
+/// instead, and those with a sliding window forget what lies before it. So there is not always a way back: see
+/// [`truncate`](Self::truncate) and [`mark`](Self::mark).
 #[derive(Debug)]
 pub struct Sequence {
     /// Of the layers that read no other's; those with a running state leave theirs empty.
@@ -26,11 +29,17 @@ pub struct Sequence {
     /// Running states, `[layers]`; empty where no layer has one.
     pub(crate) states: Vec<Option<RunningState>>,
     pub(crate) tokens: Vec<u32>,
+    /// Layers that see the last positions only.
+    window: Option<Window>,
     mark: Option<Mark>,
     ctx: usize,
 }
 
-/// The running states once more, as they were.
+/// How far [`Sequence::truncate`] can go back in any case, where layers have a window: so many positions before its
+/// beginning are kept. More than the tokens with which templates open an answer, and than anyone guesses ahead.
+pub(crate) const WAY_BACK: usize = 256;
+
+/// A length to come back to, and the running states once more as they were.
 #[derive(Debug)]
 struct Mark {
     /// Tokens held then.
@@ -81,7 +90,7 @@ impl Sequence {
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let states = new_states((0..c.layers).map(|i| c.state_of(i)))?;
-        Ok(Self { layers, states, tokens: Vec::new(), mark: None, ctx })
+        Ok(Self { layers, states, tokens: Vec::new(), window: c.window.clone(), mark: None, ctx })
     }
 
     /// The same tokens, keys and values once more: a conversation that goes on in two ways.
@@ -100,7 +109,8 @@ impl Sequence {
             }
             None => None,
         };
-        Ok(Self { layers, states, tokens: self.tokens.clone(), mark, ctx: self.ctx })
+        let (tokens, window) = (self.tokens.clone(), self.window.clone());
+        Ok(Self { layers, states, tokens, window, mark, ctx: self.ctx })
     }
 
     /// Tokens held.
@@ -135,11 +145,17 @@ impl Sequence {
         !self.states.is_empty()
     }
 
+    /// Whether layers forget what lies before their window.
+    pub fn has_window(&self) -> bool {
+        self.windowed().next().is_some()
+    }
+
     /// Forgets the tokens from `len` on, as for an edit or another try, and returns how many are left: `len`, or as many as
     /// there were.
     ///
-    /// [Running states](Self::has_running_state) can only go back to the last [`mark`](Self::mark), where that is not beyond
-    /// `len`, or to the beginning: then fewer are left, and what was forgotten needlessly has to be computed again.
+    /// Layers with a [window](Self::has_window) can go back by 256 positions, and to as many before the last
+    /// [`mark`](Self::mark); [running states](Self::has_running_state) exactly to the mark; both to the beginning. Where there
+    /// is no other way, fewer are left than asked for, and what was forgotten needlessly has to be computed again.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.tokens.len() {
             self.go_back(len);
@@ -148,17 +164,55 @@ impl Sequence {
     }
 
     /// Notes the present length as one that [`truncate`](Self::truncate) can go back to exactly, in place of the one noted
-    /// before. Takes as much memory as the running states; where no layer has one, nothing, and every length will do.
+    /// before. Takes as much memory as the running states, and windows are kept as they are now; where no layer has one or the
+    /// other, nothing, and every length will do.
     ///
     /// # Errors
     /// There is not enough memory; the mark before is lost.
     pub fn mark(&mut self) -> Result<(), EngineError> {
-        if self.has_running_state() {
-            let mut states = self.mark.take().map_or_else(Vec::new, |mark| mark.states);
+        if self.has_running_state() || self.has_window() {
+            let before = self.mark.take();
+            let from = before.as_ref().map_or(0, |mark| mark.len);
+            let mut states = before.map_or_else(Vec::new, |mark| mark.states);
             copy_states(&mut states, &self.states)?;
-            self.mark = Some(Mark { len: self.tokens.len(), states });
+            let len = self.tokens.len();
+            // What was kept for the mark before, if it lies apart from what is kept now.
+            self.forget(0..self.seen_from(len).min(from.next_multiple_of(TILE)));
+            self.mark = Some(Mark { len, states });
+            self.forget_unseen();
         }
         Ok(())
+    }
+
+    /// After a step: gives back the memory of what no layer will see again, nor after going back.
+    pub(crate) fn forget_unseen(&mut self) {
+        let mark = self.mark.as_ref().map_or(0, |mark| mark.len);
+        self.forget(mark..self.seen_from(self.tokens.len()));
+        self.forget(0..self.seen_from(mark));
+    }
+
+    /// The first position that a layer with a window must keep, to go on from `len` and a little before it.
+    fn seen_from(&self, len: usize) -> usize {
+        self.window.as_ref().map_or(0, |w| (len + 1).saturating_sub(w.size).saturating_sub(WAY_BACK))
+    }
+
+    fn forget(&mut self, positions: Range<usize>) {
+        let Some(window) = self.window.as_ref().filter(|_| !positions.is_empty()) else { return };
+        let layers = self.layers.iter_mut().enumerate().filter(|(i, _)| window.layers.has(*i));
+        layers.filter(|(_, l)| !l.is_empty()).for_each(|(_, l)| l.forget(positions.clone()));
+    }
+
+    /// The caches of layers with a window.
+    fn windowed(&self) -> impl Iterator<Item = &KvLayer> {
+        let windowed =
+            self.window.iter().flat_map(|w| self.layers.iter().enumerate().filter(|(i, _)| w.layers.has(*i)));
+        windowed.map(|(_, l)| l)
+    }
+
+    /// Whether the windows that tokens from `len` on will see are there.
+    fn sees(&self, len: usize) -> bool {
+        let first = self.window.as_ref().map_or(0, |w| (len + 1).saturating_sub(w.size));
+        self.windowed().filter(|l| !l.is_empty()).all(|l| l.holds(first..len))
     }
 
     /// After a step that failed: some layers may be ahead of the tokens.
@@ -168,7 +222,7 @@ impl Sequence {
 
     fn go_back(&mut self, len: usize) {
         let len = match &self.mark {
-            _ if self.states.is_empty() => len,
+            _ if self.states.is_empty() && self.sees(len) => len,
             Some(mark) if mark.len <= len => {
                 let pairs = self.states.iter_mut().zip(&mark.states);
                 pairs.for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from(from)));

@@ -46,8 +46,9 @@ pub struct ModelCost {
     used: f64,
     /// Bytes and products of the output projection.
     output: (f64, Products),
-    /// Bytes of the cache for one position.
-    kv_position: f64,
+    /// Bytes of the cache for one position: of layers that see all, and of those with a window of so many positions.
+    kv_position: [f64; 2],
+    window: f64,
     /// Bytes of a sequence's running states, read and written in each step.
     states: f64,
     /// Rows computed at once.
@@ -110,10 +111,14 @@ impl ModelCost {
         let attending = (0..c.layers).filter(|i| c.attends(*i));
         // A cache that several layers read is read by each.
         let layer = |i| c.layer(i).k_width() + c.layer(i).v_width();
-        let kv_position = (attending.map(layer).sum::<usize>() * kv.bytes()) as f64;
+        let mut kv_position = [0.0; 2];
+        for i in attending {
+            kv_position[usize::from(c.window_of(i).is_some())] += (layer(i) * kv.bytes()) as f64;
+        }
+        let window = c.window.as_ref().map_or(f64::INFINITY, |w| w.size as f64);
         let states = 2.0 * states.iter().sum::<usize>() as f64;
         let used = c.experts.as_ref().map_or(1.0, |e| e.used as f64 / e.count as f64);
-        Self { layers, experts, used, output, kv_position, states, chunk }
+        Self { layers, experts, used, output, kv_position, window, states, chunk }
     }
 
     /// Of one test. A prompt's weights are read once a chunk; its logits are computed for the last token only. Of the
@@ -123,6 +128,8 @@ impl ModelCost {
         let read = |rows: f64| self.experts.0 * (1.0 - (1.0 - self.used).powf(rows));
         let layers = self.layers.1.plus(self.experts.1, self.used);
         let steps = t.tokens.div_ceil(self.chunk) as f64;
+        // Positions that all tokens of one sequence see, each those before it and itself.
+        let seen = |window: f64| (1..=t.tokens).map(|i| (d + i as f64).min(window)).sum::<f64>();
         match t.kind {
             Kind::Prompt => Cost {
                 bytes: steps * (self.layers.0 + read(n.min(self.chunk as f64)) + self.states) + self.output.0,
@@ -131,7 +138,7 @@ impl ModelCost {
             },
             Kind::Generate => Cost {
                 bytes: n * (self.layers.0 + read(b) + self.output.0 + b * self.states)
-                    + n * b * self.kv_position * (d + (n + 1.0) / 2.0),
+                    + b * (self.kv_position[0] * seen(f64::INFINITY) + self.kv_position[1] * seen(self.window)),
                 products: Products::default().plus(layers, n * b).plus(self.output.1, n * b),
                 tokens: n * b,
             },
@@ -185,7 +192,16 @@ mod tests {
         let experts = (40.0, matrix(80.0));
         let (layers, output) = ((100.0, matrix(200.0)), (50.0, matrix(100.0)));
         let dense = (0.0, Products::default());
-        let m = ModelCost { layers, experts: dense, used: 1.0, output, kv_position: 2.0, states: 0.0, chunk: 4 };
+        let m = ModelCost {
+            layers,
+            experts: dense,
+            used: 1.0,
+            output,
+            kv_position: [1.5, 0.5],
+            window: 99.0,
+            states: 0.0,
+            chunk: 4,
+        };
         let prompt = m.of(&Test { kind: Kind::Prompt, tokens: 6, depth: 0, batch: 1 });
         assert_eq!((prompt.bytes, prompt.operations(), prompt.tokens), (250.0, 2.0 * 1300.0, 6.0));
         // Positions 10 and 11 of two sequences read 11 and 12 positions each.
@@ -193,6 +209,9 @@ mod tests {
         assert_eq!((answer.bytes, answer.operations(), answer.tokens), (300.0 + 92.0, 2.0 * 1200.0, 4.0));
         let c = Ceilings { read: 10.0, narrow: 100.0, ..Ceilings::default() };
         assert_eq!(answer.least(&c), (39.2, 24.0));
+        // One layer of four sees 11 positions only: twice half a byte of the 12 is less than one.
+        let answer = ModelCost { window: 11.0, ..m }.of(&Test { kind: Kind::Generate, tokens: 2, depth: 10, batch: 2 });
+        assert_eq!(answer.bytes, 300.0 + 91.0);
         // A running state is read and written by each of two sequences in each of two steps.
         let answer = ModelCost { states: 8.0, ..m }.of(&Test { kind: Kind::Generate, tokens: 2, depth: 10, batch: 2 });
         assert_eq!(answer.bytes, 300.0 + 92.0 + 32.0);

@@ -277,7 +277,7 @@ fn check_memory(a: &BenchArgs, plan: &Plan, models: &[Model]) -> Result<(), CliE
         need = need.saturating_add(m.memory(1, a.kv.into(), rows.max(1)).scratch.saturating_mul(lanes));
         for (depth, batch) in plan.pools() {
             let ctx = plan.tests.iter().filter(|t| t.depth == depth).map(Test::ctx).max().unwrap_or(depth);
-            let memory = m.memory(ctx, a.kv.into(), 1);
+            let memory = m.memory(ctx, a.kv.into(), rows.max(1));
             let kv = memory.kv.saturating_add(memory.states).saturating_mul(batch as u64);
             need = need.saturating_add(kv.saturating_mul(plan.layouts.len() as u64));
         }

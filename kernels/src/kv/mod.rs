@@ -14,6 +14,7 @@ use crate::isa::{CpuIsa, Isa, Kernel, load_tail, prefetch};
 use crate::team::Crew;
 use slab::Pool;
 pub(crate) use slab::Tile;
+use std::ops::Range;
 
 /// Positions in a tile. Part of the numeric contract: softmax partials are merged tile by tile.
 pub const TILE: usize = 64;
@@ -117,7 +118,8 @@ pub(crate) enum Tiles {
     F32(Vec<Tile<f32>>),
 }
 
-/// Keys and values of one layer of one sequence.
+/// Keys and values of one layer of one sequence. Where it attends through a window only, the tiles of positions that nothing
+/// will see any more can be given back: see [`forget`](Self::forget).
 #[derive(Debug)]
 pub struct KvLayer {
     shape: KvShape,
@@ -134,10 +136,27 @@ impl Tiles {
         }
     }
 
-    fn len(&self) -> usize {
+    /// How many hold something.
+    fn held(&self) -> usize {
         match self {
-            Self::F16(t) => t.len(),
-            Self::F32(t) => t.len(),
+            Self::F16(t) => t.iter().filter(|t| !t.is_empty()).count(),
+            Self::F32(t) => t.iter().filter(|t| !t.is_empty()).count(),
+        }
+    }
+
+    /// Whether tile `i` holds something.
+    fn has(&self, i: usize) -> bool {
+        match self {
+            Self::F16(t) => t.get(i).is_some_and(|t| !t.is_empty()),
+            Self::F32(t) => t.get(i).is_some_and(|t| !t.is_empty()),
+        }
+    }
+
+    /// Gives back the memory of tile `i`.
+    fn give_back(&mut self, i: usize) {
+        match self {
+            Self::F16(t) => t[i] = Tile::nothing(),
+            Self::F32(t) => t[i] = Tile::nothing(),
         }
     }
 }
@@ -248,20 +267,36 @@ impl KvLayer {
         }
     }
 
+    /// Gives back the memory of the tiles that lie wholly within `positions`, from the last one down to one that was given
+    /// back before. Attention must not see them again.
+    ///
+    /// # Panics
+    /// When there are not so many positions.
+    pub fn forget(&mut self, positions: Range<usize>) {
+        assert!(positions.end <= self.len, "{positions:?} of {}", self.len);
+        let tiles = positions.start.div_ceil(TILE)..positions.end / TILE;
+        for i in tiles.rev() {
+            if !self.tiles.has(i) {
+                break;
+            }
+            self.tiles.give_back(i);
+        }
+    }
+
+    /// Whether all of `positions` are there.
+    pub fn holds(&self, positions: Range<usize>) -> bool {
+        positions.end <= self.len && (positions.start / TILE..positions.end.div_ceil(TILE)).all(|i| self.tiles.has(i))
+    }
+
     /// The same keys and values once more, in memory of their own.
     ///
     /// # Errors
     /// There is not enough memory.
     pub fn try_clone(&self) -> Result<Self, KvFull> {
         let mut other = self.sibling(self.shape);
-        other.reserve(self.len)?;
         match (&mut other.tiles, &self.tiles) {
-            (Tiles::F16(to), Tiles::F16(from)) => {
-                to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from_slice(from))
-            }
-            (Tiles::F32(to), Tiles::F32(from)) => {
-                to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from_slice(from))
-            }
+            (Tiles::F16(to), Tiles::F16(from)) => copy(&self.pool, to, from)?,
+            (Tiles::F32(to), Tiles::F32(from)) => copy(&self.pool, to, from)?,
             _ => unreachable!("both were made for one number format"),
         }
         other.len = self.len;
@@ -270,8 +305,18 @@ impl KvLayer {
 
     /// Bytes held now.
     pub fn bytes(&self) -> usize {
-        self.tiles.len() * self.shape.tile_bytes()
+        self.tiles.held() * self.shape.tile_bytes()
     }
+}
+
+fn copy<E: Elem>(pool: &Pool, to: &mut Vec<Tile<E>>, from: &[Tile<E>]) -> Result<(), KvFull> {
+    to.try_reserve(from.len()).map_err(|_| KvFull { bytes: size_of_val(from) })?;
+    for tile in from {
+        let mut copied = if tile.is_empty() { Tile::nothing() } else { pool.take(tile.len())? };
+        copied.copy_from_slice(tile);
+        to.push(copied);
+    }
+    Ok(())
 }
 
 fn grow<E: Elem>(pool: &Pool, tiles: &mut Vec<Tile<E>>, want: usize, n: usize) -> Result<(), KvFull> {
@@ -358,6 +403,44 @@ mod tests {
     use super::*;
     use crate::team::Team;
     use crate::testing::Lcg;
+
+    #[test]
+    fn tiles_are_forgotten_copied_and_filled_again() {
+        let shape = KvShape { kind: KvType::F32, heads: 1, k_dim: 4, v_dim: 4 };
+        let mut layer = KvLayer::new(shape);
+        let append = |layer: &mut KvLayer, n: usize| {
+            let rows: Vec<f32> = (0..n * 4).map(|i| (layer.len() * 4 + i) as f32).collect();
+            layer.append(CpuIsa::best(), &rows, &rows).unwrap();
+        };
+        let held = |layer: &KvLayer| layer.bytes() / shape.tile_bytes();
+        append(&mut layer, 10 * TILE + 7);
+        assert!(layer.holds(0..layer.len()) && !layer.holds(0..layer.len() + 1) && held(&layer) == 11);
+        // Only whole tiles; nothing happens where there is none.
+        layer.forget(TILE - 1..4 * TILE - 1);
+        layer.forget(5 * TILE + 1..6 * TILE + 63);
+        layer.forget(9..9);
+        assert_eq!(held(&layer), 9);
+        assert!(layer.holds(0..TILE) && layer.holds(3 * TILE..layer.len()) && !layer.holds(TILE - 1..TILE + 1));
+        assert!(layer.holds(2 * TILE..2 * TILE) && !layer.holds(3 * TILE - 1..3 * TILE));
+        // Down to what was given back before.
+        layer.forget(0..4 * TILE);
+        assert_eq!(held(&layer), 8);
+        let other = layer.try_clone().unwrap();
+        assert_eq!((other.len(), held(&other)), (layer.len(), 8));
+        let keys = |layer: &KvLayer, i: usize| match &layer.tiles {
+            Tiles::F32(tiles) => tiles[i].to_vec(),
+            Tiles::F16(_) => unreachable!(),
+        };
+        assert_eq!(keys(&other, 10), keys(&layer, 10));
+        assert!(keys(&other, 2).is_empty());
+        layer.truncate(4 * TILE + 5);
+        append(&mut layer, TILE);
+        assert_eq!((layer.len(), held(&layer)), (5 * TILE + 5, 3));
+        layer.truncate(0);
+        append(&mut layer, 10 * TILE + 7);
+        assert!(layer.holds(0..layer.len()));
+        assert_eq!(keys(&layer, 10), keys(&other, 10));
+    }
 
     #[test]
     fn positions_lie_where_the_drawing_says_on_every_isa() {

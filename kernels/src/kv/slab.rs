@@ -64,7 +64,7 @@ impl Pool {
                 (slab, at, used)
             }
         };
-        let mut tile = Tile { slab, at, n, bytes, element: PhantomData };
+        let mut tile = Tile { at: slab.start + at, slab: Some(slab), n, bytes, element: PhantomData };
         if used {
             tile.fill(E::zeroed());
         }
@@ -81,7 +81,7 @@ pub fn together<E: bytemuck::Zeroable + Copy>(n: usize, count: usize) -> Result<
     let slab = Arc::new(Slab::new(all).ok_or(KvFull { bytes: all })?);
     let tile = |_| {
         let (at, _) = slab.place(bytes).ok_or(KvFull { bytes })?;
-        Ok(Tile { slab: slab.clone(), at, n, bytes, element: PhantomData })
+        Ok(Tile { at: slab.start + at, slab: Some(slab.clone()), n, bytes, element: PhantomData })
     };
     (0..count).map(tile).collect()
 }
@@ -109,33 +109,45 @@ impl Slab {
 /// Elements in a slab that belong to one owner.
 #[derive(Debug)]
 pub(crate) struct Tile<E> {
-    slab: Arc<Slab>,
+    /// None for no elements.
+    slab: Option<Arc<Slab>>,
+    /// The address of the first one.
     at: usize,
     n: usize,
     bytes: usize,
     element: PhantomData<E>,
 }
 
+impl<E> Tile<E> {
+    /// One without elements, which takes no memory.
+    pub fn nothing() -> Self {
+        Self { slab: None, at: align_of::<E>(), n: 0, bytes: 0, element: PhantomData }
+    }
+}
+
 impl<E> Deref for Tile<E> {
     type Target = [E];
     fn deref(&self) -> &[E] {
-        // SAFETY: `at..at + bytes` lies in the slab, whose mapping lives as long as this tile, and belongs to no other tile
+        // SAFETY: from `at` on, `bytes` lie in the slab, whose mapping lives as long as this tile, and belongs to no other tile
         // until this one is dropped; it is aligned for any element; the mapping began as zeros, and only values of `E`
-        // or, before this tile, of another element type were stored there and then overwritten with zeros.
-        unsafe { std::slice::from_raw_parts((self.slab.start + self.at) as *const E, self.n) }
+        // or, before this tile, of another element type were stored there and then overwritten with zeros. Without a slab
+        // there are no elements, and the address is aligned.
+        unsafe { std::slice::from_raw_parts(self.at as *const E, self.n) }
     }
 }
 
 impl<E> DerefMut for Tile<E> {
     fn deref_mut(&mut self) -> &mut [E] {
         // SAFETY: as above; this tile is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut((self.slab.start + self.at) as *mut E, self.n) }
+        unsafe { std::slice::from_raw_parts_mut(self.at as *mut E, self.n) }
     }
 }
 
 impl<E> Drop for Tile<E> {
     fn drop(&mut self) {
-        lock(&self.slab.state).free.push([self.at, self.bytes]);
+        if let Some(slab) = &self.slab {
+            lock(&slab.state).free.push([self.at - slab.start, self.bytes]);
+        }
     }
 }
 
@@ -169,8 +181,9 @@ mod tests {
         assert!(together::<f32>(usize::MAX / 8, 3).is_err() && together::<u16>(1 << 40, 1 << 30).is_err());
         let tiles = together::<f32>(1000, 3).unwrap();
         assert!(tiles.iter().all(|t| t.len() == 1000 && t.iter().all(|v| *v == 0.0)));
-        let beside = |t: &[Tile<f32>]| t[1].at - t[0].at == 4096 && Arc::ptr_eq(&t[0].slab, &t[1].slab);
+        let beside = |t: &[Tile<f32>]| t[1].at - t[0].at == 4096;
         assert!(tiles.windows(2).all(beside));
+        assert!(Tile::<f32>::nothing().is_empty() && Tile::<u16>::nothing().is_empty());
         // Larger than a slab.
         assert_eq!(pool.take::<f32>(3 << 20).unwrap().len(), 3 << 20);
     }

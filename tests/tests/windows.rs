@@ -1,0 +1,133 @@
+//! Sequences whose layers forget what lies before their window: going back, going on, and how much they hold.
+
+use hewn_engine::loader::Gguf;
+use hewn_engine::sampler::SamplerOptions;
+use hewn_engine::synth::{self, Mix, Shape};
+use hewn_engine::tokenizer::Tokenizer;
+use hewn_engine::{
+    CancelToken, CpuIsa, GenerateOptions, KvType, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions,
+    Team, Work, generate,
+};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Every other layer sees 16 positions; two of them read the caches of others.
+fn model() -> Arc<Model> {
+    let mut file = Vec::new();
+    let (shape, mix) = (Shape::find("tiny-gemma4").unwrap(), Mix::find("q4_0").unwrap());
+    synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    Arc::new(Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap())
+}
+
+fn runner(model: &Arc<Model>, chunk: usize) -> Runner {
+    let team = Arc::new(Team::new(2, CpuIsa::best()).unwrap());
+    Runner::new(model.clone(), team, &RunnerOptions { chunk }).unwrap()
+}
+
+fn sequence(model: &Model) -> Sequence {
+    Sequence::new(model, &SequenceOptions { ctx: Some(2000), kv: KvType::F16 }).unwrap()
+}
+
+/// The bits of the last token's logits.
+fn run(r: &mut Runner, seq: &mut Sequence, tokens: &[u32]) -> Vec<u32> {
+    let work = Work { seq, tokens, logits: Logits::Last };
+    let logits = r.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap();
+    logits.iter().map(|v| v.to_bits()).collect()
+}
+
+fn tokens(n: u32) -> Vec<u32> {
+    (0..n).map(|i| (i * i * 3 + i * 37 + 11) % 300).collect()
+}
+
+#[test]
+fn what_is_forgotten_makes_no_difference() {
+    let (model, all) = (model(), tokens(900));
+    // In a step of one chunk nothing is forgotten yet.
+    let want = run(&mut runner(&model, 1000), &mut sequence(&model), &all);
+    let mut r = runner(&model, 16);
+    for marks in [&[][..], &[100], &[100, 130, 800], &[320, 640, 899]] {
+        let mut seq = sequence(&model);
+        assert!(seq.has_window() && !seq.has_running_state());
+        for part in [0].iter().chain(marks).zip(marks.iter().chain(&[899])) {
+            run(&mut r, &mut seq, &all[*part.0..*part.1]);
+            seq.mark().unwrap();
+        }
+        assert_eq!(run(&mut r, &mut seq, &all[899..]), want, "{marks:?}");
+    }
+}
+
+#[test]
+fn it_goes_back_a_little_and_to_a_mark_and_on() {
+    let (model, all) = (model(), tokens(900));
+    let mut r = runner(&model, 16);
+    let want = run(&mut r, &mut sequence(&model), &all);
+    let mut seq = sequence(&model);
+    run(&mut r, &mut seq, &all);
+    assert_eq!((seq.truncate(899), seq.truncate(650), seq.len()), (899, 650, 650));
+    assert_eq!(run(&mut r, &mut seq, &all[650..]), want);
+    // Too far, and nothing is marked.
+    assert_eq!((seq.truncate(500), seq.len()), (0, 0));
+
+    run(&mut r, &mut seq, &all[..500]);
+    seq.mark().unwrap();
+    run(&mut r, &mut seq, &all[500..]);
+    let mut other = seq.try_clone().unwrap();
+    assert_eq!(other.kv_bytes(), seq.kv_bytes());
+    assert_eq!(seq.truncate(570), 500);
+    assert_eq!(run(&mut r, &mut seq, &all[500..]), want);
+    // The mark is still there, and what was a little before it.
+    assert_eq!((seq.truncate(570), seq.truncate(300), seq.truncate(100)), (500, 300, 0));
+    assert_eq!(run(&mut r, &mut seq, &all), want);
+    assert_eq!(other.truncate(890), 890);
+    assert_eq!(run(&mut r, &mut other, &all[890..]), want);
+    assert_eq!(other.truncate(530), 500);
+    assert_eq!(run(&mut r, &mut other, &all[500..]), want);
+}
+
+#[test]
+fn it_holds_no_more_than_was_estimated() {
+    let (model, all) = (model(), tokens(2000));
+    for (chunk, every) in [(16, 2000), (16, 1), (100, 300), (64, 640), (7, 449)] {
+        let most = model.memory(2000, KvType::F16, chunk).kv;
+        // Of three caches, two have windows.
+        assert!(most < model.memory(2000, KvType::F16, 2000).kv * 3 / 4);
+        let mut r = runner(&model, chunk);
+        let mut seq = sequence(&model);
+        for part in all.chunks(chunk) {
+            run(&mut r, &mut seq, part);
+            assert!(seq.kv_bytes() as u64 <= most, "{} of {most} with chunks of {chunk}", seq.kv_bytes());
+            if seq.len() / every > (seq.len() - part.len()) / every {
+                seq.mark().unwrap();
+                assert!(seq.kv_bytes() as u64 <= most);
+            }
+        }
+        // In the end the estimate is not far off.
+        assert!(seq.kv_bytes() as u64 > most / 2);
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_from_before_the_last_answer() {
+    let model = model();
+    let mut r = runner(&model, 64);
+    let tokenizer = Tokenizer::from_gguf(model.gguf()).unwrap();
+    let options = GenerateOptions {
+        max_tokens: Some(500),
+        sampler: SamplerOptions { temperature: 0.0, ..SamplerOptions::default() },
+        ignore_eos: true,
+        ..GenerateOptions::default()
+    };
+    let mut ask = |seq: &mut Sequence, prompt: &[u32]| {
+        let g = generate(&mut r, &tokenizer, seq, prompt, &options, &CancelToken::new(), &mut |_| {}).unwrap();
+        (g.tokens, g.timings.cached_tokens)
+    };
+    let first = tokens(400);
+    let mut seq = sequence(&model);
+    assert_eq!(ask(&mut seq, &first).1, 0);
+    // The answer was long enough for what lies between the prompt and now to be forgotten; the history has another one, and
+    // the end of the prompt no more.
+    let second = [&first[..390], &tokens(120)[50..]].concat();
+    let (answer, cached) = ask(&mut seq, &second);
+    assert_eq!(cached, 390);
+    assert_eq!(ask(&mut sequence(&model), &second).0, answer);
+}
