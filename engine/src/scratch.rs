@@ -1,11 +1,14 @@
 //! The buffers of a step, made once and reused.
 
 use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
-use crate::error::{EngineError, zeroed};
+use crate::error::EngineError;
+use bytemuck::Zeroable;
 use hewn_kernels::op::quantize::ActBlock;
+use hewn_kernels::{Arena, Buffer};
 
 /// An expert that takes a row, and how much its output counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
+#[repr(C)]
 pub(crate) struct Choice {
     pub expert: u32,
     pub weight: f32,
@@ -14,37 +17,37 @@ pub(crate) struct Choice {
 /// Every buffer of a step of up to `rows` rows. Shapes in the comments; widths from [`ModelConfig`].
 pub(crate) struct Scratch {
     /// The residual stream, `[rows, dim]`.
-    pub x: Vec<f32>,
+    pub x: Buffer<f32>,
     /// Normed input of a projection, `[rows, dim]`.
-    pub h: Vec<f32>,
+    pub h: Buffer<f32>,
     /// A part's result on its way back to the stream, `[rows, dim]`.
-    pub t: Vec<f32>,
+    pub t: Buffer<f32>,
     /// Queries `[rows, heads * k_dim]`.
-    pub q: Vec<f32>,
+    pub q: Buffer<f32>,
     /// Keys `[rows, kv_heads * k_dim]`.
-    pub k: Vec<f32>,
+    pub k: Buffer<f32>,
     /// Values `[rows, kv_heads * v_dim]`.
-    pub v: Vec<f32>,
+    pub v: Buffer<f32>,
     /// Attention's output `[rows, heads * v_dim]`.
-    pub att: Vec<f32>,
+    pub att: Buffer<f32>,
     /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product. Before: queries with their gates
     /// `[rows, heads, 2, k_dim]`, the convolution of a delta net `[rows, channels]`, or the gate before a short one.
-    pub gate: Vec<f32>,
+    pub gate: Buffer<f32>,
     /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, those of a delta net `[rows, width]`, or the gate
     /// behind a short convolution.
-    pub up: Vec<f32>,
+    pub up: Buffer<f32>,
     /// Whatever was quantized last, `[rows, widest / 32]`.
-    pub blocks: Vec<ActBlock>,
+    pub blocks: Buffer<ActBlock>,
     /// The gated product in blocks, where the operations before it are one region, `[rows, ff / 32]`.
-    pub inner: Vec<ActBlock>,
+    pub inner: Buffer<ActBlock>,
     /// Cosines of the rows' positions, `[rows, rope_dim / 2]` of one table behind the other.
-    pub cos: Vec<f32>,
+    pub cos: Buffer<f32>,
     /// Sines likewise.
-    pub sin: Vec<f32>,
+    pub sin: Buffer<f32>,
     /// What queries are multiplied with, `[rows]`; nothing where that is 1 everywhere.
-    pub query_factors: Vec<f32>,
+    pub query_factors: Buffer<f32>,
     /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
-    pub layer_inputs: Vec<f32>,
+    pub layer_inputs: Buffer<f32>,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of layers with a running state.
@@ -56,77 +59,96 @@ pub(crate) struct Scratch {
 /// What latent attention takes besides; nothing without.
 pub(crate) struct LatentScratch {
     /// Compressed queries `[rows, q_rank]`.
-    pub q_a: Vec<f32>,
+    pub q_a: Buffer<f32>,
     /// The heads' queries `[rows, heads * (nope + rope)]`.
-    pub q_b: Vec<f32>,
+    pub q_b: Buffer<f32>,
     /// One head after the other: `[heads, rows, nope]`, then `[heads, rows, kv_rank]`.
-    pub heads_in: Vec<f32>,
+    pub heads_in: Buffer<f32>,
     /// Likewise: `[heads, rows, kv_rank]`, then `[heads, rows, v_dim]`.
-    pub heads_out: Vec<f32>,
+    pub heads_out: Buffer<f32>,
     /// The heads' outputs side by side, `[rows, heads * v_dim]`.
-    pub out: Vec<f32>,
+    pub out: Buffer<f32>,
 }
 
 /// What layers with a running state take besides; nothing without.
 pub(crate) struct RecurrentScratch {
     /// What is convolved, `[rows, channels]`, then what the delta rule gives `[rows * padded_width]`.
-    pub raw: Vec<f32>,
+    pub raw: Buffer<f32>,
     /// What the gates of delta nets are made of, `[rows, 2 * v_heads]`.
-    pub opening: Vec<f32>,
+    pub opening: Buffer<f32>,
     /// Those gates, `[rows, 2, v_heads]`.
-    pub gates: Vec<f32>,
+    pub gates: Buffer<f32>,
 }
 
 /// What a mixture of experts takes besides; nothing without.
 pub(crate) struct ExpertScratch {
     /// `[rows, experts]`.
-    pub scores: Vec<f32>,
+    pub scores: Buffer<f32>,
     /// `[rows, used]`, the best first.
-    pub chosen: Vec<Choice>,
+    pub chosen: Buffer<Choice>,
     /// Rows sorted by expert: their inputs, then their outputs, `[rows * used, dim]`.
-    pub rows: Vec<f32>,
+    pub rows: Buffer<f32>,
     /// The same quantized, `[rows * used, wider / 32]`.
-    pub blocks: Vec<ActBlock>,
+    pub blocks: Buffer<ActBlock>,
     /// What the shared expert's output is scaled with, `[rows]`.
-    pub shared: Vec<f32>,
+    pub shared: Buffer<f32>,
     /// What the dense part beside the experts gave, `[rows, dim]`.
-    pub dense: Vec<f32>,
+    pub dense: Buffer<f32>,
 }
 
 /// Makes buffers of so many elements a row.
 trait Make {
-    fn make<T: Clone + Default>(&mut self, width: usize) -> Result<Vec<T>, EngineError>;
+    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError>;
 }
 
-struct Rows(usize);
+/// What all buffers are cut from.
+struct Rows {
+    rows: usize,
+    arena: Arena,
+    bytes: usize,
+}
 
 impl Make for Rows {
-    fn make<T: Clone + Default>(&mut self, width: usize) -> Result<Vec<T>, EngineError> {
-        zeroed(self.0.saturating_mul(width), "the buffers of a step")
+    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError> {
+        self.arena.take(self.rows.saturating_mul(width)).ok_or(too_much(self.bytes))
     }
 }
 
-struct Count(u64);
+struct Count {
+    rows: usize,
+    bytes: usize,
+}
 
 impl Make for Count {
-    fn make<T: Clone + Default>(&mut self, width: usize) -> Result<Vec<T>, EngineError> {
-        self.0 = self.0.saturating_add((width as u64).saturating_mul(size_of::<T>() as u64));
-        Ok(Vec::new())
+    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError> {
+        self.bytes = self.bytes.saturating_add(Arena::bytes_of::<T>(self.rows.saturating_mul(width)));
+        Ok(Buffer::default())
     }
+}
+
+fn too_much(bytes: usize) -> EngineError {
+    EngineError::Memory { what: "the buffers of a step", bytes }
 }
 
 impl Scratch {
-    /// Buffers for `rows` rows.
+    /// Buffers for `rows` rows, side by side in huge pages where they are many: the rows of a prompt are further apart than
+    /// small pages.
     pub fn new(c: &ModelConfig, rows: usize) -> Result<Self, EngineError> {
-        Self::build(c, &mut Rows(rows))
+        let bytes = Self::buffers(c, rows);
+        let arena = Arena::new(bytes).ok_or(too_much(bytes))?;
+        Self::build(c, &mut Rows { rows, arena, bytes })
     }
 
     /// Bytes of the buffers for `rows` rows, with the logits of one.
     pub fn bytes(c: &ModelConfig, rows: usize) -> u64 {
-        let mut row = Count(0);
+        (Self::buffers(c, rows) as u64).saturating_add((c.vocab * size_of::<f32>()) as u64)
+    }
+
+    fn buffers(c: &ModelConfig, rows: usize) -> usize {
+        let mut count = Count { rows, bytes: 0 };
         // Counting makes nothing that could fail.
-        let _ = Self::build(c, &mut row);
-        row.0.saturating_mul(rows as u64).saturating_add((c.vocab * size_of::<f32>()) as u64)
+        let _ = Self::build(c, &mut count);
+        count.bytes
     }
 
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {

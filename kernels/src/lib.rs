@@ -26,5 +26,6 @@ mod testing;
 pub use cost::Cost;
 pub use format::Format;
 pub use isa::{CpuIsa, IsaError, IsaKind};
+pub use kv::slab::{Arena, Tile as Buffer};
 pub use kv::{KvLayer, KvShape, KvType};
 pub use team::{Crew, Team, TeamError, TeamWatch};

@@ -155,8 +155,8 @@ impl Tiles {
     /// Gives back the memory of tile `i`.
     fn give_back(&mut self, i: usize) {
         match self {
-            Self::F16(t) => t[i] = Tile::nothing(),
-            Self::F32(t) => t[i] = Tile::nothing(),
+            Self::F16(t) => t[i] = Tile::default(),
+            Self::F32(t) => t[i] = Tile::default(),
         }
     }
 }
@@ -312,7 +312,7 @@ impl KvLayer {
 fn copy<E: Elem>(pool: &Pool, to: &mut Vec<Tile<E>>, from: &[Tile<E>]) -> Result<(), KvFull> {
     to.try_reserve(from.len()).map_err(|_| KvFull { bytes: size_of_val(from) })?;
     for tile in from {
-        let mut copied = if tile.is_empty() { Tile::nothing() } else { pool.take(tile.len())? };
+        let mut copied = if tile.is_empty() { Tile::default() } else { pool.take(tile.len())? };
         copied.copy_from_slice(tile);
         to.push(copied);
     }

@@ -1,4 +1,5 @@
-//! Memory for the tiles of all layers of a sequence: slabs of the operating system's pages, in huge pages where it is much.
+//! Memory for the tiles of all layers of a sequence, and for the buffers of a step: slabs of the operating system's pages,
+//! in huge pages where it is much.
 //!
 //! A long context is read whole for every token. In pages of 4 KiB the walks to find them take longer than the reads:
 //! a single thread reads 14 GB/s from huge pages and 8 from small ones. A tile of one layer is far smaller than a huge page,
@@ -86,6 +87,34 @@ pub fn together<E: bytemuck::Zeroable + Copy>(n: usize, count: usize) -> Result<
     (0..count).map(tile).collect()
 }
 
+/// Memory of a size known beforehand, to be cut into buffers: in huge pages where it is much.
+#[derive(Debug)]
+pub struct Arena(Arc<Slab>);
+
+impl Arena {
+    /// One of `bytes` bytes, all zero. `None` where memory does not suffice.
+    pub fn new(bytes: usize) -> Option<Self> {
+        Slab::new(bytes.max(1)).map(|slab| Self(Arc::new(slab)))
+    }
+
+    /// Bytes that a buffer of `n` elements takes.
+    pub fn bytes_of<E>(n: usize) -> usize {
+        n.checked_mul(size_of::<E>()).and_then(|b| b.checked_next_multiple_of(ALIGN)).unwrap_or(usize::MAX)
+    }
+
+    /// A buffer of `n` elements, all zero bits; `None` where they do not fit any more.
+    pub fn take<E: bytemuck::Zeroable + Copy>(&self, n: usize) -> Option<Tile<E>> {
+        assert!(align_of::<E>() <= ALIGN);
+        let bytes = Self::bytes_of::<E>(n);
+        let (at, used) = self.0.place(bytes)?;
+        let mut buffer = Tile { at: self.0.start + at, slab: Some(self.0.clone()), n, bytes, element: PhantomData };
+        if used {
+            buffer.fill(E::zeroed());
+        }
+        Some(buffer)
+    }
+}
+
 impl Slab {
     fn new(len: usize) -> Option<Self> {
         let pages = Pages::zeroed(len, ALIGN)?;
@@ -106,9 +135,9 @@ impl Slab {
     }
 }
 
-/// Elements in a slab that belong to one owner.
+/// Elements in a slab that belong to one owner; the memory lives as long as one of them.
 #[derive(Debug)]
-pub(crate) struct Tile<E> {
+pub struct Tile<E> {
     /// None for no elements.
     slab: Option<Arc<Slab>>,
     /// The address of the first one.
@@ -118,9 +147,9 @@ pub(crate) struct Tile<E> {
     element: PhantomData<E>,
 }
 
-impl<E> Tile<E> {
-    /// One without elements, which takes no memory.
-    pub fn nothing() -> Self {
+/// One without elements, which takes no memory.
+impl<E> Default for Tile<E> {
+    fn default() -> Self {
         Self { slab: None, at: align_of::<E>(), n: 0, bytes: 0, element: PhantomData }
     }
 }
@@ -174,6 +203,26 @@ mod tests {
     }
 
     #[test]
+    fn buffers_fill_an_arena() {
+        let bytes = Arena::bytes_of::<u8>(1) + Arena::bytes_of::<f32>(33) + Arena::bytes_of::<[u64; 2]>(3 << 17);
+        assert_eq!(bytes, 128 + 256 + (6 << 20));
+        let arena = Arena::new(bytes).unwrap();
+        let (mut a, mut b) = (arena.take::<u8>(1).unwrap(), arena.take::<f32>(33).unwrap());
+        let mut c = arena.take::<[u64; 2]>(3 << 17).unwrap();
+        assert!(a[..] == [0] && b.iter().all(|v| *v == 0.0) && c.iter().all(|v| *v == [0; 2]));
+        assert!(arena.take::<u8>(1).is_none() && arena.take::<u64>(usize::MAX / 4).is_none());
+        (a[0], b[32]) = (1, 1.0);
+        c.fill([7; 2]);
+        assert!((a.len(), b.len(), a[0], b[32], b[0]) == (1, 33, 1, 1.0, 0.0));
+        // What is given back is there again, with zeros.
+        drop(b);
+        assert!(arena.take::<u8>(1).is_none() && arena.take::<f32>(33).unwrap().iter().all(|v| *v == 0.0));
+        drop(arena);
+        assert!(c.iter().all(|v| *v == [7; 2]));
+        assert!(Arena::new(usize::MAX).is_none() && Arena::new(0).unwrap().take::<f32>(0).unwrap().is_empty());
+    }
+
+    #[test]
     fn sizes_are_checked() {
         let pool = Pool::default();
         assert!(pool.take::<f32>(usize::MAX).is_err() && pool.take::<f32>(usize::MAX / 4 - 100).is_err());
@@ -183,7 +232,7 @@ mod tests {
         assert!(tiles.iter().all(|t| t.len() == 1000 && t.iter().all(|v| *v == 0.0)));
         let beside = |t: &[Tile<f32>]| t[1].at - t[0].at == 4096;
         assert!(tiles.windows(2).all(beside));
-        assert!(Tile::<f32>::nothing().is_empty() && Tile::<u16>::nothing().is_empty());
+        assert!(Tile::<f32>::default().is_empty() && Tile::<u16>::default().is_empty());
         // Larger than a slab.
         assert_eq!(pool.take::<f32>(3 << 20).unwrap().len(), 3 << 20);
     }
