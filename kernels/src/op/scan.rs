@@ -19,8 +19,8 @@ use crate::isa::{Isa, each, load_tail};
 use crate::state::{LANES, StateRows, StateShape};
 use crate::team::Crew;
 
-/// Rows worked on together, where there are so many.
-const ROWS: usize = 4;
+/// Rows worked on together, where there are so many: as registers allow.
+const ROWS: [usize; 2] = [2, 4];
 
 /// The sizes of such a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +170,28 @@ impl<'a> Step<'a> {
         });
     }
 
+    /// All rows, `N` at a time.
+    #[inline(always)]
+    fn blocks<S: Isa, const G: usize, const N: usize>(
+        &self,
+        s: S,
+        matrices: &mut [&mut [[f32; LANES]]; G],
+        out: &mut [&mut [[f32; LANES]]; G],
+        at: At,
+    ) {
+        let (rows, mut r) = (out[0].len(), 0);
+        while r + N <= rows {
+            for later in r + N + AHEAD..rows.min(r + 2 * N + AHEAD) {
+                self.foresee(s, at.row + later, at.head, at.group);
+            }
+            self.rows::<S, G, N>(s, matrices, out, r, At { row: at.row + r, ..at });
+            r += N;
+        }
+        for r in r..rows {
+            self.rows::<S, G, 1>(s, matrices, out, r, At { row: at.row + r, ..at });
+        }
+    }
+
     /// Asks for what row `row` reads.
     #[inline(always)]
     fn foresee<S: Isa>(&self, s: S, row: usize, head: usize, group: usize) {
@@ -190,16 +212,10 @@ impl Rule for Step<'_> {
         mut out: [&mut [[f32; LANES]]; G],
         at: At,
     ) {
-        let (rows, mut r) = (out[0].len(), 0);
-        while r + ROWS <= rows {
-            for later in r + ROWS + AHEAD..rows.min(r + 2 * ROWS + AHEAD) {
-                self.foresee(s, at.row + later, at.head, at.group);
-            }
-            self.rows::<S, G, ROWS>(s, &mut matrices, &mut out, r, At { row: at.row + r, ..at });
-            r += ROWS;
-        }
-        for r in r..rows {
-            self.rows::<S, G, 1>(s, &mut matrices, &mut out, r, At { row: at.row + r, ..at });
+        // A branch on a constant: only one of them is there.
+        match S::MANY {
+            true => self.blocks::<S, G, { ROWS[1] }>(s, &mut matrices, &mut out, at),
+            false => self.blocks::<S, G, { ROWS[0] }>(s, &mut matrices, &mut out, at),
         }
     }
 }
