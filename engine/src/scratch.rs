@@ -28,9 +28,10 @@ pub(crate) struct Scratch {
     /// Attention's output `[rows, heads * v_dim]`.
     pub att: Vec<f32>,
     /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product. Before: queries with their gates
-    /// `[rows, heads, 2, k_dim]`, or the convolution of a delta net `[rows, channels]`.
+    /// `[rows, heads, 2, k_dim]`, or the convolution of a delta net or state space `[rows, channels]`.
     pub gate: Vec<f32>,
-    /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, or those of a delta net `[rows, width]`.
+    /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, or those of a delta net or state space
+    /// `[rows, width]`.
     pub up: Vec<f32>,
     /// Whatever was quantized last, `[rows, widest / 32]`.
     pub blocks: Vec<ActBlock>,
@@ -46,8 +47,8 @@ pub(crate) struct Scratch {
     pub layer_inputs: Vec<f32>,
     /// Of latent attention.
     pub latent: LatentScratch,
-    /// Of gated delta nets.
-    pub delta: DeltaScratch,
+    /// Of layers with a running state.
+    pub running: RunningScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
 }
@@ -66,14 +67,14 @@ pub(crate) struct LatentScratch {
     pub out: Vec<f32>,
 }
 
-/// What gated delta nets take besides; nothing without.
-pub(crate) struct DeltaScratch {
-    /// Queries, keys and values before the convolution `[rows, channels]`, then what the rule gives
+/// What layers with a running state take besides; nothing without.
+pub(crate) struct RunningScratch {
+    /// Queries, keys and values before the convolution `[rows, channels]`, then what the rule or the scan gives
     /// `[rows * padded_width]`.
     pub raw: Vec<f32>,
-    /// What the gates are made of, `[rows, 2 * v_heads]`.
+    /// What the gates are made of, `[rows, 2 * v_heads]`, or `[rows, heads]` of a state space.
     pub opening: Vec<f32>,
-    /// The gates, `[rows, 2, v_heads]`.
+    /// The gates, `[rows, 2, heads]`.
     pub gates: Vec<f32>,
 }
 
@@ -139,12 +140,10 @@ impl Scratch {
         if c.arch.gated_heads {
             (gate, up) = (gate.max(2 * c.q_width()), up.max(att));
         }
-        match c.recurrent.as_ref().map(|r| &r.part) {
-            Some(RecurrentPart::Delta(d)) => {
-                (gate, up, att) = (gate.max(d.channels()), up.max(d.width()), att.max(d.width()));
-                widest = widest.max(att);
-            }
-            None => {}
+        if let Some(r) = &c.recurrent {
+            let (channels, width) = (r.part.state().channels, r.part.width());
+            (gate, up, att) = (gate.max(channels), up.max(width), att.max(width));
+            widest = widest.max(att);
         }
         if let Some(l) = &c.latent {
             widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
@@ -166,7 +165,7 @@ impl Scratch {
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             latent: LatentScratch::build(c, m)?,
-            delta: DeltaScratch::build(c, m)?,
+            running: RunningScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })
     }
@@ -189,10 +188,11 @@ impl LatentScratch {
     }
 }
 
-impl DeltaScratch {
+impl RunningScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let [raw, gates] = match c.recurrent.as_ref().map(|r| &r.part) {
             Some(RecurrentPart::Delta(d)) => [d.channels().max(d.padded_width()), 2 * d.v_heads],
+            Some(RecurrentPart::Scan(s)) => [s.channels().max(s.padded_width()), 2 * s.heads],
             None => [0; 2],
         };
         Ok(Self { raw: m.make(raw)?, opening: m.make(gates)?, gates: m.make(gates)? })

@@ -63,7 +63,9 @@ fn operations_fill_the_steps() {
             let here: Vec<_> = all.ops.iter().filter(|o| o.op == op).collect();
             let (layers, want) = match op {
                 Op::Router | Op::ExpertGateUp | Op::ExpertDown | Op::Combine => (false, 0),
-                Op::Convolution | Op::DeltaRule | Op::LatentProduct | Op::Regroup | Op::LogitBounds => (false, 0),
+                Op::Convolution | Op::DeltaRule | Op::Scan | Op::LatentProduct | Op::Regroup | Op::LogitBounds => {
+                    (false, 0)
+                }
                 Op::LayerInput => (false, 0),
                 Op::Team => (false, 6),
                 Op::Embedding | Op::RopeTables => (false, 3),
@@ -115,10 +117,11 @@ fn no_gaps(all: &Recording) {
 fn read_by_a_row(model: &Model, [used, count]: [u64; 2]) -> u64 {
     let (gguf, config) = (model.gguf(), model.config());
     let tied = gguf.tensor("output.weight").is_none();
-    let matrices = gguf
-        .tensors()
-        .iter()
-        .filter(|t| t.name.ends_with(".weight") && (t.dims.len() > 1 || t.name.contains("_inp_shexp.")));
+    let matrices = gguf.tensors().iter().filter(|t| {
+        t.name.ends_with(".weight")
+            && !t.name.ends_with("_norm.weight")
+            && (t.dims.len() > 1 || t.name.contains("_inp_shexp."))
+    });
     let looked_up = |name: &str| name == "per_layer_token_embd.weight" || !tied && name == "token_embd.weight";
     let read = matrices.filter(|t| !looked_up(&t.name) && !config.is_spare(&t.name));
     read.map(|t| {
@@ -240,6 +243,32 @@ fn a_running_state_is_read_and_written() {
     for o in all.ops.iter().filter(|o| o.op == Op::DeltaRule) {
         let want = (2 * held, o.cost.rows as u64 * 4 * 4 * 16 * 16);
         assert_eq!((o.cost.kv_bytes, o.cost.float), want);
+    }
+}
+
+/// Of state spaces, also where they are beside attention, and where a layer is one part.
+#[test]
+fn a_state_space_is_read_and_written() {
+    // Heads, channels of a value and of a key, channels that are convolved; layers that scan, attend and feed.
+    let all: [(&str, [u64; 4], [&[usize]; 3]); 3] = [
+        ("granitehybrid", [4, 16, 24, 64 + 48], [&[0, 2, 3], &[1, 4], &[0, 1, 2, 3, 4]]),
+        ("falcon-h1", [3, 20, 16, 60 + 32], [&[0, 1, 2]; 3]),
+        ("nemotron_h", [4, 24, 16, 96 + 64], [&[0, 2, 5], &[3], &[1, 4, 6]]),
+    ];
+    for (name, [heads, v_dim, k_dim, channels], layers) in all {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
+        let mut r = runner(std::fs::read(file).unwrap(), 2);
+        let all = recorded(&mut r);
+        no_gaps(&all);
+        let ops = decode(&all);
+        assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]), "{name}");
+        let of = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
+        assert_eq!([of(Op::Scan), of(Op::Attention), of(Op::DownProduct)], layers.map(<[usize]>::to_vec), "{name}");
+        let matrices = heads * v_dim.next_multiple_of(16) * k_dim;
+        let held = (matrices + (3 * channels).next_multiple_of(16)) * 4;
+        for o in all.ops.iter().filter(|o| o.op == Op::Scan) {
+            assert_eq!((o.cost.kv_bytes, o.cost.float), (2 * held, o.cost.rows as u64 * 3 * matrices), "{name}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Typed and bounded reading of an architecture's metadata keys.
 
+use super::LayerSet;
 use crate::error::EngineError;
 use hewn_loader::{Metadata, Value};
 use std::cell::RefCell;
@@ -77,6 +78,27 @@ impl Reader<'_> {
             None => self.size(key),
             most => Ok(most),
         }
+    }
+
+    /// As [`size`](Self::size), and which layers it is the size of; where the file lists it for each of so many layers, those
+    /// that do not say 0.
+    pub fn size_of_some(&self, key: &str, layers: usize) -> Result<(Option<usize>, LayerSet), EngineError> {
+        let Some(Value::Array(a)) = self.meta.get(&self.key(key)) else {
+            return Ok((self.size(key)?, LayerSet::All));
+        };
+        if a.len() != layers {
+            return self.bad(key, format!("it lists {} layers of {layers}", a.len()));
+        }
+        let size = |v: Value<'_>| v.as_int().and_then(|v| usize::try_from(v).ok()).filter(|v| *v <= MAX);
+        let list = a.iter().map(size).collect::<Option<Vec<usize>>>();
+        let Some(list) = list else { return self.bad(key, format!("it is not a list of numbers within 0..={MAX}")) };
+        let Some(&first) = list.iter().find(|v| **v > 0) else { return self.bad(key, "it is 0 for all layers") };
+        if list.iter().any(|v| ![0, first].contains(v)) {
+            return self.bad(key, "it differs between layers that have it, which is not supported");
+        }
+        let all = !list.contains(&0);
+        let layers = if all { LayerSet::All } else { LayerSet::Listed(list.iter().map(|v| *v > 0).collect()) };
+        Ok((Some(first), layers))
     }
 
     /// A positive size.

@@ -1,13 +1,14 @@
 //! The hyperparameters of layers that keep a running state.
 
 use super::LayerSet;
-use super::reader::Reader;
-use crate::arch::{Arch, DeltaLayout, Recurrence};
+use super::reader::{MAX, Reader};
+use crate::arch::{Arch, DeltaLayout, Recurrence, ScanLayout};
 use crate::error::EngineError;
 use hewn_kernels::op::delta::DeltaShape;
+use hewn_kernels::op::scan::ScanShape;
 use hewn_kernels::state::{MAX_TAPS, StateShape};
 
-/// Layers that keep a running state instead of keys and values.
+/// Layers that keep a running state, most of them instead of keys and values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recurrent {
     /// What they do with it.
@@ -21,6 +22,8 @@ pub struct Recurrent {
 pub enum RecurrentPart {
     /// A gated delta net.
     Delta(DeltaShape),
+    /// A state space.
+    Scan(ScanShape),
 }
 
 impl RecurrentPart {
@@ -28,6 +31,7 @@ impl RecurrentPart {
     pub fn state(&self) -> StateShape {
         match self {
             Self::Delta(d) => d.state(),
+            Self::Scan(s) => s.state(),
         }
     }
 
@@ -35,13 +39,20 @@ impl RecurrentPart {
     pub fn width(&self) -> usize {
         match self {
             Self::Delta(d) => d.width(),
+            Self::Scan(s) => s.width(),
         }
     }
 }
 
 impl Recurrent {
-    /// Reads them, where the architecture has some.
-    pub(super) fn read(r: &Reader<'_>, arch: &Arch, layers: usize) -> Result<Option<Self>, EngineError> {
+    /// Reads them, where the architecture has some; known are the layers with keys and values, and those with a feed-forward
+    /// part.
+    pub(super) fn read(
+        r: &Reader<'_>,
+        arch: &Arch,
+        layers: usize,
+        [attending, feeding]: [&LayerSet; 2],
+    ) -> Result<Option<Self>, EngineError> {
         Ok(match &arch.recurrence {
             None => None,
             Some(Recurrence::Delta(layout)) => Some(Self {
@@ -50,6 +61,10 @@ impl Recurrent {
                     Some(list) => LayerSet::Listed(list),
                     None => LayerSet::AllButEvery(r.size("full_attention_interval")?.unwrap_or(4)),
                 },
+            }),
+            Some(Recurrence::Scan(layout)) => Some(Self {
+                part: RecurrentPart::Scan(r.scan()?),
+                layers: r.scanning(arch, layout, layers, [attending, feeding])?,
             }),
         })
     }
@@ -67,10 +82,52 @@ impl Reader<'_> {
             return self.bad("ssm.inner_size", format!("{inner} is not {v_heads} heads of {dim} channels"));
         }
         // The state of a layer is a matrix a head.
-        if inner.saturating_mul(dim) > super::reader::MAX {
+        if inner.saturating_mul(dim) > MAX {
             return self.bad("ssm.state_size", format!("{v_heads} matrices of {dim} x {dim} are out of any bounds"));
         }
         Ok(DeltaShape { k_heads, v_heads, dim, taps, interleaved: layout.interleaved })
+    }
+
+    fn scan(&self) -> Result<ScanShape, EngineError> {
+        let (taps, k_dim) = (self.taps("ssm.conv_kernel")?, self.need("ssm.state_size")?);
+        let (key_heads, heads) = (self.need("ssm.group_count")?, self.need("ssm.time_step_rank")?);
+        if !heads.is_multiple_of(key_heads) {
+            return self.bad("ssm.group_count", format!("{key_heads} groups do not divide the {heads} heads"));
+        }
+        let inner = self.need("ssm.inner_size")?;
+        if !inner.is_multiple_of(heads) {
+            return self.bad("ssm.inner_size", format!("{heads} heads do not divide {inner} channels"));
+        }
+        // Heads are padded to whole lanes, at the most sixteenfold.
+        let shape = ScanShape { heads, key_heads, k_dim, v_dim: inner / heads, taps };
+        if inner.max(heads * 16).saturating_mul(k_dim) > MAX || key_heads.saturating_mul(k_dim) > MAX {
+            return self.bad("ssm.state_size", format!("{inner} x {k_dim} numbers a layer are out of any bounds"));
+        }
+        Ok(shape)
+    }
+
+    /// The layers that are state spaces or have one.
+    fn scanning(
+        &self,
+        arch: &Arch,
+        layout: &ScanLayout,
+        layers: usize,
+        [attending, feeding]: [&LayerSet; 2],
+    ) -> Result<LayerSet, EngineError> {
+        let key = "attention.head_count_kv";
+        if layout.beside_attention {
+            return match (0..layers).find(|i| !attending.has(*i)) {
+                Some(i) => self.bad(key, format!("layer {i} has none")),
+                None => Ok(LayerSet::All),
+            };
+        }
+        if arch.single
+            && let Some(i) = (0..layers).find(|i| attending.has(*i) && feeding.has(*i))
+        {
+            return self.bad(key, format!("layer {i} has a feed-forward part too"));
+        }
+        let other = |i| attending.has(i) || arch.single && feeding.has(i);
+        Ok(LayerSet::Listed((0..layers).map(|i| !other(i)).collect()))
     }
 
     /// Positions that a convolution sees.

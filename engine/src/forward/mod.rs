@@ -11,6 +11,8 @@ mod latent;
 mod layer_input;
 mod route;
 mod rows;
+mod running;
+mod state_space;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -66,27 +68,38 @@ impl<'m> Forward<'m, '_> {
         self.turn_tables(segments);
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
-            self.normed(layer.before_attention.as_ref());
-            match &layer.attention {
-                AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
-                AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
-                AttentionWeights::Delta(d) => self.delta_net(i, layer, d, segments)?,
-            }
             let parallel = model.config().arch.parallel;
-            // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
-            if parallel && layer.before_ff.is_some() {
-                self.normed(layer.before_ff.as_ref());
+            if layer.space.is_some() || layer.attention.is_some() {
+                self.normed(layer.before_attention.as_ref());
             }
-            self.join_stream(layer.after_attention.as_ref());
-            if !parallel {
-                self.normed(layer.before_ff.as_ref());
+            // Beside attention, which reads the same input.
+            if let Some(w) = &layer.space {
+                self.state_space(i, w, segments)?;
+                self.join_stream(None);
             }
-            match &layer.feed_forward {
-                FeedForward::Dense(w) => self.dense(i, w)?,
-                FeedForward::Experts(w) => self.experts(i, w)?,
-                FeedForward::Beside(w) => self.beside(i, w)?,
+            if let Some(w) = &layer.attention {
+                match w {
+                    AttentionWeights::Grouped(g) => self.grouped_attention(i, g, segments)?,
+                    AttentionWeights::Latent(l) => self.latent_attention(i, l, segments)?,
+                    AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
+                }
+                // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
+                if parallel && layer.before_ff.is_some() {
+                    self.normed(layer.before_ff.as_ref());
+                }
+                self.join_stream(layer.after_attention.as_ref());
             }
-            self.join_stream(layer.after_ff.as_ref());
+            if let Some(w) = &layer.feed_forward {
+                if !parallel {
+                    self.normed(layer.before_ff.as_ref());
+                }
+                match w {
+                    FeedForward::Dense(w) => self.dense(i, w)?,
+                    FeedForward::Experts(w) => self.experts(i, w)?,
+                    FeedForward::Beside(w) => self.beside(i, w)?,
+                }
+                self.join_stream(layer.after_ff.as_ref());
+            }
             if let Some(w) = &layer.input {
                 self.layer_input(i, w)?;
             }
@@ -271,11 +284,17 @@ impl<'m> Forward<'m, '_> {
         Ok(())
     }
 
+    /// What is read after the attention of layer `i`.
+    fn after_attention(&self, i: usize) -> Vec<&'m MatrixRef> {
+        let feed_forward = &self.model.weights().layers[i].feed_forward;
+        feed_forward.as_ref().map_or_else(|| self.after_layer(i), FeedForward::first)
+    }
+
     /// What is read after the part of layer `i`'s feed-forward that all rows take.
     fn after_ff(&self, i: usize) -> Vec<&'m MatrixRef> {
         let layer = &self.model.weights().layers[i];
         match (&layer.feed_forward, &layer.input) {
-            (FeedForward::Beside(b), _) => vec![&b.experts.router.w],
+            (Some(FeedForward::Beside(b)), _) => vec![&b.experts.router.w],
             (_, Some(input)) => vec![&input.gate],
             (_, None) => self.after_layer(i),
         }
@@ -299,7 +318,7 @@ fn turns(c: &ModelConfig, table: usize, n: usize, row: usize) -> Range<usize> {
 /// Which buffer a projection back to the stream reads.
 enum Source {
     Attention,
-    /// Outputs of heads, or of a delta net, with their gates.
+    /// Outputs of heads, of a delta net or of a state space, with their gates.
     Gated,
     Latent,
     FeedForward,

@@ -14,11 +14,7 @@ impl Loader<'_> {
         let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
         let by_channel = numbers("ssm_conv1d.weight", &[d.taps, channels])?;
         let (step_bias, rate) = (numbers("ssm_dt.bias", &[v_heads])?, numbers("ssm_a", &[v_heads])?);
-        // Channels side by side, as they are computed.
-        let mut conv = by_channel.clone();
-        for (c, taps) in by_channel.chunks_exact(d.taps).enumerate() {
-            taps.iter().enumerate().for_each(|(tap, w)| conv[tap * channels + c] = *w);
-        }
+        let conv = side_by_side(&by_channel, d.taps);
         let mut matrix = |part: &str, rows: usize| need(self.matrix(&name(part), rows, dim)?, &name(part));
         Ok(DeltaNet {
             qkv: matrix("attn_qkv.weight", channels)?,
@@ -34,6 +30,16 @@ impl Loader<'_> {
             step_bias,
             rate,
             norm: self.norm(&name("ssm_norm"), d.dim, NormKind::Rms)?,
+            o: self.linear(&name("ssm_out"), dim, d.width(), false)?,
         })
     }
+}
+
+/// The weights of a convolution (`[channels, taps]`) with channels side by side, as they are computed: `[taps, channels]`.
+pub(super) fn side_by_side(by_channel: &[f32], taps: usize) -> Vec<f32> {
+    let (channels, mut conv) = (by_channel.len() / taps, by_channel.to_vec());
+    for (c, own) in by_channel.chunks_exact(taps).enumerate() {
+        own.iter().enumerate().for_each(|(tap, w)| conv[tap * channels + c] = *w);
+    }
+    conv
 }

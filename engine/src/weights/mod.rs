@@ -4,10 +4,11 @@ mod delta;
 mod layer;
 mod load;
 mod matrix;
+mod state_space;
 
 pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
-    LayerWeights, Shared,
+    LayerWeights, Shared, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
 

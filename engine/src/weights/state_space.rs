@@ -1,0 +1,45 @@
+//! The weights of a state space.
+
+use super::delta::side_by_side;
+use super::layer::StateSpace;
+use super::load::{Loader, need};
+use crate::arch::Recurrence;
+use crate::error::EngineError;
+use hewn_kernels::op::scan::ScanShape;
+
+impl Loader<'_> {
+    pub(super) fn state_space(
+        &mut self,
+        s: &ScanShape,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<StateSpace, EngineError> {
+        let c = self.config;
+        let (channels, width, heads) = (s.channels(), s.width(), s.heads);
+        let normed = matches!(c.arch.recurrence, Some(Recurrence::Scan(layout)) if layout.normed);
+        let biased = name("ssm_in.bias");
+        if self.has(&biased) {
+            return Err(EngineError::UnexpectedTensor { name: biased, arch: c.arch.name });
+        }
+        let [z, vkq, step] = self.fused(&name("ssm_in"), [width, channels, heads], c.dim, false)?.map(|part| part.w);
+        let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
+        let conv = side_by_side(&numbers("ssm_conv1d.weight", &[s.taps, channels])?, s.taps);
+        let step_bias = numbers("ssm_dt.bias", &[heads])?;
+        let (rate, skip) = (numbers("ssm_a", &[1, heads])?, numbers("ssm_d", &[1, heads])?);
+        let norm = self.numbers(&name("ssm_norm.weight"), &[width / s.key_heads, s.key_heads])?;
+        if normed && norm.is_none() {
+            return Err(EngineError::MissingTensor { name: name("ssm_norm.weight") });
+        }
+        Ok(StateSpace {
+            z,
+            vkq,
+            step,
+            conv,
+            conv_bias: self.numbers(&name("ssm_conv1d.bias"), &[channels])?,
+            step_bias,
+            rate,
+            skip,
+            norm,
+            o: self.linear(&name("ssm_out"), c.dim, width, false)?,
+        })
+    }
+}
