@@ -246,16 +246,10 @@ fn a_running_state_is_read_and_written() {
     }
 }
 
-/// Of state spaces, also where they are beside attention, and where a layer is one part.
+/// Also where they are beside attention, and where a layer is one part.
 #[test]
 fn a_state_space_is_read_and_written() {
-    // Heads, channels of a value and of a key, channels that are convolved; layers that scan, attend and feed.
-    let all: [(&str, [u64; 4], [&[usize]; 3]); 3] = [
-        ("granitehybrid", [4, 16, 24, 64 + 48], [&[0, 2, 3], &[1, 4], &[0, 1, 2, 3, 4]]),
-        ("falcon-h1", [3, 20, 16, 60 + 32], [&[0, 1, 2]; 3]),
-        ("nemotron_h", [4, 24, 16, 96 + 64], [&[0, 2, 5], &[3], &[1, 4, 6]]),
-    ];
-    for (name, [heads, v_dim, k_dim, channels], layers) in all {
+    let check = |name: &str, [heads, v_dim, k_dim, channels]: [u64; 4], layers: [&[usize]; 3]| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
         let mut r = runner(std::fs::read(file).unwrap(), 2);
         let all = recorded(&mut r);
@@ -269,7 +263,11 @@ fn a_state_space_is_read_and_written() {
         for o in all.ops.iter().filter(|o| o.op == Op::Scan) {
             assert_eq!((o.cost.kv_bytes, o.cost.float), (2 * held, o.cost.rows as u64 * 3 * matrices), "{name}");
         }
-    }
+    };
+    // Heads, channels of a value, of a key, and those that are convolved; layers that scan, attend and feed.
+    check("granitehybrid", [4, 16, 24, 64 + 48], [&[0, 2, 3], &[1, 4], &[0, 1, 2, 3, 4]]);
+    check("falcon-h1", [3, 20, 16, 60 + 32], [&[0, 1, 2]; 3]);
+    check("nemotron_h", [4, 24, 16, 96 + 64], [&[0, 2, 5], &[3], &[1, 4, 6]]);
 }
 
 #[test]
