@@ -11,9 +11,12 @@ use hewn_engine::{
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-fn file(mix: &str) -> Vec<u8> {
+/// Shapes with running states of each kind.
+const SHAPES: [&str; 2] = ["tiny-delta", "tiny-ssm"];
+
+fn file(shape: &str, mix: &str) -> Vec<u8> {
     let mut file = Vec::new();
-    let (shape, mix) = (Shape::find("tiny-delta").unwrap(), Mix::find(mix).unwrap());
+    let (shape, mix) = (Shape::find(shape).unwrap(), Mix::find(mix).unwrap());
     synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();
     file
 }
@@ -49,7 +52,11 @@ fn tokens(n: u32) -> Vec<u32> {
 
 #[test]
 fn it_goes_back_to_marks_and_to_the_beginning_and_on_as_if_nothing_had_happened() {
-    let mut bed = Bed::new(file("q4_0"));
+    SHAPES.into_iter().for_each(going_back);
+}
+
+fn going_back(shape: &str) {
+    let mut bed = Bed::new(file(shape, "q4_0"));
     let all = tokens(40);
     let want = bed.run(&mut bed.seq(), &all).unwrap();
     let mut seq = bed.seq();
@@ -82,7 +89,11 @@ fn it_goes_back_to_marks_and_to_the_beginning_and_on_as_if_nothing_had_happened(
 
 #[test]
 fn several_sequences_in_a_step_are_none_of_each_others_business() {
-    let mut bed = Bed::new(file("q4_k_m"));
+    SHAPES.into_iter().for_each(several_sequences);
+}
+
+fn several_sequences(shape: &str) {
+    let mut bed = Bed::new(file(shape, "q4_k_m"));
     let all = tokens(45);
     let want: Vec<_> = [&all[..], &all[..30], &all[3..4]].map(|t| bed.run(&mut bed.seq(), t).unwrap()).concat();
     let mut seqs = [bed.seq(), bed.seq(), bed.seq()];
@@ -99,7 +110,11 @@ fn several_sequences_in_a_step_are_none_of_each_others_business() {
 
 #[test]
 fn rows_whose_logits_nobody_wants_make_no_difference() {
-    let mut bed = Bed::new(file("q4_0"));
+    SHAPES.into_iter().for_each(unwanted_rows);
+}
+
+fn unwanted_rows(shape: &str) {
+    let mut bed = Bed::new(file(shape, "q4_0"));
     let all = tokens(45);
     let each: Vec<u32> = (1..=20).flat_map(|n| bed.run(&mut bed.seq(), &all[..n]).unwrap()).collect();
     let last = bed.run(&mut bed.seq(), &all).unwrap();
@@ -116,8 +131,12 @@ fn rows_whose_logits_nobody_wants_make_no_difference() {
 
 #[test]
 fn a_step_that_fails_half_way_leaves_what_can_be_gone_back_to() {
+    SHAPES.into_iter().for_each(failing);
+}
+
+fn failing(shape: &str) {
     // In the third layer, what is kept grows without bounds with tokens that ask for it.
-    let mut bytes = file("f32");
+    let mut bytes = file(shape, "f32");
     let rates = {
         let gguf = Gguf::from_bytes(bytes.clone()).unwrap();
         gguf.tensor_data(gguf.tensor("blk.2.ssm_a").unwrap()).to_vec()
@@ -155,7 +174,11 @@ fn a_step_that_fails_half_way_leaves_what_can_be_gone_back_to() {
 
 #[test]
 fn a_conversation_goes_on_from_before_the_last_answer() {
-    let mut bed = Bed::new(file("q8_0"));
+    SHAPES.into_iter().for_each(conversing);
+}
+
+fn conversing(shape: &str) {
+    let mut bed = Bed::new(file(shape, "q8_0"));
     let tokenizer = Tokenizer::from_gguf(bed.model.gguf()).unwrap();
     let options = GenerateOptions {
         max_tokens: Some(12),

@@ -59,8 +59,14 @@ impl Mix {
 /// What the rules go by.
 pub(super) fn facts(s: &Shape) -> Facts {
     let experts = s.experts.map_or(0, |e| e.count);
-    Facts::plain(s.arch, s.layers as u64, [s.heads as u64, s.kv_heads as u64], experts as u64, s.tied)
-        .valued(|i| s.delta.is_none() || delta::attends(i))
+    // The first layer speaks for all.
+    let kv_heads = if s.space.is_some_and(|p| !p.attends(0)) { 0 } else { s.kv_heads };
+    let facts = Facts::plain(s.arch, s.layers as u64, [s.heads as u64, kv_heads as u64], experts as u64, s.tied);
+    match (&s.delta, &s.space) {
+        (Some(_), _) => facts.valued(delta::attends, true),
+        (None, Some(space)) => facts.valued(|i| space.attends(i), false),
+        (None, None) => facts,
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +92,7 @@ mod tests {
 
     #[test]
     fn they_are_those_of_quantized_files() {
-        for shape in ["tiny", "tiny-moe", "tiny-delta"].map(|n| Shape::find(n).unwrap()) {
+        for shape in ["tiny", "tiny-moe", "tiny-delta", "tiny-ssm"].map(|n| Shape::find(n).unwrap()) {
             let file = |mix| {
                 let mut file = Vec::new();
                 synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();

@@ -7,12 +7,14 @@ mod delta;
 mod gemma4;
 mod mix;
 mod shapes;
+mod space;
 mod vocab;
 
 pub use delta::Delta;
 pub use gemma4::Gemma4;
 pub use mix::{MIXES, Mix};
 pub use shapes::{Experts, SHAPES, Shape};
+pub use space::Space;
 
 use hewn_kernels::Format;
 use hewn_kernels::format::random::{RandomWeights, SplitMix};
@@ -174,8 +176,9 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
         let before_ff = if s.delta.is_some() { "post_attention_norm" } else { "ffn_norm" };
         all.push(vector(name(before_ff, "weight"), s.dim, Fill::Norm));
-        if let Some(net) = delta::tensors(s, i, &matrix, back) {
-            all.extend(net);
+        let instead = delta::tensors(s, i, &matrix, back).or_else(|| Space::tensors(s, i, &matrix, back));
+        if let Some(part) = instead {
+            all.extend(part);
         } else {
             if s.arch.starts_with("qwen3") {
                 all.push(vector(name("attn_q_norm", "weight"), s.head_dim, Fill::Norm));
@@ -231,7 +234,6 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         ("embedding_length", s.dim),
         ("block_count", s.layers),
         ("attention.head_count", s.heads),
-        ("attention.head_count_kv", s.kv_heads),
         ("attention.key_length", s.head_dim),
         ("attention.value_length", s.head_dim),
         // Beside delta nets, a quarter of the channels are turned.
@@ -239,6 +241,10 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
     ];
     for (key, v) in sizes {
         w.meta(&format!("{}.{key}", s.arch), MetaValue::U32(v as u32))?;
+    }
+    match &s.space {
+        Some(space) => space.metadata(w, s)?,
+        None => w.meta(&format!("{}.attention.head_count_kv", s.arch), MetaValue::U32(s.kv_heads as u32))?,
     }
     match &s.gemma4 {
         Some(more) => more.metadata(w, s)?,
@@ -297,6 +303,8 @@ mod tests {
         for &mix in MIXES {
             let delta = make("tiny-delta", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().recurrent.is_some());
+            let hybrid = Model::from_gguf(Gguf::from_bytes(make("tiny-ssm", mix, 1)).unwrap()).unwrap();
+            assert_eq!([0, 1, 2].map(|i| hybrid.config().attends(i)), [false, true, false]);
             let gemma = make("tiny-gemma4", mix, 1);
             assert_eq!(Model::from_gguf(Gguf::from_bytes(gemma).unwrap()).unwrap().config().caches(), 3);
             let moe = make("tiny-moe", mix, 1);
@@ -336,6 +344,7 @@ mod tests {
             ("qwen3.5-0.8b", 0.752),
             ("qwen3.5-4b", 4.206),
             ("gemma-4-e2b", 4.629),
+            ("granite-4.0-h-350m", 0.340),
         ] {
             assert!((billions(name) / size - 1.0).abs() < 1e-3, "{name}: {}", billions(name));
         }

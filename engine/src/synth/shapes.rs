@@ -1,6 +1,6 @@
 //! The shapes of well-known models, from their published configurations.
 
-use super::{Delta, Gemma4};
+use super::{Delta, Gemma4, Space};
 
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Shape {
     pub experts: Option<Experts>,
     /// Gated delta nets that take the place of attention, where there are some: in three of four layers.
     pub delta: Option<Delta>,
+    /// State spaces that take the place of attention in most layers, where there are some.
+    pub space: Option<Space>,
     /// What Gemma 4's small models have besides.
     pub gemma4: Option<Gemma4>,
     /// Query heads.
@@ -61,6 +63,7 @@ const LLAMA3: Shape = Shape {
     ff: 0,
     experts: None,
     delta: None,
+    space: None,
     gemma4: None,
     heads: 32,
     kv_heads: 8,
@@ -104,6 +107,16 @@ const QWEN35: Shape = Shape {
     ..QWEN2
 };
 
+const GRANITE_H: Shape = Shape {
+    arch: "granitehybrid",
+    vocab: 100_352,
+    tied: true,
+    ctx: 1 << 20,
+    rope_base: 10_000.0,
+    rope_stretch: 0.0,
+    ..LLAMA3
+};
+
 /// All shapes, small ones first within a family.
 pub const SHAPES: &[Shape] = &[
     Shape {
@@ -143,6 +156,19 @@ pub const SHAPES: &[Shape] = &[
         vocab: 512,
         ctx: 2048,
         ..QWEN35
+    },
+    Shape {
+        name: "tiny-ssm",
+        layers: 3,
+        dim: 256,
+        ff: 512,
+        space: Some(Space { heads: 8, dim: 64, keys: 32, attending: &[1] }),
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 64,
+        vocab: 512,
+        ctx: 2048,
+        ..GRANITE_H
     },
     Shape {
         name: "tiny-gemma4",
@@ -276,6 +302,17 @@ pub const SHAPES: &[Shape] = &[
         rope_stretch: 0.0,
         eps: 1e-6,
         ..LLAMA3
+    },
+    Shape {
+        name: "granite-4.0-h-350m",
+        layers: 32,
+        dim: 768,
+        ff: 2048,
+        space: Some(Space { heads: 48, dim: 32, keys: 128, attending: &[10, 13, 17, 27] }),
+        heads: 12,
+        kv_heads: 4,
+        head_dim: 64,
+        ..GRANITE_H
     },
     Shape {
         name: "mistral-7b",
