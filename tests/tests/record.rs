@@ -142,10 +142,14 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
     synth::write(shape, mix, 1, &mut made, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
     let mut files = vec![("tiny-moe".to_owned(), made)];
-    files.extend(["granitemoe", "gpt-oss", "gemma4-moe", "qwen35moe", "qwen3next"].map(|name| {
-        let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
-        (name.to_owned(), file)
-    }));
+    files.extend(
+        ["granitemoe", "gpt-oss", "gemma4-moe", "qwen35moe", "qwen3next", "granitehybrid-moe", "nemotron_h_moe"].map(
+            |name| {
+                let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
+                (name.to_owned(), file)
+            },
+        ),
+    );
     if let Some(dir) = hewn_tests::shared() {
         // The first is quantized and has experts that take every row, the second latent attention besides.
         let read = |name: &str| std::fs::read(dir.join(format!("fixtures/arch/{name}.gguf"))).unwrap();
