@@ -31,10 +31,11 @@ pub(crate) struct Scratch {
     /// Attention's output `[rows, heads * v_dim]`.
     pub att: Buffer<f32>,
     /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product. Before: queries with their gates
-    /// `[rows, heads, 2, k_dim]`, the convolution of a delta net `[rows, channels]`, or the gate before a short one.
+    /// `[rows, heads, 2, k_dim]`, the convolution of a delta net or state space `[rows, channels]`, or the gate before a
+    /// short convolution.
     pub gate: Buffer<f32>,
-    /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, those of a delta net `[rows, width]`, or the gate
-    /// behind a short convolution.
+    /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, those of a delta net or state space
+    /// `[rows, width]`, or the gate behind a short convolution.
     pub up: Buffer<f32>,
     /// Whatever was quantized last, `[rows, widest / 32]`.
     pub blocks: Buffer<ActBlock>,
@@ -51,7 +52,7 @@ pub(crate) struct Scratch {
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of layers with a running state.
-    pub recurrent: RecurrentScratch,
+    pub running: RunningScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
 }
@@ -71,12 +72,12 @@ pub(crate) struct LatentScratch {
 }
 
 /// What layers with a running state take besides; nothing without.
-pub(crate) struct RecurrentScratch {
-    /// What is convolved, `[rows, channels]`, then what the delta rule gives `[rows * padded_width]`.
+pub(crate) struct RunningScratch {
+    /// What is convolved, `[rows, channels]`, then what the delta rule or the scan gives `[rows * padded_width]`.
     pub raw: Buffer<f32>,
-    /// What the gates of delta nets are made of, `[rows, 2 * v_heads]`.
+    /// What the gates are made of: of delta nets `[rows, 2 * v_heads]`, of state spaces `[rows, heads]`.
     pub opening: Buffer<f32>,
-    /// Those gates, `[rows, 2, v_heads]`.
+    /// Those gates, `[rows, 2, heads]`.
     pub gates: Buffer<f32>,
 }
 
@@ -161,15 +162,10 @@ impl Scratch {
         if c.arch.gated_heads {
             (gate, up) = (gate.max(2 * c.q_width()), up.max(att));
         }
-        match c.recurrent.as_ref().map(|r| &r.part) {
-            Some(RecurrentPart::Delta(d)) => {
-                (gate, up, att) = (gate.max(d.channels()), up.max(d.width()), att.max(d.width()));
-                widest = widest.max(att);
-            }
-            Some(RecurrentPart::ShortConvolution { channels, .. }) => {
-                (gate, up, att) = (gate.max(*channels), up.max(*channels), att.max(*channels));
-            }
-            None => {}
+        if let Some(r) = &c.recurrent {
+            let (channels, width) = (r.part.state().channels, r.part.width());
+            (gate, up, att) = (gate.max(channels), up.max(width), att.max(width));
+            widest = widest.max(att);
         }
         if let Some(l) = &c.latent {
             widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
@@ -191,7 +187,7 @@ impl Scratch {
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             latent: LatentScratch::build(c, m)?,
-            recurrent: RecurrentScratch::build(c, m)?,
+            running: RunningScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })
     }
@@ -214,11 +210,12 @@ impl LatentScratch {
     }
 }
 
-impl RecurrentScratch {
+impl RunningScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let [raw, gates] = match c.recurrent.as_ref().map(|r| &r.part) {
             Some(RecurrentPart::Delta(d)) => [d.channels().max(d.padded_width()), 2 * d.v_heads],
             Some(RecurrentPart::ShortConvolution { channels, .. }) => [*channels, 0],
+            Some(RecurrentPart::Scan(s)) => [s.channels().max(s.padded_width()), 2 * s.heads],
             None => [0; 2],
         };
         Ok(Self { raw: m.make(raw)?, opening: m.make(gates)?, gates: m.make(gates)? })

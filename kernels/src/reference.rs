@@ -9,6 +9,7 @@ use crate::op::attention::Rules;
 use crate::op::convolution::{Convolution, Then};
 use crate::op::delta::DeltaShape;
 use crate::op::quantize::ActBlock;
+use crate::op::scan::ScanShape;
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
 pub fn dot(format: Format, row: &[u8], floats: &[f32], blocks: &[ActBlock]) -> f32 {
@@ -168,6 +169,29 @@ pub fn delta_rule(shape: &DeltaShape, qkv: &[f32], gates: &[f32]) -> Vec<f32> {
                 column.iter_mut().zip(k).for_each(|(m, k)| *m = k.mul_add(change, decay * *m));
                 out[r * shape.width() + head * dim + c] = answer(&column, q);
             }
+        }
+    }
+    out
+}
+
+/// The scan of a state space from a sequence's first row on: `vkq` (`[rows, channels]`), `gates` (`[rows, 2, heads]`), `skip`
+/// (`[heads]`), and what comes out (`[rows, width]`).
+pub fn scan(shape: &ScanShape, vkq: &[f32], gates: &[f32], skip: &[f32]) -> Vec<f32> {
+    let ScanShape { heads, key_heads, k_dim, v_dim, .. } = *shape;
+    let (width, rows) = (shape.width(), vkq.len() / shape.channels());
+    let mut out = vec![0.0; rows * width];
+    for c in 0..width {
+        let head = c / v_dim;
+        let key = width + head / (heads / key_heads) * k_dim;
+        // The value channel's column of the matrix, one number a key channel.
+        let mut column = vec![0.0f32; k_dim];
+        for r in 0..rows {
+            let row = &vkq[r * shape.channels()..][..shape.channels()];
+            let (v, k, q) = (row[c], &row[key..][..k_dim], &row[key + key_heads * k_dim..][..k_dim]);
+            let (decay, step) = (gates[r * 2 * heads + head], gates[(r * 2 + 1) * heads + head]);
+            column.iter_mut().zip(k).for_each(|(m, k)| *m = k.mul_add(step * v, decay * *m));
+            let chain = |first| (first..k_dim).step_by(2).fold(0.0f32, |sum, i| q[i].mul_add(column[i], sum));
+            out[r * width + c] = skip[head].mul_add(v, chain(0) + chain(1));
         }
     }
     out

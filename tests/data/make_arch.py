@@ -19,7 +19,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             before='attn_norm', after=None, ff_before='ffn_norm', ff_after=None, layer_norm=False, norm_bias=False,
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
-            hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False,
+            hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
@@ -144,6 +144,32 @@ SPECS = {
                        experts=dict(n=6, used=2, ff=32, beside=True),
                        keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4,
                              'final_logit_softcapping': 30.0}),
+    # State spaces. Dense hybrids' files speak of experts all the same; only the layers with key/value heads attend.
+    'granitehybrid': dict(arch='granitehybrid', layers=5, tied=True, kv=[0, 2, 0, 0, 2],
+                          ssm=dict(heads=4, dim=16, groups=1, state=24),
+                          keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1,
+                                'logit_scale': 8.0, 'rope.scaling.finetuned': False, 'expert_count': 0,
+                                'expert_used_count': 0, 'expert_shared_feed_forward_length': 48}),
+    'granitehybrid-moe': dict(arch='granitehybrid', layers=4, kv=[0, 0, 1, 0],
+                              ssm=dict(heads=2, dim=32, groups=2, state=16),
+                              experts=dict(n=6, used=2, ff=48, shared=24),
+                              keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1,
+                                    'logit_scale': 8.0, 'expert_shared_feed_forward_length': 24}),
+    # Side by side with attention, without a norm of its own, and heads that are no whole registers.
+    'falcon-h1': dict(arch='falcon-h1', layers=3, ssm=dict(heads=3, dim=20, groups=1, state=16, normed=False, bare=True)),
+    'falcon-h1-normed': dict(arch='falcon-h1', tied=True, ssm=dict(heads=4, dim=16, groups=2, state=32, bare=True)),
+    # Each layer is one part.
+    'nemotron_h': dict(arch='nemotron_h', layers=7, layer_norm=True, gated=False, ff_before=None,
+                       kv=[0, 0, 0, 2, 0, 0, 0], ff=[0, 48, 0, 0, 48, 0, 48],
+                       ssm=dict(heads=4, dim=24, groups=2, state=16), keys={'rope.scaling.finetuned': False}),
+    'nemotron_h_moe': dict(arch='nemotron_h_moe', layers=4, layer_norm=True, gated=False, ff_before=None, hd=16,
+                           kv=[0, 0, 2, 0], ff=[0, 24, 0, 24], ssm=dict(heads=2, dim=32, groups=1, state=16),
+                           experts=dict(n=6, used=2, ff=24, shared=40, choice=True),
+                           keys={'rope.scaling.finetuned': False, 'expert_shared_feed_forward_length': 40,
+                                 'expert_shared_count': 1, 'expert_weights_norm': True, 'expert_weights_scale': 2.5,
+                                 'expert_group_count': 1}),
+    'mamba2': dict(arch='mamba2', layers=3, ff_before=None, heads=0, kv=0, hd=0, ff=0,
+                   ssm=dict(heads=4, dim=16, groups=2, state=24)),
     'lfm2': dict(arch='lfm2', layers=6, tied=True, qk_norm='head', out_norm='token_embd_norm',
                  short_conv=[True, True, False, True, False, True]),
     # Sums over two positions, windows, an output projection.
@@ -206,8 +232,24 @@ def tensors(s, rng):
             norm(p + 'nextn.hnorm')
             if s['arch'] == 'bailingmoe2':
                 norm(p + 'layer_output_norm')
+        m = s['ssm']
         for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
             norm(s[key] and p + s[key], base=s['back'] if key == 'ff_after' else 1.0)
+            if m and m.get('bare') and key == 'ff_before':
+                # Their converter loses the suffix.
+                out[-1] = (p + s[key], out[-1][1])
+        if m and (m.get('bare') or not K and not (isinstance(s['ff'], list) and F)):
+            width, groups = m['heads'] * m['dim'], m['groups']
+            channels = width + 2 * groups * m['state']
+            mat(p + 'ssm_in.weight', width + channels + m['heads'], D, std=0.3)
+            mat(p + 'ssm_conv1d.weight', channels, 4, std=0.5)
+            vec(p + 'ssm_conv1d.bias', channels)
+            vec(p + 'ssm_dt.bias', m['heads'], std=1.0)
+            out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, (m['heads'], 1)).astype(np.float32)))
+            vec(p + 'ssm_d', m['heads'], 1, base=1.0)
+            if m.get('normed', True):
+                vec(p + 'ssm_norm.weight', groups, width // groups, base=1.0)
+            mat(p + 'ssm_out.weight', D, width)
         d = s['delta']
         if d and recurrent(s, i):
             channels, width = (2 * d['k'] + d['v']) * d['dim'], d['v'] * d['dim']
@@ -229,7 +271,8 @@ def tensors(s, rng):
             mat(p + 'shortconv.in_proj.weight', 3 * D, D, std=0.3)
             vec(p + 'shortconv.conv.weight', D, s['taps'], std=0.7)
             mat(p + 'shortconv.out_proj.weight', D, D)
-        parts = [] if convolves or d and recurrent(s, i) else [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
+        parts = [] if convolves or d and recurrent(s, i) or not K else \
+            [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * hd)]
         if s['v_is_k'] and not windowed:
             parts.pop()
@@ -258,13 +301,15 @@ def tensors(s, rng):
             mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
             vec(p + 'ffn_down_exps.scale', n, base=1.0, std=0.3)
-        if e and not e.get('beside') and i >= e.get('first', 0):
+        if e and F and not e.get('beside') and i >= e.get('first', 0):
             n, M = e['n'], e['ff']
             if e.get('choice'):
                 vec(p + 'exp_probs_b.bias', n)
             if e.get('shared'):
                 W = e['shared']
-                mat(p + 'ffn_gate_shexp.weight', W, D); mat(p + 'ffn_up_shexp.weight', W, D)
+                if s['gated']:
+                    mat(p + 'ffn_gate_shexp.weight', W, D)
+                mat(p + 'ffn_up_shexp.weight', W, D)
                 mat(p + 'ffn_down_shexp.weight', D, W)
                 if e.get('shared_gate'):
                     mat(p + 'ffn_gate_inp_shexp.weight', D)
@@ -272,12 +317,14 @@ def tensors(s, rng):
             if e.get('fused'):
                 mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
             else:
-                mat(p + 'ffn_gate_exps.weight', n, M, D); mat(p + 'ffn_up_exps.weight', n, M, D)
+                if s['gated']:
+                    mat(p + 'ffn_gate_exps.weight', n, M, D)
+                mat(p + 'ffn_up_exps.weight', n, M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
             if e.get('bias'):
                 vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)
                 vec(p + 'ffn_down_exps.bias', n, D)
-        else:
+        elif F:
             if s['gated'] and not s['fused_gate']:
                 mat(p + 'ffn_gate.weight', F, D)
             mat(p + 'ffn_up.weight', 2 * F if s['fused_gate'] else F, D)
@@ -300,8 +347,9 @@ def write(path, s, values, half):
     ints = {'context_length': s['ctx'], 'embedding_length': s['dim'], 'block_count': s['layers'] + s['nextn'],
             'feed_forward_length': s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
             'vocab_size': VOCAB}
-    ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
-                 'attention.value_length': s['hd']})
+    if s['heads']:
+        ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
+                     'attention.value_length': s['hd']})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
@@ -316,6 +364,10 @@ def write(path, s, values, half):
     if s['short_conv']:
         ints.update({'shortconv.l_cache': s['taps'],
                      'attention.head_count_kv': [0 if c else s['kv'] for c in s['short_conv']]})
+    if s['ssm']:
+        m = s['ssm']
+        ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': m['state'], 'ssm.group_count': m['groups'],
+                     'ssm.time_step_rank': m['heads'], 'ssm.inner_size': m['heads'] * m['dim']})
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     if s['windows']:
@@ -326,7 +378,8 @@ def write(path, s, values, half):
         (w.add_array if isinstance(v, list) else w.add_uint32)(f'{a}.{k}', v)
     w.add_float32(f'{a}.attention.layer_norm_epsilon' if s['layer_norm'] else f'{a}.attention.layer_norm_rms_epsilon',
                   s['eps'])
-    w.add_float32(f'{a}.rope.freq_base', s['theta'])
+    if s['heads']:
+        w.add_float32(f'{a}.rope.freq_base', s['theta'])
     for k, v in s['keys'].items():
         add = {bool: w.add_bool, int: w.add_uint32, float: w.add_float32, str: w.add_string,
                list: w.add_array}[type(v)]
@@ -334,7 +387,7 @@ def write(path, s, values, half):
     w.add_tokenizer_model('none')
     for name, x in values:
         matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
-            and 'conv1d' not in name and 'conv.conv' not in name
+            and 'conv1d' not in name and 'conv.conv' not in name and not name.endswith(('ssm_a', 'ssm_d'))
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
 

@@ -114,13 +114,88 @@ fn short_convolutions_are_checked() {
     refused("shortconv.l_cache", None, 2, "blk.0.shortconv.conv.weight");
     refused("attention.head_count_kv", Some(0), 2, "blk.0.attn_q.weight");
     refused("attention.head_count_kv", Some(2), 0, "blk.2.shortconv.in_proj.weight");
-    refused("attention.head_count_kv", Some(2), 4, "differs from layer to layer");
+    refused("attention.head_count_kv", Some(2), 4, "differs between layers");
     refused("attention.head_count_kv", Some(2), u32::MAX, "head_count_kv");
     refused("lfm2.block_count", None, 7, "6 layers of 7");
     for part in
         ["shortconv.l_cache", "blk.0.shortconv.conv.weight", "blk.5.shortconv.in_proj.weight", "token_embd_norm"]
     {
         let err = without("lfm2", part);
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
+
+/// Of Granite's, Falcon's and Nemotron's hybrids: the sizes of state spaces, and what each layer is.
+#[test]
+fn state_spaces_are_checked() {
+    let with = |name: &str, edits: &[(&str, Option<usize>, u32)]| {
+        let mut file = file(name);
+        edits.iter().for_each(|(key, item, v)| set(&mut file, key, *item, *v));
+        load(file)
+    };
+    let refused = |name: &str, edits: &[(&str, Option<usize>, u32)], says: &str| {
+        let err = with(name, edits).map(|_| ()).unwrap_err();
+        assert!(err.contains(says), "{edits:?}: {err}");
+    };
+    let is = |name: &str| {
+        let model = with(name, &[]).unwrap();
+        let c = model.config();
+        let of = |i| [c.recurrent_of(i).is_some(), c.attends(i), c.feeding.has(i)].map(|is| if is { '+' } else { '-' });
+        (0..c.layers).map(|i| String::from_iter(of(i))).collect::<Vec<_>>()
+    };
+    assert_eq!(is("granitehybrid"), ["+-+", "-++", "+-+", "+-+", "-++"]);
+    assert_eq!(is("falcon-h1"), ["+++"; 3]);
+    assert_eq!(is("mamba2"), ["+--"; 3]);
+    assert_eq!(is("nemotron_h_moe"), ["+--", "--+", "-+-", "--+"]);
+    assert_eq!(is("nemotron_h"), ["+--", "--+", "+--", "-+-", "--+", "+--", "--+"]);
+    for (key, wrong) in [
+        ("ssm.conv_kernel", &[0, 9, u32::MAX][..]),
+        ("ssm.group_count", &[0, 3, 8, u32::MAX]),
+        ("ssm.time_step_rank", &[0, 5, 1 << 25]),
+        ("ssm.state_size", &[0, 1 << 24, 1 << 25]),
+        ("ssm.inner_size", &[0, 65, u32::MAX]),
+    ] {
+        for v in wrong {
+            for name in ["granitehybrid", "nemotron_h"] {
+                // Those have other groups.
+                if !(name == "nemotron_h" && (key, *v) == ("ssm.time_step_rank", 5)) {
+                    refused(name, &[(key, None, *v)], "ssm.");
+                }
+            }
+        }
+    }
+    // Many heads of one channel are padded sixteenfold.
+    let padded = [("ssm.time_step_rank", None, 1 << 18), ("ssm.inner_size", None, 1 << 18)];
+    refused("granitehybrid", &padded, "ssm.state_size");
+    refused("granitehybrid", &[("ssm.conv_kernel", None, 3)], "blk.0.ssm_conv1d.weight");
+    refused("granitehybrid", &[("ssm.state_size", None, 16)], "blk.0.ssm_in.weight");
+    refused("granitehybrid", &[("ssm.time_step_rank", None, 2)], "blk.0.ssm_in.weight");
+    refused("granitehybrid-moe", &[("ssm.group_count", None, 1)], "blk.0.ssm_in.weight");
+    let kv = "attention.head_count_kv";
+    refused("granitehybrid", &[(kv, Some(1), 1)], kv);
+    refused("granitehybrid", &[(kv, Some(1), u32::MAX)], kv);
+    refused("granitehybrid", &[(kv, Some(1), 0), (kv, Some(4), 0)], "0 for all layers");
+    refused("granitehybrid", &[(kv, Some(1), 3), (kv, Some(4), 3)], kv);
+    refused("granitehybrid", &[("granitehybrid.block_count", None, 4)], "5 layers of 4");
+    refused("granitehybrid", &[(kv, Some(1), 0)], "blk.1.ssm_in.weight");
+    refused("granitehybrid", &[(kv, Some(0), 2)], "blk.0.attn_q.weight");
+    refused("falcon-h1", &[(kv, None, 0)], kv);
+    refused("nemotron_h", &[(kv, Some(1), 2)], "layer 1 has a feed-forward part too");
+    refused("nemotron_h", &[("feed_forward_length", Some(1), 0)], "blk.1.ssm_in.weight");
+    refused("nemotron_h", &[("feed_forward_length", Some(0), 48)], "blk.0.ffn_up.weight");
+    refused("nemotron_h", &[("feed_forward_length", Some(1), 24)], "feed_forward_length");
+    for (name, part) in [
+        ("granitehybrid", "ssm.inner_size"),
+        ("granitehybrid", "blk.0.ssm_a"),
+        ("granitehybrid", "blk.0.ssm_d"),
+        ("granitehybrid", "blk.0.ssm_dt.bias"),
+        ("granitehybrid", "blk.0.ssm_norm.weight"),
+        ("granitehybrid", "blk.0.ssm_out.weight"),
+        ("falcon-h1", "blk.1.ssm_in.weight"),
+        ("falcon-h1", "blk.1.attn_k.weight"),
+        ("nemotron_h", "blk.1.attn_norm.weight"),
+    ] {
+        let err = without(name, part);
         assert!(err.contains(part), "{part}: {err}");
     }
 }

@@ -63,7 +63,9 @@ fn operations_fill_the_steps() {
             let here: Vec<_> = all.ops.iter().filter(|o| o.op == op).collect();
             let (layers, want) = match op {
                 Op::Router | Op::ExpertGateUp | Op::ExpertDown | Op::Combine => (false, 0),
-                Op::Convolution | Op::DeltaRule | Op::LatentProduct | Op::Regroup | Op::LogitBounds => (false, 0),
+                Op::Convolution | Op::DeltaRule | Op::Scan | Op::LatentProduct | Op::Regroup | Op::LogitBounds => {
+                    (false, 0)
+                }
                 Op::LayerInput => (false, 0),
                 Op::Team => (false, 6),
                 Op::Embedding | Op::RopeTables => (false, 3),
@@ -115,10 +117,11 @@ fn no_gaps(all: &Recording) {
 fn read_by_a_row(model: &Model, [used, count]: [u64; 2]) -> u64 {
     let (gguf, config) = (model.gguf(), model.config());
     let tied = gguf.tensor("output.weight").is_none();
-    let matrices = gguf
-        .tensors()
-        .iter()
-        .filter(|t| t.name.ends_with(".weight") && (t.dims.len() > 1 || t.name.contains("_inp_shexp.")));
+    let matrices = gguf.tensors().iter().filter(|t| {
+        t.name.ends_with(".weight")
+            && !t.name.ends_with("_norm.weight")
+            && (t.dims.len() > 1 || t.name.contains("_inp_shexp."))
+    });
     let looked_up = |name: &str| name == "per_layer_token_embd.weight" || !tied && name == "token_embd.weight";
     let read = matrices.filter(|t| !looked_up(&t.name) && !config.is_spare(&t.name));
     read.map(|t| {
@@ -139,10 +142,14 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
     synth::write(shape, mix, 1, &mut made, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
     let mut files = vec![("tiny-moe".to_owned(), made)];
-    files.extend(["granitemoe", "gpt-oss", "gemma4-moe", "qwen35moe", "qwen3next"].map(|name| {
-        let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
-        (name.to_owned(), file)
-    }));
+    files.extend(
+        ["granitemoe", "gpt-oss", "gemma4-moe", "qwen35moe", "qwen3next", "granitehybrid-moe", "nemotron_h_moe"].map(
+            |name| {
+                let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
+                (name.to_owned(), file)
+            },
+        ),
+    );
     if let Some(dir) = hewn_tests::shared() {
         // The first is quantized and has experts that take every row, the second latent attention besides.
         let read = |name: &str| std::fs::read(dir.join(format!("fixtures/arch/{name}.gguf"))).unwrap();
@@ -241,6 +248,30 @@ fn a_running_state_is_read_and_written() {
         let want = (2 * held, o.cost.rows as u64 * 4 * 4 * 16 * 16);
         assert_eq!((o.cost.kv_bytes, o.cost.float), want);
     }
+}
+
+/// Also where they are beside attention, and where a layer is one part.
+#[test]
+fn a_state_space_is_read_and_written() {
+    let check = |name: &str, [heads, v_dim, k_dim, channels]: [u64; 4], layers: [&[usize]; 3]| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
+        let mut r = runner(std::fs::read(file).unwrap(), 2);
+        let all = recorded(&mut r);
+        no_gaps(&all);
+        let ops = decode(&all);
+        assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]), "{name}");
+        let of = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
+        assert_eq!([of(Op::Scan), of(Op::Attention), of(Op::DownProduct)], layers.map(<[usize]>::to_vec), "{name}");
+        let matrices = heads * v_dim.next_multiple_of(16) * k_dim;
+        let held = (matrices + (3 * channels).next_multiple_of(16)) * 4;
+        for o in all.ops.iter().filter(|o| o.op == Op::Scan) {
+            assert_eq!((o.cost.kv_bytes, o.cost.float), (2 * held, o.cost.rows as u64 * 3 * matrices), "{name}");
+        }
+    };
+    // Heads, channels of a value, of a key, and those that are convolved; layers that scan, attend and feed.
+    check("granitehybrid", [4, 16, 24, 64 + 48], [&[0, 2, 3], &[1, 4], &[0, 1, 2, 3, 4]]);
+    check("falcon-h1", [3, 20, 16, 60 + 32], [&[0, 1, 2]; 3]);
+    check("nemotron_h", [4, 24, 16, 96 + 64], [&[0, 2, 5], &[3], &[1, 4, 6]]);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub fn colour(op: Op) -> RGBColor {
         Op::Rope => 0x7fb069,
         Op::Convolution => 0x6a994e,
         Op::DeltaRule => 0xbc4749,
+        Op::Scan => 0xd4a373,
         Op::LatentProduct => 0x5f6caf,
         Op::Regroup => 0xbdb2a0,
         Op::KvStore => 0x2a9d8f,

@@ -18,6 +18,7 @@ mod ernie4_5_moe;
 mod exaone;
 mod exaone4;
 mod falcon;
+mod falcon_h1;
 mod gemma;
 mod gemma2;
 mod gemma3;
@@ -26,6 +27,7 @@ mod glm4;
 mod glm4moe;
 mod gpt_oss;
 mod granite;
+mod granitehybrid;
 mod granitemoe;
 mod hunyuan_dense;
 mod hunyuan_moe;
@@ -33,9 +35,12 @@ mod internlm2;
 mod lfm2;
 mod lfm2moe;
 mod llama;
+mod mamba2;
 mod minicpm;
 mod minimax_m2;
 mod mistral3;
+mod nemotron_h;
+mod nemotron_h_moe;
 mod olmo2;
 mod olmoe;
 mod phi3;
@@ -91,6 +96,10 @@ pub struct Arch {
     pub latent: bool,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
+    /// Whether a layer is a state space, attention or a feed-forward part, and only that.
+    pub single: bool,
+    /// Whether no layer attends, nor has a feed-forward part: files say 0 heads and channels.
+    pub recurrent_only: bool,
     /// Whether each query head comes with a gate, whose logistic function its output is multiplied with.
     pub gated_heads: bool,
     /// Whether each head's softmax has a sink.
@@ -122,6 +131,8 @@ pub struct Arch {
     pub logit_cap: Option<f32>,
     /// Whether embeddings are multiplied with the root of their width.
     pub embed_by_width: bool,
+    /// Whether the epsilon of the norms may go by the name of that of layer norms.
+    pub either_epsilon: bool,
     /// Whether `logit_scale` divides.
     pub logits_divided: bool,
     /// Whether the sizes of layers may differ: their key/value heads, the width of their feed-forward part, heads of their
@@ -197,6 +208,8 @@ pub enum Recurrence {
     Delta(DeltaLayout),
     /// Convolutions between two gates, in the layers without key/value heads.
     ShortConvolution,
+    /// State spaces of the second Mamba.
+    Scan(ScanLayout),
 }
 
 /// Where files of gated delta nets differ.
@@ -206,6 +219,16 @@ pub struct DeltaLayout {
     pub interleaved: bool,
     /// Whether one matrix tells corrections and decays, key head by key head; otherwise there is one for each.
     pub fused_gates: bool,
+}
+
+/// Where files of state spaces differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanLayout {
+    /// Whether every layer has one, beside its attention; otherwise they are the layers without key/value heads, and
+    /// without a feed-forward part where layers have only [one](Arch::single).
+    pub beside_attention: bool,
+    /// Whether what they give must be normed; where not, it may.
+    pub normed: bool,
 }
 
 /// How a mixture of experts chooses.
@@ -258,6 +281,8 @@ impl Arch {
         experts_beside: false,
         latent: false,
         recurrence: None,
+        single: false,
+        recurrent_only: false,
         gated_heads: false,
         sinks: false,
         window: None,
@@ -273,6 +298,7 @@ impl Arch {
         score_cap: None,
         logit_cap: None,
         embed_by_width: false,
+        either_epsilon: false,
         logits_divided: false,
         varied: false,
         layer_inputs: false,
@@ -297,6 +323,7 @@ pub const ALL: &[&Arch] = &[
     &exaone::ARCH,
     &exaone4::ARCH,
     &falcon::ARCH,
+    &falcon_h1::ARCH,
     &gemma::ARCH,
     &gemma2::ARCH,
     &gemma3::ARCH,
@@ -305,6 +332,7 @@ pub const ALL: &[&Arch] = &[
     &glm4moe::ARCH,
     &gpt_oss::ARCH,
     &granite::ARCH,
+    &granitehybrid::ARCH,
     &granitemoe::ARCH,
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
@@ -312,9 +340,12 @@ pub const ALL: &[&Arch] = &[
     &lfm2::ARCH,
     &lfm2moe::ARCH,
     &llama::ARCH,
+    &mamba2::ARCH,
     &minicpm::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
+    &nemotron_h::ARCH,
+    &nemotron_h_moe::ARCH,
     &olmo2::ARCH,
     &olmoe::ARCH,
     &phi3::ARCH,

@@ -40,7 +40,14 @@ impl Experts {
             (Some(n), Some(rules)) => (n, rules),
             (Some(n), None) => return r.bad("expert_count", format!("`{}` has no experts, not {n}", arch.name)),
             (None, Some(rules)) if rules.always => return r.missing("expert_count"),
-            (None, _) => return Ok(None),
+            (None, rules) => {
+                // Dense files of a family that has mixtures, too, say these all the same.
+                for key in ["expert_used_count", "expert_shared_feed_forward_length"].iter().filter(|_| rules.is_some())
+                {
+                    r.key(key);
+                }
+                return Ok(None);
+            }
         };
         if count > MAX_EXPERTS {
             return r.bad("expert_count", format!("{count} is more than {MAX_EXPERTS}"));
@@ -66,6 +73,9 @@ impl Experts {
         };
         if arch.experts_beside && shared_ff > 0 {
             return r.bad("expert_shared_count", format!("`{}` has a dense part instead", arch.name));
+        }
+        if let Some(n) = r.size_or_none("moe_latent_size")? {
+            return r.bad("moe_latent_size", format!("experts behind a projection to {n} channels are not supported"));
         }
         let groups = r.size_or_none("expert_group_count")?.unwrap_or(1);
         let groups_used = r.size_or_none("expert_group_used_count")?.unwrap_or(groups);

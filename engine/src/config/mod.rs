@@ -33,7 +33,7 @@ pub struct ModelConfig {
     pub dim: usize,
     /// Channels of the feed-forward part, in layers without experts; where layers differ, the most that one has.
     pub ff: usize,
-    /// Query heads.
+    /// Query heads; 0 where no layer attends, as are their sizes.
     pub heads: usize,
     /// Key/value heads; divides `heads`. Where layers differ, the most that one has.
     pub kv_heads: usize,
@@ -76,8 +76,12 @@ pub struct ModelConfig {
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
-    /// Layers that keep a running state instead of keys and values.
+    /// Layers that keep a running state.
     pub recurrent: Option<Recurrent>,
+    /// Layers that attend to keys and values.
+    pub attending: LayerSet,
+    /// Layers that have a feed-forward part.
+    pub feeding: LayerSet,
     /// A mixture of experts.
     pub experts: Option<Experts>,
     /// Keys of the architecture in the file that nothing here reads: a model that behaves strangely may need one.
@@ -112,6 +116,16 @@ impl LayerSet {
             Self::AllButEvery(n) => i % n != n - 1,
             Self::Listed(list) => list.get(i).copied().unwrap_or(false),
         }
+    }
+
+    /// No layer.
+    const fn none() -> Self {
+        Self::Listed(Vec::new())
+    }
+
+    /// The others of so many layers.
+    fn others(&self, layers: usize) -> Self {
+        Self::Listed((0..layers).map(|i| !self.has(i)).collect())
     }
 }
 
@@ -152,12 +166,18 @@ impl ModelConfig {
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
         let all = layers + further;
-        let heads = r.heads(arch, dim, all)?;
+        let (heads, attending) = r.heads(arch, dim, all)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
         let window = r.window(arch, layers)?;
-        let (varied, ff) = match arch.varied {
-            true => (r.varied(heads.q, all, &window)?, r.most("feed_forward_length", all)?),
-            false => (Varied::default(), r.size("feed_forward_length")?),
+        let varied = if arch.varied { r.varied(heads.q, all, &window)? } else { Varied::default() };
+        let (ff, feeding) = match (arch.varied, arch.single) {
+            (true, _) => (r.most("feed_forward_length", all)?, LayerSet::All),
+            _ if arch.recurrent_only => {
+                r.key("feed_forward_length");
+                (Some(0), LayerSet::none())
+            }
+            (_, true) => r.size_of_some("feed_forward_length", all)?,
+            _ => (r.size("feed_forward_length")?, LayerSet::All),
         };
         let ff = match (ff, &arch.experts) {
             (Some(ff), _) => ff,
@@ -168,10 +188,15 @@ impl ModelConfig {
         let divisor = match heads.latent {
             Some(ref l) => l.nope + heads.rope_dim,
             None if arch.wide_scale_layers == Some(layers) => dim / heads.q,
-            None => heads.k_dim,
+            None => heads.k_dim.max(1),
         };
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
+        let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
+        let attending = match (&recurrent, &arch.recurrence) {
+            (Some(nets), Some(Recurrence::Delta(_))) => nets.layers.others(layers),
+            _ => attending,
+        };
         let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
@@ -207,7 +232,9 @@ impl ModelConfig {
             residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
-            recurrent: Recurrent::read(&r, arch, layers, dim)?,
+            recurrent,
+            attending,
+            feeding,
             experts: Experts::read(&r, arch, ff)?,
             unread: Vec::new(),
         };
@@ -244,7 +271,7 @@ impl ModelConfig {
 
     /// Whether layer `i` attends to keys and values.
     pub fn attends(&self, i: usize) -> bool {
-        self.recurrent_of(i).is_none()
+        self.attending.has(i)
     }
 
     /// What a query at a position is multiplied with; see [`temperature`](Self::temperature).
@@ -293,18 +320,25 @@ impl Reader<'_> {
         }
     }
 
-    fn heads(&self, arch: &Arch, dim: usize, layers: usize) -> Result<Heads, EngineError> {
+    /// The heads, and which layers have keys and values.
+    fn heads(&self, arch: &Arch, dim: usize, layers: usize) -> Result<(Heads, LayerSet), EngineError> {
+        if arch.recurrent_only {
+            for key in ["attention.head_count", "attention.head_count_kv"] {
+                self.key(key);
+            }
+            return Ok((Heads { q: 0, kv: 0, k_dim: 0, v_dim: 0, rope_dim: 0, latent: None }, LayerSet::none()));
+        }
         let q = self.need("attention.head_count")?;
-        let h = match arch.latent {
-            true => self.latent_heads(q)?,
+        let (h, attending) = match arch.latent {
+            true => (self.latent_heads(q)?, LayerSet::All),
             false => {
                 let key = "attention.head_count_kv";
-                let kv = match arch.recurrence {
-                    _ if arch.varied => self.most(key, layers)?,
-                    Some(Recurrence::ShortConvolution) => self.size_where_some(key)?,
-                    _ => self.size(key)?,
+                let (kv, attending) = match arch.recurrence {
+                    Some(Recurrence::Scan(_) | Recurrence::ShortConvolution) => self.size_of_some(key, layers)?,
+                    _ if arch.varied => (self.most(key, layers)?, LayerSet::All),
+                    _ => (self.size(key)?, LayerSet::All),
                 };
-                self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?
+                (self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?, attending)
             }
         };
         if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
@@ -313,7 +347,7 @@ impl Reader<'_> {
         if q.max(h.kv).saturating_mul(h.k_dim.max(h.v_dim)) > MAX {
             return self.bad("attention.head_count", "heads times channels is out of any bounds");
         }
-        Ok(h)
+        Ok((h, attending))
     }
 
     fn grouped_heads(&self, arch: &Arch, [q, kv]: [usize; 2], dim: usize) -> Result<Heads, EngineError> {
@@ -366,7 +400,8 @@ impl Reader<'_> {
             arch::NormKind::Rms => "attention.layer_norm_rms_epsilon",
             arch::NormKind::Layer => "attention.layer_norm_epsilon",
         };
-        self.positive(key)?.map_or_else(|| self.missing(key), Ok)
+        let other = if arch.either_epsilon { self.positive("attention.layer_norm_epsilon")? } else { None };
+        self.positive(key)?.or(other).map_or_else(|| self.missing(key), Ok)
     }
 
     fn window(&self, arch: &Arch, layers: usize) -> Result<Option<Window>, EngineError> {

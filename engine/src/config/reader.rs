@@ -1,5 +1,6 @@
 //! Typed and bounded reading of an architecture's metadata keys.
 
+use super::LayerSet;
 use crate::error::EngineError;
 use hewn_loader::{Metadata, Value};
 use std::cell::RefCell;
@@ -46,15 +47,12 @@ impl Reader<'_> {
         Err(EngineError::Config { key: self.key(key), reason: reason.into() })
     }
 
-    /// A whole number up to [`MAX`]. Where the file has one a layer, they must be the same; those that are 0 do not matter
-    /// where `zeros` is set.
-    fn number(&self, key: &str, zeros: bool) -> Result<Option<u32>, EngineError> {
+    /// A whole number up to [`MAX`]. Where the file has one a layer, they must be the same.
+    fn number(&self, key: &str) -> Result<Option<u32>, EngineError> {
         let name = self.key(key);
         let Some(Value::Array(a)) = self.meta.get(&name) else { return Ok(self.meta.u32(&name)?) };
-        let numbers = a.iter().map(|v| v.as_int().and_then(|v| u32::try_from(v).ok()));
-        let mut all = numbers.filter(|v| !(zeros && *v == Some(0)));
+        let mut all = a.iter().map(|v| v.as_int().and_then(|v| u32::try_from(v).ok()));
         match all.next().flatten() {
-            None if zeros && a.iter().all(|v| v.as_int() == Some(0)) => Ok(None),
             Some(first) if all.all(|v| v == Some(first)) => Ok(Some(first)),
             _ => self.bad(key, "it differs from layer to layer, which is not supported"),
         }
@@ -82,18 +80,30 @@ impl Reader<'_> {
         }
     }
 
+    /// As [`size`](Self::size), and which layers it is the size of; where the file lists it for each of so many layers, those
+    /// that do not say 0.
+    pub fn size_of_some(&self, key: &str, layers: usize) -> Result<(Option<usize>, LayerSet), EngineError> {
+        let Some(Value::Array(a)) = self.meta.get(&self.key(key)) else {
+            return Ok((self.size(key)?, LayerSet::All));
+        };
+        if a.len() != layers {
+            return self.bad(key, format!("it lists {} layers of {layers}", a.len()));
+        }
+        let size = |v: Value<'_>| v.as_int().and_then(|v| usize::try_from(v).ok()).filter(|v| *v <= MAX);
+        let list = a.iter().map(size).collect::<Option<Vec<usize>>>();
+        let Some(list) = list else { return self.bad(key, format!("it is not a list of numbers within 0..={MAX}")) };
+        let Some(&first) = list.iter().find(|v| **v > 0) else { return self.bad(key, "it is 0 for all layers") };
+        if list.iter().any(|v| ![0, first].contains(v)) {
+            return self.bad(key, "it differs between layers that have it, which is not supported");
+        }
+        let all = !list.contains(&0);
+        let layers = if all { LayerSet::All } else { LayerSet::Listed(list.iter().map(|v| *v > 0).collect()) };
+        Ok((Some(first), layers))
+    }
+
     /// A positive size.
     pub fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
-        self.in_bounds(key, self.number(key, false)?)
-    }
-
-    /// A positive size of the layers that have any, which must be the same; a list has 0 for the others.
-    pub fn size_where_some(&self, key: &str) -> Result<Option<usize>, EngineError> {
-        self.in_bounds(key, self.number(key, true)?)
-    }
-
-    fn in_bounds(&self, key: &str, number: Option<u32>) -> Result<Option<usize>, EngineError> {
-        match number {
+        match self.number(key)? {
             None => Ok(None),
             Some(v) if (1..=MAX).contains(&(v as usize)) => Ok(Some(v as usize)),
             Some(v) => self.bad(key, format!("{v} is not within 1..={MAX}")),
@@ -102,7 +112,7 @@ impl Reader<'_> {
 
     /// A size of which 0 means that there is none.
     pub fn size_or_none(&self, key: &str) -> Result<Option<usize>, EngineError> {
-        if self.number(key, false)? == Some(0) { Ok(None) } else { self.size(key) }
+        if self.number(key)? == Some(0) { Ok(None) } else { self.size(key) }
     }
 
     pub fn need(&self, key: &str) -> Result<usize, EngineError> {

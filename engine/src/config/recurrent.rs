@@ -1,17 +1,14 @@
 //! The hyperparameters of layers that keep a running state.
 
 use super::LayerSet;
-use super::reader::Reader;
-use crate::arch::{Arch, DeltaLayout, Recurrence};
+use super::reader::{MAX, Reader};
+use crate::arch::{Arch, DeltaLayout, Recurrence, ScanLayout};
 use crate::error::EngineError;
 use hewn_kernels::op::delta::DeltaShape;
+use hewn_kernels::op::scan::ScanShape;
 use hewn_kernels::state::{MAX_TAPS, StateShape};
-use hewn_loader::Value;
 
-/// Lists the key/value heads of the layers, of which some have none.
-const KV_HEADS: &str = "attention.head_count_kv";
-
-/// Layers that keep a running state instead of keys and values.
+/// Layers that keep a running state, most of them instead of keys and values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recurrent {
     /// What they do with it.
@@ -32,6 +29,8 @@ pub enum RecurrentPart {
         /// Channels; those of the stream.
         channels: usize,
     },
+    /// A state space.
+    Scan(ScanShape),
 }
 
 impl RecurrentPart {
@@ -40,13 +39,30 @@ impl RecurrentPart {
         match self {
             Self::Delta(d) => d.state(),
             Self::ShortConvolution { taps, channels } => StateShape { taps: *taps, channels: *channels, matrices: 0 },
+            Self::Scan(s) => s.state(),
+        }
+    }
+
+    /// Channels of what the layer's output projection reads.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Delta(d) => d.width(),
+            Self::ShortConvolution { channels, .. } => *channels,
+            Self::Scan(s) => s.width(),
         }
     }
 }
 
 impl Recurrent {
-    /// Reads them, where the architecture has some.
-    pub(super) fn read(r: &Reader<'_>, arch: &Arch, layers: usize, dim: usize) -> Result<Option<Self>, EngineError> {
+    /// Reads them, where the architecture has some; known are the layers with keys and values, and those with a feed-forward
+    /// part.
+    pub(super) fn read(
+        r: &Reader<'_>,
+        arch: &Arch,
+        layers: usize,
+        dim: usize,
+        [attending, feeding]: [&LayerSet; 2],
+    ) -> Result<Option<Self>, EngineError> {
         Ok(match &arch.recurrence {
             None => None,
             Some(Recurrence::Delta(layout)) => Some(Self {
@@ -58,7 +74,11 @@ impl Recurrent {
             }),
             Some(Recurrence::ShortConvolution) => Some(Self {
                 part: RecurrentPart::ShortConvolution { taps: r.taps("shortconv.l_cache")?, channels: dim },
-                layers: r.without(KV_HEADS, layers)?,
+                layers: attending.others(layers),
+            }),
+            Some(Recurrence::Scan(layout)) => Some(Self {
+                part: RecurrentPart::Scan(r.scan()?),
+                layers: r.scanning(arch, layout, layers, [attending, feeding])?,
             }),
         })
     }
@@ -76,21 +96,52 @@ impl Reader<'_> {
             return self.bad("ssm.inner_size", format!("{inner} is not {v_heads} heads of {dim} channels"));
         }
         // The state of a layer is a matrix a head.
-        if inner.saturating_mul(dim) > super::reader::MAX {
+        if inner.saturating_mul(dim) > MAX {
             return self.bad("ssm.state_size", format!("{v_heads} matrices of {dim} x {dim} are out of any bounds"));
         }
         Ok(DeltaShape { k_heads, v_heads, dim, taps, interleaved: layout.interleaved })
     }
 
-    /// The layers that have 0 of something.
-    fn without(&self, key: &str, layers: usize) -> Result<LayerSet, EngineError> {
-        Ok(LayerSet::Listed(match self.meta.get(&self.key(key)) {
-            Some(Value::Array(a)) if a.len() >= layers => {
-                a.iter().take(layers).map(|v| v.as_int() == Some(0)).collect()
-            }
-            Some(Value::Array(a)) => return self.bad(key, format!("it lists {} layers of {layers}", a.len())),
-            _ => Vec::new(),
-        }))
+    fn scan(&self) -> Result<ScanShape, EngineError> {
+        let (taps, k_dim) = (self.taps("ssm.conv_kernel")?, self.need("ssm.state_size")?);
+        let (key_heads, heads) = (self.need("ssm.group_count")?, self.need("ssm.time_step_rank")?);
+        if !heads.is_multiple_of(key_heads) {
+            return self.bad("ssm.group_count", format!("{key_heads} groups do not divide the {heads} heads"));
+        }
+        let inner = self.need("ssm.inner_size")?;
+        if !inner.is_multiple_of(heads) {
+            return self.bad("ssm.inner_size", format!("{heads} heads do not divide {inner} channels"));
+        }
+        // Heads are padded to whole lanes, at the most sixteenfold.
+        let shape = ScanShape { heads, key_heads, k_dim, v_dim: inner / heads, taps };
+        if inner.max(heads * 16).saturating_mul(k_dim) > MAX || key_heads.saturating_mul(k_dim) > MAX {
+            return self.bad("ssm.state_size", format!("{inner} x {k_dim} numbers a layer are out of any bounds"));
+        }
+        Ok(shape)
+    }
+
+    /// The layers that are state spaces or have one.
+    fn scanning(
+        &self,
+        arch: &Arch,
+        layout: &ScanLayout,
+        layers: usize,
+        [attending, feeding]: [&LayerSet; 2],
+    ) -> Result<LayerSet, EngineError> {
+        let key = "attention.head_count_kv";
+        if layout.beside_attention {
+            return match (0..layers).find(|i| !attending.has(*i)) {
+                Some(i) => self.bad(key, format!("layer {i} has none")),
+                None => Ok(LayerSet::All),
+            };
+        }
+        if arch.single
+            && let Some(i) = (0..layers).find(|i| attending.has(*i) && feeding.has(*i))
+        {
+            return self.bad(key, format!("layer {i} has a feed-forward part too"));
+        }
+        let other = |i| attending.has(i) || arch.single && feeding.has(i);
+        Ok(LayerSet::Listed((0..layers).map(|i| !other(i)).collect()))
     }
 
     /// Positions that a convolution sees.

@@ -4,7 +4,7 @@ use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, sca
 use crate::arch::HeadNorm;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{Grouped, LayerWeights, Linear, MatrixRef, Norm};
+use crate::weights::{Grouped, Linear, MatrixRef, Norm};
 use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, gate};
@@ -24,7 +24,6 @@ impl Forward<'_, '_> {
     pub(super) fn grouped_attention(
         &mut self,
         i: usize,
-        l: &LayerWeights,
         g: &Grouped,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
@@ -42,7 +41,7 @@ impl Forward<'_, '_> {
             let gguf = self.model.gguf();
             let views = || matrices.iter().map(|w| w.view(gguf));
             self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
-            foresee(crew, n, self.model, &[&l.o.w]);
+            foresee(crew, n, self.model, &[&g.o.w]);
             if g.k.is_some() {
                 foresee_store(i, segments);
             }
@@ -105,8 +104,8 @@ impl Forward<'_, '_> {
         }
         self.attend(i, g.sinks.as_deref(), segments)?;
         let source = if c.arch.gated_heads { self.gate_heads() } else { Source::Attention };
-        let then = l.feed_forward.first();
-        self.project(source, &l.o, &then, || format!("after the attention of layer {i}"))
+        let then = self.after_attention(i);
+        self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))
     }
 
     /// `q` = the queries among queries and gates (`gate`, `[rows, heads, 2, k_dim]`), after the bias of both.

@@ -1,11 +1,12 @@
 //! A gated delta net: a running state in place of keys and values.
 
 use super::route::sigmoid;
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, state_rows};
+use super::running::{softplus, starts, states, take};
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{DeltaGates, DeltaNet, LayerWeights};
+use crate::weights::{DeltaGates, DeltaNet};
 use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{DeltaShape, delta_rule};
@@ -16,17 +17,16 @@ impl Forward<'_, '_> {
     pub(super) fn delta_net(
         &mut self,
         i: usize,
-        l: &LayerWeights,
         w: &DeltaNet,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let Some(RecurrentPart::Delta(shape)) = c.recurrent_of(i) else { return Ok(()) };
         let (channels, width, v_heads) = (shape.channels(), shape.width(), shape.v_heads);
-        self.delta_products(i, l, w)?;
-        let mut parts = state_rows(i, segments)?;
+        self.delta_products(i, w)?;
+        let mut parts = states(segments, i)?;
         let s = &mut *self.s;
-        let (raw, qkv) = (&mut s.recurrent.raw[..n * channels], &mut s.gate[..n * channels]);
+        let (raw, qkv) = (&mut s.running.raw[..n * channels], &mut s.gate[..n * channels]);
         // A product and a sum a tap, and an exponential.
         self.lap.op(Op::Convolution, || Cost {
             weight_bytes: (w.conv.len() * size_of::<f32>()) as u64,
@@ -41,20 +41,13 @@ impl Forward<'_, '_> {
             float: (n * shape.operations()) as u64,
             ..Cost::elements(n, channels + width, 1, 0)
         });
-        let (opening, gates) = (&s.recurrent.opening, &mut s.recurrent.gates[..n * 2 * v_heads]);
+        let (opening, gates) = (&s.running.opening, &mut s.running.gates[..n * 2 * v_heads]);
         crew.rows(gates, 2 * v_heads, n >= SPLIT, |_, r, row| open(w, shape, opening, n, r, row));
-        let out = &mut s.recurrent.raw[..n * shape.padded_width()];
+        let out = &mut s.running.raw[..n * shape.padded_width()];
         delta_rule(crew, shape, &mut parts, qkv, gates, out);
 
         self.lap.op(Op::Norm, || Cost::elements(n, width, 5, 22));
-        let starts: Vec<[usize; 2]> = parts
-            .iter()
-            .scan(0, |first, p| {
-                *first += p.rows;
-                Some([*first - p.rows, p.rows])
-            })
-            .flat_map(|[first, rows]| (0..rows).map(move |_| [first, rows]))
-            .collect();
+        let starts = starts(&parts);
         let out = &*out;
         let rows = s.att[..n * width].chunks_mut(width).zip(s.up[..n * width].chunks_mut(width));
         let mut rows: Vec<_> = rows.collect();
@@ -66,12 +59,12 @@ impl Forward<'_, '_> {
                 gate(crew.isa(), Activation::Silu, z, given);
             }
         });
-        let then = l.feed_forward.first();
-        self.project(Source::Gated, &l.o, &then, || format!("after the delta net of layer {i}"))
+        let then = self.after_attention(i);
+        self.project(Source::Gated, &w.o, &then, || format!("after the delta net of layer {i}"))
     }
 
     /// `raw = QKV h`, `up = Z h`, and what the gates are made of.
-    fn delta_products(&mut self, i: usize, l: &LayerWeights, w: &DeltaNet) -> Result<(), EngineError> {
+    fn delta_products(&mut self, i: usize, w: &DeltaNet) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let mut all = vec![&w.qkv, &w.z];
         all.extend(w.gates.all());
@@ -79,7 +72,7 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let mut products = Vec::with_capacity(all.len());
-        let (mut raw, mut z, mut opening) = (&mut s.recurrent.raw[..], &mut s.up[..], &mut s.recurrent.opening[..]);
+        let (mut raw, mut z, mut opening) = (&mut s.running.raw[..], &mut s.up[..], &mut s.running.opening[..]);
         products.push(Product { w: w.qkv.view(gguf), x, out: take(&mut raw, n * w.qkv.rows) });
         products.push(Product { w: w.z.view(gguf), x, out: take(&mut z, n * w.z.rows) });
         for w in w.gates.all() {
@@ -89,17 +82,10 @@ impl Forward<'_, '_> {
             let views: Vec<_> = all.iter().map(|w| w.view(gguf)).collect();
             Cost::products(n, &views)
         });
-        foresee(crew, n, self.model, &[&l.o.w]);
+        foresee(crew, n, self.model, &[&w.o.w]);
         matmul(crew, n, &mut products);
         Ok(())
     }
-}
-
-/// The first `n` of what is left of a buffer.
-fn take<'a>(rest: &mut &'a mut [f32], n: usize) -> &'a mut [f32] {
-    let (own, later) = std::mem::take(rest).split_at_mut(n);
-    *rest = later;
-    own
 }
 
 /// What each head keeps of its matrix, `e^(rate * softplus(alpha + bias))`, and how much it corrects, the logistic function
@@ -119,9 +105,4 @@ fn open(w: &DeltaNet, shape: &DeltaShape, opening: &[f32], n: usize, r: usize, g
         *decay = libm::expf(w.rate[h] * softplus(a + w.step_bias[h]));
         *beta = sigmoid(b);
     }
-}
-
-/// `ln(1 + e^x)`, which is `x` where that is large.
-fn softplus(x: f32) -> f32 {
-    if x > 20.0 { x } else { libm::log1pf(libm::expf(x)) }
 }

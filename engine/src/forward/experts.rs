@@ -12,7 +12,7 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::scratch::Choice;
 use crate::weights::{Beside, Experts, MatrixRef, Shared, Stack};
-use hewn_kernels::op::activation::{add, add_scaled, gate};
+use hewn_kernels::op::activation::{activate, add, add_scaled, gate};
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
 use hewn_kernels::op::quantize::ActBlock;
 
@@ -56,12 +56,13 @@ impl Sorted {
 }
 
 impl Forward<'_, '_> {
-    /// `t = sum over the chosen experts of weight * Down(act(Gate h) * Up h)`, and the shared expert's output.
+    /// `t = sum over the chosen experts of weight * Down(act(Gate h) * Up h)` (`act(Up h)` without gates), and the shared expert's output.
     pub(super) fn experts(&mut self, i: usize, w: &Experts) -> Result<(), EngineError> {
         let c = self.model.config();
         let Some(e) = &c.experts else { return Ok(()) };
         let at = || format!("before the feed-forward part of layer {i}");
-        let quant = [w.router.w.is_quant(), w.gate.is_quant(), w.up.is_quant()].contains(&true)
+        let quant = w.router.w.is_quant()
+            || w.first().any(Stack::is_quant)
             || w.shared.iter().flat_map(|s| s.part.first().into_iter().chain(&s.gate)).any(|m| m.is_quant());
         self.quantize_h_if(quant, at)?;
         self.choose(i, e, w)?;
@@ -87,7 +88,7 @@ impl Forward<'_, '_> {
         self.choose(i, e, &w.experts)?;
         self.normed(Some(&w.before_experts));
         let at = || format!("before the experts of layer {i}");
-        self.quantize_h_if(w.experts.gate.is_quant() || w.experts.up.is_quant(), at)?;
+        self.quantize_h_if(w.experts.first().any(Stack::is_quant), at)?;
         let sorted = Sorted::new(&self.s.experts.chosen[..n * e.used], e.used, e.count);
         self.run_experts(i, e, &w.experts, &sorted)?;
         self.combine(e, &w.experts, &sorted);
@@ -142,20 +143,20 @@ impl Forward<'_, '_> {
         if n > 1 {
             self.lap.op(Op::Regroup, || {
                 let of = |m: &Stack| if m.is_quant() { dim / 32 * size_of::<ActBlock>() } else { dim * 4 };
-                let (gate, up) = (of(&w.gate), of(&w.up));
-                let row = if gate == up { gate } else { gate + up };
+                let up = of(&w.up);
+                let row = up + w.gate.as_ref().map(of).filter(|gate| *gate != up).unwrap_or(0);
                 Cost { rows: all, activation_bytes: (2 * all * row) as u64, ..Cost::default() }
             });
-            if w.gate.is_quant() || w.up.is_quant() {
+            if w.first().any(Stack::is_quant) {
                 gather_parts(crew, &parts, &order.rows, (&s.blocks, n), dim, blocks);
             }
-            if !(w.gate.is_quant() && w.up.is_quant()) {
+            if !w.first().all(Stack::is_quant) {
                 let h = &s.h;
                 crew.rows(floats, dim, true, |_, p, x| x.copy_from_slice(&h[order.rows[p] * dim..][..dim]));
             }
         }
         let (out, up) = (&mut s.gate[..all * ff], &mut s.up[..all * ff]);
-        self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| vec![w.gate.view(gguf, i), w.up.view(gguf, i)]));
+        self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| w.first().map(|m| m.view(gguf, i)).collect()));
         {
             let input = |first: usize, rows: usize| match n {
                 1 => Input { floats: &s.h[..dim], blocks: blocks_of(&s.blocks, 1, dim) },
@@ -165,21 +166,28 @@ impl Forward<'_, '_> {
             let mut products = Vec::with_capacity(2 * parts.len());
             for &(expert, rows) in &order.experts {
                 let x = input(first, rows);
-                products.push(Product { w: w.gate.view(gguf, expert), x, out: take(&mut gates, rows * ff) });
-                products.push(Product { w: w.up.view(gguf, expert), x, out: take(&mut ups, rows * ff) });
+                // Without gates, what `up` gives is where they would be.
+                for (w, out) in w.first().zip([&mut gates, &mut ups]) {
+                    products.push(Product { w: w.view(gguf, expert), x, out: take(out, rows * ff) });
+                }
                 first += rows;
             }
             matmul_each(crew, &mut products);
         }
-        self.lap.op(Op::Activation, || Cost::elements(all, ff, 3, 20));
+        let gated = w.gate.is_some();
+        self.lap.op(Op::Activation, || Cost::elements(all, ff, 2 + usize::from(gated), 20));
         if let Some(b) = &w.up_bias {
+            let up = if gated { &mut *up } else { &mut *out };
             crew.rows(up, ff, all >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * ff..][..ff]));
         }
         crew.rows(out, ff, all >= SPLIT, |_, p, row| {
             if let Some(b) = &w.gate_bias {
                 add(row, &b[order.expert[p] * ff..][..ff]);
             }
-            gate(crew.isa(), c.arch.activation, row, &up[p * ff..][..ff]);
+            match gated {
+                true => gate(crew.isa(), c.arch.activation, row, &up[p * ff..][..ff]),
+                false => activate(crew.isa(), c.arch.activation, row),
+            }
         });
         let blocks = &mut s.experts.blocks[..];
         if w.down.is_quant() {

@@ -6,7 +6,7 @@ use super::attention::foresee_store;
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{Latent, LayerWeights};
+use crate::weights::Latent;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
@@ -15,7 +15,6 @@ impl Forward<'_, '_> {
     pub(super) fn latent_attention(
         &mut self,
         i: usize,
-        l: &LayerWeights,
         w: &Latent,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
@@ -108,8 +107,8 @@ impl Forward<'_, '_> {
                 out.copy_from_slice(&from[(h * n + r) * v..][..v]);
             }
         });
-        let then = l.feed_forward.first();
-        self.project(Source::Latent, &l.o, &then, at)
+        let then = self.after_attention(i);
+        self.project(Source::Latent, &w.o, &then, at)
     }
 }
 

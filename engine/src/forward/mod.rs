@@ -11,7 +11,9 @@ mod latent;
 mod layer_input;
 mod route;
 mod rows;
+mod running;
 mod short_convolution;
+mod state_space;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -27,7 +29,6 @@ use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::angles;
 use hewn_kernels::op::soft_cap::soft_cap;
-use hewn_kernels::state::StateRows;
 use hewn_kernels::{CpuIsa, Crew};
 use rows::{blocks_of, quantize_rows};
 use std::ops::Range;
@@ -68,28 +69,39 @@ impl<'m> Forward<'m, '_> {
         self.turn_tables(segments);
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
-            self.normed(layer.before_attention.as_ref());
-            match &layer.attention {
-                AttentionWeights::Grouped(g) => self.grouped_attention(i, layer, g, segments)?,
-                AttentionWeights::Latent(l) => self.latent_attention(i, layer, l, segments)?,
-                AttentionWeights::Delta(d) => self.delta_net(i, layer, d, segments)?,
-                AttentionWeights::ShortConvolution(w) => self.short_convolution(i, layer, w, segments)?,
-            }
             let parallel = model.config().arch.parallel;
-            // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
-            if parallel && layer.before_ff.is_some() {
-                self.normed(layer.before_ff.as_ref());
+            if layer.space.is_some() || layer.attention.is_some() {
+                self.normed(layer.before_attention.as_ref());
             }
-            self.join_stream(layer.after_attention.as_ref());
-            if !parallel {
-                self.normed(layer.before_ff.as_ref());
+            // Beside attention, which reads the same input.
+            if let Some(w) = &layer.space {
+                self.state_space(i, w, segments)?;
+                self.join_stream(None);
             }
-            match &layer.feed_forward {
-                FeedForward::Dense(w) => self.dense(i, w)?,
-                FeedForward::Experts(w) => self.experts(i, w)?,
-                FeedForward::Beside(w) => self.beside(i, w)?,
+            if let Some(w) = &layer.attention {
+                match w {
+                    AttentionWeights::Grouped(g) => self.grouped_attention(i, g, segments)?,
+                    AttentionWeights::Latent(l) => self.latent_attention(i, l, segments)?,
+                    AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
+                    AttentionWeights::ShortConvolution(w) => self.short_convolution(i, w, segments)?,
+                }
+                // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
+                if parallel && layer.before_ff.is_some() {
+                    self.normed(layer.before_ff.as_ref());
+                }
+                self.join_stream(layer.after_attention.as_ref());
             }
-            self.join_stream(layer.after_ff.as_ref());
+            if let Some(w) = &layer.feed_forward {
+                if !parallel {
+                    self.normed(layer.before_ff.as_ref());
+                }
+                match w {
+                    FeedForward::Dense(w) => self.dense(i, w)?,
+                    FeedForward::Experts(w) => self.experts(i, w)?,
+                    FeedForward::Beside(w) => self.beside(i, w)?,
+                }
+                self.join_stream(layer.after_ff.as_ref());
+            }
             if let Some(w) = &layer.input {
                 self.layer_input(i, w)?;
             }
@@ -274,11 +286,17 @@ impl<'m> Forward<'m, '_> {
         Ok(())
     }
 
+    /// What is read after the attention of layer `i`.
+    fn after_attention(&self, i: usize) -> Vec<&'m MatrixRef> {
+        let feed_forward = &self.model.weights().layers[i].feed_forward;
+        feed_forward.as_ref().map_or_else(|| self.after_layer(i), FeedForward::first)
+    }
+
     /// What is read after the part of layer `i`'s feed-forward that all rows take.
     fn after_ff(&self, i: usize) -> Vec<&'m MatrixRef> {
         let layer = &self.model.weights().layers[i];
         match (&layer.feed_forward, &layer.input) {
-            (FeedForward::Beside(b), _) => vec![&b.experts.router.w],
+            (Some(FeedForward::Beside(b)), _) => vec![&b.experts.router.w],
             (_, Some(input)) => vec![&input.gate],
             (_, None) => self.after_layer(i),
         }
@@ -302,7 +320,7 @@ fn turns(c: &ModelConfig, table: usize, n: usize, row: usize) -> Range<usize> {
 /// Which buffer a projection back to the stream reads.
 enum Source {
     Attention,
-    /// Outputs of heads, or of a delta net, with their gates.
+    /// Outputs of heads, of a delta net or of a state space, with their gates.
     Gated,
     Latent,
     FeedForward,
@@ -320,15 +338,6 @@ impl Source {
             Self::LayerInput => Op::LayerInput,
         }
     }
-}
-
-/// The running states of layer `i`, and how many rows each sequence brings.
-fn state_rows<'a>(i: usize, segments: &'a mut [Segment<'_>]) -> Result<Vec<StateRows<'a>>, EngineError> {
-    let part = |seg: &'a mut Segment<'_>| {
-        let state = seg.seq.states.get_mut(i)?.as_mut()?;
-        Some(StateRows { rows: seg.tokens.len(), state })
-    };
-    segments.iter_mut().map(part).collect::<Option<_>>().ok_or(EngineError::ForeignSequence)
 }
 
 /// Says that the next product but one is with these weights.

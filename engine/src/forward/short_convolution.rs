@@ -1,9 +1,10 @@
 //! A short convolution between two gates, in place of attention.
 
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, state_rows};
+use super::running::states;
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{LayerWeights, ShortConvolution};
+use crate::weights::ShortConvolution;
 use hewn_kernels::op::activation::multiply;
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
@@ -13,20 +14,19 @@ impl Forward<'_, '_> {
     pub(super) fn short_convolution(
         &mut self,
         i: usize,
-        l: &LayerWeights,
         w: &ShortConvolution,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         self.quantize_h(&w.input.each_ref(), || format!("before the convolution of layer {i}"))?;
-        let mut parts = state_rows(i, segments)?;
+        let mut parts = states(segments, i)?;
         let s = &mut *self.s;
         let dim = c.dim;
         let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
-        let (before, after, raw) = (&mut s.gate[..n * dim], &mut s.up[..n * dim], &mut s.recurrent.raw[..n * dim]);
+        let (before, after, raw) = (&mut s.gate[..n * dim], &mut s.up[..n * dim], &mut s.running.raw[..n * dim]);
         let views = w.input.each_ref().map(|w| w.view(gguf));
         self.lap.op(Op::QkvProduct, || Cost::products(n, &views));
-        foresee(crew, n, self.model, &[&l.o.w]);
+        foresee(crew, n, self.model, &[&w.o.w]);
         let [b, c, v] = views;
         let product = |w, out| Product { w, x, out };
         matmul(crew, n, &mut [product(b, &mut *before), product(c, &mut *after), product(v, &mut *raw)]);
@@ -41,7 +41,7 @@ impl Forward<'_, '_> {
         crew.rows(&mut *raw, dim, n >= SPLIT, |_, r, row| multiply(row, &before[r * dim..][..dim]));
         let conv = Convolution { taps: w.taps, weights: &w.conv, bias: None, then: Then::Times(after) };
         convolve(crew, &conv, &mut parts, raw, &mut s.att[..n * dim]);
-        let then = l.feed_forward.first();
-        self.project(Source::Attention, &l.o, &then, || format!("after the convolution of layer {i}"))
+        let then = self.after_attention(i);
+        self.project(Source::Attention, &w.o, &then, || format!("after the convolution of layer {i}"))
     }
 }

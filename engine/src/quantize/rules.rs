@@ -135,7 +135,7 @@ pub struct Choice {
 pub(crate) struct Facts {
     layers: u64,
     experts: u64,
-    /// Query heads to a key/value head.
+    /// Query heads to a key/value head; 0 where the first layer has none.
     sharing: u64,
     /// Layers with an `attn_v`, in order, and how many tensors play its part.
     values: Vec<u64>,
@@ -184,10 +184,10 @@ impl Facts {
         }
     }
 
-    /// The same where only some layers have an `attn_v`; `others` says whether the others have a tensor that plays its part.
-    pub fn valued(mut self, has: impl Fn(usize) -> bool, others: bool) -> Self {
+    /// The same where only some layers have an `attn_v`, and perhaps the others a tensor that plays its part.
+    pub fn valued(mut self, has: impl Fn(usize) -> bool, others_too: bool) -> Self {
         self.values.retain(|i| has(*i as usize));
-        if !others {
+        if !others_too {
             self.value_tensors = self.values.len() as u64;
         }
         self

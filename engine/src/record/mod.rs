@@ -26,18 +26,21 @@ pub enum Op {
     LayerInput,
     /// Sines and cosines of the positions.
     RopeTables,
-    /// A norm of the stream, of compressed queries, or of what a delta net gives, with its gate.
+    /// A norm of the stream, of compressed queries, or of what a delta net or a state space gives, with its gate.
     Norm,
     /// Activations to 8 bits.
     Quantize,
-    /// The products with the query, key and value matrices, or with those that make compressed ones.
+    /// The products with the query, key and value matrices, or with those that make compressed ones; in a delta net or a
+    /// state space, also of its gates.
     QkvProduct,
     /// Biases and norms of queries, keys and values, and turning queries and keys.
     Rope,
-    /// The convolution of a delta net's queries, keys and values.
+    /// The convolution of queries, keys and values in a delta net or a state space.
     Convolution,
     /// A delta net's matrices: updated, and asked.
     DeltaRule,
+    /// A state space's matrices: faded, added to, and asked.
+    Scan,
     /// Of latent attention: each head's products to the latent's channels and back.
     LatentProduct,
     /// Putting rows into another order: head by head, or expert by expert.
@@ -73,7 +76,7 @@ pub enum Op {
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Team,
         Self::Embedding,
         Self::LayerInput,
@@ -84,6 +87,7 @@ impl Op {
         Self::Rope,
         Self::Convolution,
         Self::DeltaRule,
+        Self::Scan,
         Self::LatentProduct,
         Self::Regroup,
         Self::KvStore,
@@ -114,6 +118,7 @@ impl Op {
             Self::Rope => "bias, norm, rope",
             Self::Convolution => "convolution",
             Self::DeltaRule => "delta rule",
+            Self::Scan => "scan",
             Self::LatentProduct => "latent product",
             Self::Regroup => "regroup",
             Self::KvStore => "kv store",

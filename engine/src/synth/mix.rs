@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn they_are_those_of_quantized_files() {
-        for shape in ["tiny", "tiny-moe", "tiny-delta", "tiny-lfm2"].map(|n| Shape::find(n).unwrap()) {
+        for shape in ["tiny", "tiny-moe", "tiny-delta", "tiny-lfm2", "tiny-ssm"].map(|n| Shape::find(n).unwrap()) {
             let file = |mix| {
                 let mut file = Vec::new();
                 synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();

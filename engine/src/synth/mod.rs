@@ -8,12 +8,14 @@ mod gemma4;
 mod mix;
 mod shapes;
 mod short_convolution;
+mod space;
 mod vocab;
 
 pub use delta::Delta;
 pub use gemma4::Gemma4;
 pub use mix::{MIXES, Mix};
 pub use shapes::{Experts, SHAPES, Shape};
+pub use space::Space;
 
 use hewn_kernels::Format;
 use hewn_kernels::format::random::{RandomWeights, SplitMix};
@@ -176,8 +178,10 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
         let before_ff = if s.delta.is_some() { "post_attention_norm" } else { "ffn_norm" };
         all.push(vector(name(before_ff, "weight"), s.dim, Fill::Norm));
-        let other = delta::tensors(s, i, &matrix, back).or_else(|| short_convolution::tensors(s, i, &matrix, back));
-        if let Some(tensors) = other {
+        let instead = delta::tensors(s, i, &matrix, back)
+            .or_else(|| Space::tensors(s, i, &matrix, back))
+            .or_else(|| short_convolution::tensors(s, i, &matrix, back));
+        if let Some(tensors) = instead {
             all.extend(tensors);
         } else {
             if s.arch.starts_with("qwen3") || s.arch.starts_with("lfm2") {
@@ -252,8 +256,12 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         None => MetaValue::U32(s.kv_heads as u32),
     };
     w.meta(&format!("{}.attention.head_count_kv", s.arch), kv_heads)?;
-    if s.attending.is_some() {
-        w.meta(&format!("{}.shortconv.l_cache", s.arch), MetaValue::U32(short_convolution::TAPS as u32))?;
+    match &s.space {
+        Some(space) => space.metadata(w, s)?,
+        None if s.attending.is_some() => {
+            w.meta(&format!("{}.shortconv.l_cache", s.arch), MetaValue::U32(short_convolution::TAPS as u32))?;
+        }
+        None => {}
     }
     match &s.gemma4 {
         Some(more) => more.metadata(w, s)?,
@@ -320,6 +328,8 @@ mod tests {
         for &mix in MIXES {
             let delta = make("tiny-delta", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(delta).unwrap()).unwrap().config().recurrent.is_some());
+            let hybrid = Model::from_gguf(Gguf::from_bytes(make("tiny-ssm", mix, 1)).unwrap()).unwrap();
+            assert_eq!([0, 1, 2].map(|i| hybrid.config().attends(i)), [false, true, false]);
             let lfm2 = Model::from_gguf(Gguf::from_bytes(make("tiny-lfm2", mix, 1)).unwrap()).unwrap();
             assert_eq!([0, 1, 2, 3].map(|i| lfm2.config().attends(i)), [false, false, true, false]);
             let gemma = make("tiny-gemma4", mix, 1);
@@ -361,6 +371,7 @@ mod tests {
             ("qwen3.5-0.8b", 0.752),
             ("qwen3.5-4b", 4.206),
             ("gemma-4-e2b", 4.629),
+            ("granite-4.0-h-350m", 0.340),
             ("lfm2-350m", 0.354_484),
             ("lfm2-1.2b", 1.170_341),
             ("lfm2-8b-a1b", 8.340),

@@ -1,6 +1,6 @@
 //! The shapes of well-known models, from their published configurations.
 
-use super::{Delta, Gemma4, delta};
+use super::{Delta, Gemma4, Space, delta};
 
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,9 @@ pub struct Shape {
     pub experts: Option<Experts>,
     /// Gated delta nets that take the place of attention, where there are some: in three of four layers.
     pub delta: Option<Delta>,
-    /// The layers that attend, where the others are short convolutions.
+    /// State spaces that take the place of attention, where there are some.
+    pub space: Option<Space>,
+    /// The layers that attend, where the others are state spaces or short convolutions.
     pub attending: Option<&'static [usize]>,
     /// What Gemma 4's small models have besides.
     pub gemma4: Option<Gemma4>,
@@ -65,6 +67,7 @@ const LLAMA3: Shape = Shape {
     ff: 0,
     experts: None,
     delta: None,
+    space: None,
     attending: None,
     gemma4: None,
     heads: 32,
@@ -107,6 +110,16 @@ const QWEN35: Shape = Shape {
     ctx: 262_144,
     rope_base: 10_000_000.0,
     ..QWEN2
+};
+
+const GRANITE_H: Shape = Shape {
+    arch: "granitehybrid",
+    vocab: 100_352,
+    tied: true,
+    ctx: 1 << 20,
+    rope_base: 10_000.0,
+    rope_stretch: 0.0,
+    ..LLAMA3
 };
 
 const LFM2: Shape = Shape {
@@ -177,6 +190,20 @@ pub const SHAPES: &[Shape] = &[
         ctx: 2048,
         rope_stretch: 0.0,
         ..LLAMA3
+    },
+    Shape {
+        name: "tiny-ssm",
+        layers: 3,
+        dim: 256,
+        ff: 512,
+        space: Some(Space { heads: 8, dim: 64, keys: 32 }),
+        attending: Some(&[1]),
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 64,
+        vocab: 512,
+        ctx: 2048,
+        ..GRANITE_H
     },
     Shape {
         name: "tiny-lfm2",
@@ -308,6 +335,18 @@ pub const SHAPES: &[Shape] = &[
         rope_stretch: 0.0,
         eps: 1e-6,
         ..LLAMA3
+    },
+    Shape {
+        name: "granite-4.0-h-350m",
+        layers: 32,
+        dim: 768,
+        ff: 2048,
+        space: Some(Space { heads: 48, dim: 32, keys: 128 }),
+        attending: Some(&[10, 13, 17, 27]),
+        heads: 12,
+        kv_heads: 4,
+        head_dim: 64,
+        ..GRANITE_H
     },
     Shape { name: "lfm2-350m", dim: 1024, ff: 4608, heads: 16, ..LFM2 },
     Shape { name: "lfm2-700m", dim: 1536, ff: 6912, heads: 24, ..LFM2 },

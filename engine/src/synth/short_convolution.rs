@@ -14,7 +14,7 @@ pub(super) fn tensors(
     matrix: &dyn Fn(String, [usize; 2], f32) -> Tensor,
     back: f32,
 ) -> Option<Vec<Tensor>> {
-    if s.attends(i) || s.attending.is_none() {
+    if s.attends(i) || s.attending.is_none() || s.space.is_some() {
         return None;
     }
     let name = |part: &str| format!("blk.{i}.shortconv.{part}.weight");

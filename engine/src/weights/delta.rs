@@ -29,6 +29,7 @@ impl Loader<'_> {
             step_bias,
             rate,
             norm: self.norm(&name("ssm_norm"), d.dim, NormKind::Rms)?,
+            o: self.linear(&name("ssm_out"), dim, d.width(), false)?,
         })
     }
 }

@@ -10,12 +10,13 @@ use crate::error::EngineError;
 /// One layer.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerWeights {
+    /// Of what the attention or the state space reads, or both.
     pub before_attention: Option<Norm>,
-    pub attention: AttentionWeights,
-    pub o: Linear,
+    pub space: Option<Box<StateSpace>>,
+    pub attention: Option<AttentionWeights>,
     pub after_attention: Option<Norm>,
     pub before_ff: Option<Norm>,
-    pub feed_forward: FeedForward,
+    pub feed_forward: Option<FeedForward>,
     pub after_ff: Option<Norm>,
     pub input: Option<LayerInput>,
     /// What the stream is multiplied with after the layer.
@@ -57,6 +58,8 @@ pub(crate) struct Grouped {
     pub v_norm: Option<Norm>,
     /// What each head's softmax counts besides the positions, `[heads]`.
     pub sinks: Option<Vec<f32>>,
+    /// Back to the stream, `[dim, heads * v_dim]`.
+    pub o: Linear,
 }
 
 /// Multi-head latent attention: all heads share one compressed key/value per position.
@@ -73,9 +76,11 @@ pub(crate) struct Latent {
     pub k_b: Stack,
     /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
     pub v_b: Stack,
+    /// Back to the stream, `[dim, heads * v_dim]`.
+    pub o: Linear,
 }
 
-/// A gated delta net. The output projection is the layer's.
+/// A gated delta net.
 #[derive(Clone, Debug)]
 pub(crate) struct DeltaNet {
     /// The stream to queries, keys and values, `[channels, dim]`.
@@ -91,9 +96,11 @@ pub(crate) struct DeltaNet {
     pub rate: Vec<f32>,
     /// Of each head's output, `[dim]`.
     pub norm: Norm,
+    /// Back to the stream, `[dim, width]`.
+    pub o: Linear,
 }
 
-/// A convolution between two gates. The output projection is the layer's.
+/// A convolution between two gates.
 #[derive(Clone, Debug)]
 pub(crate) struct ShortConvolution {
     /// The stream to the gate before, the gate behind, and what is convolved, `[dim, dim]` each.
@@ -102,6 +109,33 @@ pub(crate) struct ShortConvolution {
     pub taps: usize,
     /// `[taps, dim]`
     pub conv: Vec<f32>,
+    /// Back to the stream, `[dim, dim]`.
+    pub o: Linear,
+}
+
+/// A state space.
+#[derive(Clone, Debug)]
+pub(crate) struct StateSpace {
+    /// The stream to what gates the output, `[width, dim]`.
+    pub z: MatrixRef,
+    /// The stream to values, keys and queries, `[channels, dim]`.
+    pub vkq: MatrixRef,
+    /// The stream to what the lengths of steps are made of, `[heads, dim]`.
+    pub step: MatrixRef,
+    /// The convolution, `[taps, channels]`.
+    pub conv: Vec<f32>,
+    /// `[channels]`
+    pub conv_bias: Option<Vec<f32>>,
+    /// Added to what the lengths of steps are made of, `[heads]`.
+    pub step_bias: Vec<f32>,
+    /// The logarithm of a head's decay for a step of 1, `[heads]`.
+    pub rate: Vec<f32>,
+    /// How much of a value passes by the matrix, `[heads]`.
+    pub skip: Vec<f32>,
+    /// Of the output once it is gated, each group of channels by itself, `[key_heads, width / key_heads]`.
+    pub norm: Option<Vec<f32>>,
+    /// Back to the stream, `[dim, width]`.
+    pub o: Linear,
 }
 
 /// The stream to how much each head's matrix is corrected (beta), and to how much of it is left (alpha).
@@ -146,7 +180,8 @@ pub(crate) struct Experts {
     pub router: Linear,
     /// Added to the probabilities for the choice alone, `[experts]`.
     pub choice_bias: Option<Vec<f32>>,
-    pub gate: Stack,
+    /// None where experts activate what `up` gives.
+    pub gate: Option<Stack>,
     pub up: Stack,
     pub down: Stack,
     /// `[experts, rows]` each.
@@ -178,14 +213,30 @@ pub(crate) struct Shared {
     pub gate: Option<MatrixRef>,
 }
 
+impl Experts {
+    /// The matrices that an expert's input is multiplied with.
+    pub fn first(&self) -> impl Iterator<Item = &Stack> {
+        self.gate.iter().chain([&self.up])
+    }
+}
+
 impl LayerWeights {
     /// The matrices that are read first.
     pub fn first(&self) -> Vec<&MatrixRef> {
-        match &self.attention {
-            AttentionWeights::Grouped(g) => g.projections().map(|p| &p.w).collect(),
-            AttentionWeights::Delta(d) => vec![&d.qkv, &d.z],
-            AttentionWeights::ShortConvolution(s) => s.input.iter().collect(),
-            AttentionWeights::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
+        let parts =
+            self.space.iter().map(|s| vec![&s.z, &s.vkq]).chain(self.attention.iter().map(AttentionWeights::first));
+        parts.chain(self.feed_forward.iter().map(FeedForward::first)).next().unwrap_or_default()
+    }
+}
+
+impl AttentionWeights {
+    /// The matrices that are read first.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        match self {
+            Self::Grouped(g) => g.projections().map(|p| &p.w).collect(),
+            Self::Delta(d) => vec![&d.qkv, &d.z],
+            Self::ShortConvolution(s) => s.input.iter().collect(),
+            Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
     }
 }
@@ -233,41 +284,46 @@ impl Loader<'_> {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
             _ => (norms.before_attention, norms.before_ff),
         };
-        let before_attention = norm(self, first)?;
-        let (attention, out, width) = match (c.recurrent_of(i), &c.latent) {
-            (Some(RecurrentPart::Delta(d)), _) => {
-                (AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)), "ssm_out", d.width())
-            }
-            (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
-                let part = Box::new(self.short_convolution(*taps, &name)?);
-                (AttentionWeights::ShortConvolution(part), "shortconv.out_proj", c.dim)
-            }
-            (None, Some(l)) => {
-                (AttentionWeights::Latent(Box::new(self.latent(l, &name)?)), "attn_output", c.heads * l.v_dim)
-            }
-            (None, None) => {
-                (AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)), "attn_output", c.layer(i).att_width())
-            }
-        };
+        let (attends, feeds) = (c.attends(i), c.feeding.has(i));
+        let recurrent = c.recurrent_of(i);
+        let mixes = attends || recurrent.is_some();
         Ok(LayerWeights {
-            before_attention,
-            attention,
-            o: self.linear(&name(out), c.dim, width, false)?,
-            after_attention: norm(self, norms.after_attention)?,
-            before_ff: norm(self, second)?,
-            feed_forward: match &c.experts {
-                Some(e) if i >= e.first && c.arch.experts_beside => {
-                    FeedForward::Beside(Box::new(self.beside(e, c.layer(i).ff, &name)?))
-                }
-                Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, &name)?)),
-                _ => FeedForward::Dense(Box::new(self.gated(&name, "", c.layer(i).ff)?)),
+            before_attention: if mixes { norm(self, first)? } else { None },
+            space: match recurrent {
+                Some(RecurrentPart::Scan(s)) => Some(Box::new(self.state_space(s, &name)?)),
+                _ => None,
             },
+            attention: match (recurrent, &c.latent) {
+                (Some(RecurrentPart::Delta(d)), _) => {
+                    Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
+                }
+                (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
+                    Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
+                }
+                _ if !attends => None,
+                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(l, &name)?))),
+                (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
+            },
+            after_attention: norm(self, norms.after_attention)?,
+            before_ff: if feeds { norm(self, second)? } else { None },
+            feed_forward: if feeds { Some(self.feed_forward(i, &name)?) } else { None },
             after_ff: norm(self, norms.after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => None,
             },
+        })
+    }
+
+    fn feed_forward(&mut self, i: usize, name: &dyn Fn(&str) -> String) -> Result<FeedForward, EngineError> {
+        let (c, ff) = (self.config, self.config.layer(i).ff);
+        Ok(match &c.experts {
+            Some(e) if i >= e.first && c.arch.experts_beside => {
+                FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
+            }
+            Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }
 
@@ -320,7 +376,8 @@ impl Loader<'_> {
             true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
             false => None,
         };
-        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, sinks })
+        let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
+        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, sinks, o })
     }
 
     fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
@@ -341,6 +398,7 @@ impl Loader<'_> {
             kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
             k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
             v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
+            o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,
         })
     }
 
@@ -371,10 +429,15 @@ impl Loader<'_> {
             }),
         };
         let (beside, gate_up) = (self.config.arch.experts_beside, name("ffn_gate_up_exps.weight"));
-        let [gate, up] = match self.has(&gate_up) {
-            true => self.gate_up_stack(&gate_up, n, e.ff, dim)?,
+        let (gate, up) = match self.config.arch.gated && self.has(&gate_up) {
+            true => {
+                let [gate, up] = self.gate_up_stack(&gate_up, n, e.ff, dim)?;
+                (Some(gate), up)
+            }
             false => {
-                [self.expert_stack(&name("ffn_gate"), n, e.ff, dim)?, self.expert_stack(&name("ffn_up"), n, e.ff, dim)?]
+                let gated = self.config.arch.gated;
+                let gate = gated.then(|| self.expert_stack(&name("ffn_gate"), n, e.ff, dim)).transpose()?;
+                (gate, self.expert_stack(&name("ffn_up"), n, e.ff, dim)?)
             }
         };
         Ok(Experts {
@@ -383,7 +446,10 @@ impl Loader<'_> {
             gate,
             up,
             down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
-            gate_bias: self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
+            gate_bias: match self.config.arch.gated {
+                true => self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
+                false => None,
+            },
             up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
             down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,
             scale: if beside { self.numbers(&name("ffn_down_exps.scale"), &[n])? } else { None },

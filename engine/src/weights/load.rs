@@ -129,7 +129,11 @@ impl<'a> Loader<'a> {
 
     /// The norm `name` over `n` channels.
     pub fn norm(&mut self, name: &str, n: usize, kind: NormKind) -> Result<Norm, EngineError> {
-        let weight = format!("{name}.weight");
+        let mut weight = format!("{name}.weight");
+        // Files of Falcon H1 leave the suffix out.
+        if !self.has(&weight) && self.has(name) {
+            weight = name.into();
+        }
         let w = need(self.numbers(&weight, &[n])?, &weight)?;
         let bias = if kind == NormKind::Layer { self.numbers(&format!("{name}.bias"), &[n])? } else { None };
         Ok(Norm { kind, w, bias })

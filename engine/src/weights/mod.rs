@@ -5,10 +5,11 @@ mod layer;
 mod load;
 mod matrix;
 mod short_convolution;
+mod state_space;
 
 pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
-    LayerWeights, Shared, ShortConvolution,
+    LayerWeights, Shared, ShortConvolution, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
 
@@ -82,7 +83,7 @@ impl Weights {
         }
         let mut l = Loader::new(gguf, c);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
-        let out_norm = l.norm(c.arch.out_norm, c.dim, c.arch.norm)?;
+        let out_norm = l.norm("output_norm", c.dim, c.arch.norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let layers = (0..c.layers).map(|i| l.layer(i)).collect::<Result<_, _>>()?;

@@ -15,6 +15,7 @@ impl Loader<'_> {
             input: self.parts(&name("shortconv.in_proj.weight"), [dim; 3], dim)?,
             taps,
             conv: self.convolution(&name("shortconv.conv.weight"), taps, dim)?,
+            o: self.linear(&name("shortconv.out_proj"), dim, dim, false)?,
         })
     }
 }

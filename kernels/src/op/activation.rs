@@ -12,6 +12,8 @@ pub enum Activation {
     Gelu,
     /// The logistic function, `1 / (1 + exp(-g))`.
     Logistic,
+    /// The square of what is above 0, `max(g, 0)^2`.
+    ReluSquared,
     /// gpt-oss: `g` at most 7, `up` within -7..=7, `g / (1 + exp(-1.702 g)) * (up + 1)`.
     Clamped,
 }
@@ -40,6 +42,7 @@ pub(crate) fn gated<S: Isa>(s: S, kind: Activation, g: S::F, u: S::F) -> S::F {
         Activation::Silu => s.f_mul(silu(s, g), u),
         Activation::Gelu => s.f_mul(gelu(s, g), u),
         Activation::Logistic => logistic_share(s, u, s.f_sub(s.f_splat(0.0), g)),
+        Activation::ReluSquared => s.f_mul(relu_squared(s, g), u),
         Activation::Clamped => {
             // In this order a NaN comes through (see `f_min`).
             let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
@@ -66,6 +69,7 @@ impl Kernel for Activate<'_> {
                 Activation::Silu => silu(s, x),
                 Activation::Gelu => gelu(s, x),
                 Activation::Logistic => logistic_share(s, s.f_splat(1.0), s.f_sub(s.f_splat(0.0), x)),
+                Activation::ReluSquared => relu_squared(s, x),
                 Activation::Clamped => {
                     let x = s.f_min(s.f_splat(7.0), x);
                     logistic_share(s, x, s.f_mul(x, s.f_splat(-1.702)))
@@ -85,6 +89,13 @@ fn logistic_share<S: Isa>(s: S, x: S::F, t: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn silu<S: Isa>(s: S, x: S::F) -> S::F {
     logistic_share(s, x, s.f_sub(s.f_splat(0.0), x))
+}
+
+#[inline(always)]
+fn relu_squared<S: Isa>(s: S, x: S::F) -> S::F {
+    // In this order a NaN comes through (see `f_max`).
+    let x = s.f_max(s.f_splat(0.0), x);
+    s.f_mul(x, x)
 }
 
 /// `(1 + tanh u) / 2` is `1 / (1 + e^(-2 u))`, which needs no tanh and cancels nothing.
@@ -155,14 +166,18 @@ mod tests {
                 g / (1.0 + libm::exp(-2.0 * u))
             }
             Activation::Logistic => 1.0 / (1.0 + libm::exp(-g)),
+            Activation::ReluSquared => g.max(0.0).powi(2),
             Activation::Clamped => g.min(7.0) / (1.0 + libm::exp(-1.702 * g.min(7.0))),
         }
     }
 
+    const ALL: [Activation; 5] =
+        [Activation::Silu, Activation::Gelu, Activation::Logistic, Activation::ReluSquared, Activation::Clamped];
+
     #[test]
     fn activations_are_right_and_equal_on_every_isa() {
         let mut rng = Lcg(5);
-        for kind in [Activation::Silu, Activation::Gelu, Activation::Logistic, Activation::Clamped] {
+        for kind in ALL {
             for n in [0, 1, 15, 16, 17, 100] {
                 let g: Vec<f32> = (0..n).map(|i| rng.float() * if i % 7 == 0 { 200.0 } else { 4.0 }).collect();
                 let u: Vec<f32> = (0..n).map(|i| rng.float() * if i % 5 == 0 { 20.0 } else { 1.0 }).collect();
@@ -193,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_nan_stays_one() {
-        for kind in [Activation::Silu, Activation::Gelu, Activation::Logistic, Activation::Clamped] {
+        for kind in ALL {
             for isa in CpuIsa::available() {
                 let mut y = [f32::NAN, 1.0];
                 gate(isa, kind, &mut y, &[1.0, f32::NAN]);

@@ -10,5 +10,7 @@ mod matmul_float;
 pub mod norm;
 pub mod pack;
 pub mod quantize;
+mod recurrence;
 pub mod rope;
+pub mod scan;
 pub mod soft_cap;

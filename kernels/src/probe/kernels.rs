@@ -12,8 +12,9 @@ use crate::op::matmul::{Input, Layout, Matrix, Product, matmul};
 use crate::op::norm::rms_norm;
 use crate::op::quantize::{ActBlock, GROUP, quantize, quantize_all};
 use crate::op::rope::{Pairing, angles, rope};
+use crate::op::scan::{ScanGates, ScanShape, scan};
 use crate::pages::Pages;
-use crate::state::{RunningState, StateRows};
+use crate::state::{RunningState, StateRows, StateShape};
 use crate::team::{Crew, Team, TeamError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const HEADS: [usize; 3] = [12, 2, 128];
 
 /// Gated delta nets as in a model of 0.8B to 2B.
 const DELTA: DeltaShape = DeltaShape { k_heads: 16, v_heads: 16, dim: 128, taps: 4, interleaved: true };
+
+/// State spaces as in a model of 1B.
+const SPACE: ScanShape = ScanShape { heads: 48, key_heads: 1, k_dim: 128, v_dim: 64, taps: 4 };
 
 /// A kernel and what it is run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,11 @@ pub enum Case {
     },
     /// The gated delta rule, 16 heads of 128 channels.
     DeltaRule {
+        /// Rows of one sequence.
+        rows: usize,
+    },
+    /// The scan of a state space, 48 heads of 64 channels with keys of 128.
+    Scan {
         /// Rows of one sequence.
         rows: usize,
     },
@@ -82,6 +91,7 @@ impl Case {
             all.extend([1, 64].map(|queries| Self::Attention { kv, positions: 1024, queries }));
         }
         all.extend([1, BATCH].map(|rows| Self::DeltaRule { rows }));
+        all.extend([1, BATCH].map(|rows| Self::Scan { rows }));
         all.extend([Self::Quantize, Self::Norm, Self::Rope, Self::SiluGate, Self::Add]);
         all
     }
@@ -97,6 +107,7 @@ impl Case {
                 format!("attention/{}/{positions}/{queries}", if *kv == KvType::F16 { "f16" } else { "f32" })
             }
             Self::DeltaRule { rows } => format!("delta-rule/{rows}"),
+            Self::Scan { rows } => format!("scan/{rows}"),
             Self::Quantize => format!("quantize/{BATCH}"),
             Self::Norm => format!("norm/{BATCH}"),
             Self::Rope => format!("rope/{BATCH}"),
@@ -139,7 +150,13 @@ impl Case {
                 // Kept by half and corrected by half: so it neither grows nor fades away.
                 let gates = vec![0.5; rows * 2 * DELTA.v_heads];
                 let out = vec![0.0; rows * DELTA.padded_width()];
-                Data::Delta { state: Box::new(RunningState::new(DELTA.state())?), qkv, gates, out }
+                Data::State { state: Box::new(RunningState::new(DELTA.state())?), x: qkv, gates, out }
+            }
+            Self::Scan { rows } => {
+                let vkq = floats(rows * SPACE.channels());
+                let gates = vec![0.5; rows * 2 * SPACE.heads];
+                let out = vec![0.0; rows * SPACE.padded_width()];
+                Data::State { state: Box::new(RunningState::new(SPACE.state())?), x: vkq, gates, out }
             }
             _ => Data::Rows {
                 x: floats(BATCH * COLS),
@@ -165,9 +182,9 @@ enum Data {
         q: Vec<f32>,
         out: Vec<f32>,
     },
-    Delta {
+    State {
         state: Box<RunningState>,
-        qkv: Vec<f32>,
+        x: Vec<f32>,
         gates: Vec<f32>,
         out: Vec<f32>,
     },
@@ -184,6 +201,13 @@ pub struct Ready {
     data: Data,
     /// The matrix whose turn it is.
     next: usize,
+}
+
+/// What a rule over a running state reads and computes; both stay in the CPU's caches.
+fn stateful(rows: usize, width: usize, state: &StateShape, operations: usize) -> Cost {
+    let io = Cost::elements(rows, width, 1, 0);
+    let held = 2 * state.bytes() as u64;
+    Cost { activation_bytes: io.activation_bytes + held, float: (rows * operations) as u64, ..io }
 }
 
 impl Ready {
@@ -205,11 +229,11 @@ impl Ready {
                 let float = (seen * heads * 2 * dim) as u64;
                 Cost { activation_bytes: rows.activation_bytes + held, float, ..rows }
             }
-            (Data::Delta { .. }, Case::DeltaRule { rows }) => {
-                let io = Cost::elements(rows, DELTA.channels() + DELTA.width(), 1, 0);
-                let held = 2 * DELTA.state().bytes() as u64;
-                let float = (rows * DELTA.operations()) as u64;
-                Cost { activation_bytes: io.activation_bytes + held, float, ..io }
+            (_, Case::DeltaRule { rows }) => {
+                stateful(rows, DELTA.channels() + DELTA.width(), &DELTA.state(), DELTA.operations())
+            }
+            (_, Case::Scan { rows }) => {
+                stateful(rows, SPACE.channels() + SPACE.width(), &SPACE.state(), SPACE.operations())
             }
             (_, Case::Quantize) => Cost::quantize(BATCH, COLS),
             (_, Case::Norm) => elements(2, 2),
@@ -247,8 +271,12 @@ impl Ready {
                     (positions - queries..positions).map(|pos| Query { kv: layer, pos }).collect();
                 attention(crew, &all, heads, &Rules::plain(1.0 / (dim as f32).sqrt()), q, out);
             }
-            (Data::Delta { state, qkv, gates, out }, Case::DeltaRule { rows }) => {
-                delta_rule(crew, &DELTA, &mut [StateRows { state, rows }], qkv, gates, out);
+            (Data::State { state, x, gates, out }, Case::DeltaRule { rows }) => {
+                delta_rule(crew, &DELTA, &mut [StateRows { state, rows }], x, gates, out);
+            }
+            (Data::State { state, x, gates, out }, Case::Scan { rows }) => {
+                let gates = ScanGates { gates, skip: &[0.5; SPACE.heads] };
+                scan(crew, &SPACE, &mut [StateRows { state, rows }], x, gates, out);
             }
             (Data::Rows { x, blocks, .. }, Case::Quantize) => {
                 crew.rows(blocks, GROUP * COLS / 32, true, |_, g, blocks| {

@@ -18,7 +18,8 @@ mod rule;
 
 pub use rule::delta_rule;
 
-use crate::state::{LANES, StateShape};
+use super::recurrence::Matrices;
+use crate::state::StateShape;
 
 /// The sizes of such a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl DeltaShape {
 
     /// What [`delta_rule`] writes for each row: `width` with every head rounded up to whole lanes.
     pub fn padded_width(&self) -> usize {
-        self.v_heads * self.groups() * LANES
+        self.matrices().padded_width()
     }
 
     /// Multiply-adds of the rule for one row.
@@ -56,13 +57,9 @@ impl DeltaShape {
         4 * self.padded_width() * self.dim
     }
 
-    /// What a layer keeps: matrices are `[v_heads, groups, dim, 16]`, value channels in lanes.
+    /// What a layer keeps.
     pub fn state(&self) -> StateShape {
-        StateShape {
-            taps: self.taps,
-            channels: self.channels(),
-            matrices: self.padded_width().saturating_mul(self.dim),
-        }
+        self.matrices().state(self.taps, self.channels())
     }
 
     /// The row `r` of `rows` that [`delta_rule`] wrote to `from` (`[rows * padded_width]`), to `to` (`[width]`).
@@ -70,13 +67,7 @@ impl DeltaShape {
     /// # Panics
     /// When the lengths are others.
     pub fn gather(&self, from: &[f32], rows: usize, r: usize, to: &mut [f32]) {
-        assert_eq!((from.len(), to.len()), (rows * self.padded_width(), self.width()));
-        for (head, out) in to.chunks_exact_mut(self.dim).enumerate() {
-            for (group, out) in out.chunks_mut(LANES).enumerate() {
-                let at = ((head * self.groups() + group) * rows + r) * LANES;
-                out.copy_from_slice(&from[at..][..out.len()]);
-            }
-        }
+        self.matrices().gather(from, rows, r, to);
     }
 
     /// The key head that value head `h` reads.
@@ -84,8 +75,7 @@ impl DeltaShape {
         if self.interleaved { h % self.k_heads } else { h / (self.v_heads / self.k_heads) }
     }
 
-    /// Groups of lanes in a head.
-    fn groups(&self) -> usize {
-        self.dim.div_ceil(LANES)
+    fn matrices(&self) -> Matrices {
+        Matrices { heads: self.v_heads, k_dim: self.dim, v_dim: self.dim }
     }
 }

@@ -1,37 +1,13 @@
-//! The gated delta rule.
-//!
-//! A head's matrix is worked on in groups of 16 value channels, which have nothing to do with each other: 128 keys times 16
-//! channels stay in the nearest cache while all rows of a step go by. One pass over them updates them for one row, answers
-//! the row's query and the next row's key.
+//! The gated delta rule: one pass over a group of a matrix updates it for one row, answers the row's query and the next
+//! row's key.
 
 use super::DeltaShape;
-use crate::isa::{CpuIsa, Isa, Kernel, each, load_tail};
+use crate::isa::{Isa, each, load_tail};
+use crate::op::recurrence::{AHEAD, At, Rule, apply};
 use crate::state::{LANES, StateRows};
 use crate::team::Crew;
 
-/// Groups that a thread takes at a time: of few rows half a head of 128 channels, else all of it.
-const UNIT: [usize; 2] = [4, 8];
-/// Rows that are worked on by all groups of a unit before the next ones.
-const BLOCK: usize = 64;
-
-/// How many rows ahead queries, keys and values are asked for: a row of the same head is on another page.
-const AHEAD: usize = 3;
-
-/// A unit of work: a few groups of a head, all rows of one sequence.
-struct Unit<'a> {
-    /// `[groups, dim, 16]`
-    matrices: &'a mut [[f32; LANES]],
-    /// `[groups, rows, 16]`
-    out: &'a mut [[f32; LANES]],
-    head: usize,
-    /// The first group within the head.
-    group: usize,
-    /// The first row of the sequence within the step.
-    row: usize,
-    rows: usize,
-}
-
-/// What all units read.
+/// What all work reads.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     shape: DeltaShape,
@@ -44,37 +20,8 @@ struct Step<'a> {
 impl<'a> Step<'a> {
     /// Head `head` of row `row`, counted over queries, keys and values.
     #[inline(always)]
-    fn head(&self, row: usize, head: usize) -> &'a [f32] {
+    fn of(&self, row: usize, head: usize) -> &'a [f32] {
         &self.qkv[row * self.shape.channels() + head * self.shape.dim..][..self.shape.dim]
-    }
-}
-
-/// One or two groups of a head.
-struct Rule<'a> {
-    step: Step<'a>,
-    matrices: &'a mut [[f32; LANES]],
-    out: [&'a mut [[f32; LANES]]; 2],
-    head: usize,
-    group: usize,
-    row: usize,
-}
-
-impl Kernel for Rule<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self, s: S) {
-        let Self { step, matrices, out, head, group, row } = self;
-        let dim = step.shape.dim;
-        let ((m0, m1), [o0, o1]) = (matrices.split_at_mut(dim), out);
-        // Where there are registers for two, each key and query is loaded for both.
-        if S::MANY && !m1.is_empty() {
-            return groups(s, step, [m0, m1], [o0, o1], [head, group, row]);
-        }
-        groups(s, step, [m0], [o0], [head, group, row]);
-        if !m1.is_empty() {
-            groups(s, step, [m1], [o1], [head, group + 1, row]);
-        }
     }
 }
 
@@ -85,70 +32,71 @@ macro_rules! chain {
     };
 }
 
-/// `G` groups side by side, from group `group` of head `head` on; the sequence's rows begin at `row`.
-#[inline(always)]
-fn groups<S: Isa, const G: usize>(
-    s: S,
-    step: Step<'_>,
-    matrices: [&mut [[f32; LANES]]; G],
-    out: [&mut [[f32; LANES]]; G],
-    [head, group, first]: [usize; 3],
-) {
-    let DeltaShape { k_heads, v_heads, dim, .. } = step.shape;
-    let (key, rows) = (step.shape.key_head(head), out[0].len());
-    let zero = [[s.f_splat(0.0); 2]; G];
-    // What the matrix answers to the first key.
-    let mut answer = zero;
-    let k = step.head(first, k_heads + key);
-    for i in (0..dim).step_by(2) {
-        each!(G, g => { chain!(s, answer[g], 0, s.f_splat(k[i]), s.f_load(&matrices[g][i])) });
-        if i + 1 < dim {
-            each!(G, g => { chain!(s, answer[g], 1, s.f_splat(k[i + 1]), s.f_load(&matrices[g][i + 1])) });
-        }
-    }
-    for r in 0..rows {
-        let row = first + r;
-        let gates = &step.gates[row * 2 * v_heads..][..2 * v_heads];
-        let (decay, beta) = (gates[head], gates[v_heads + head]);
-        let (q, k) = (step.head(row, key), step.head(row, k_heads + key));
-        // After the last row the same once more, for nothing.
-        let next = step.head(if r + 1 < rows { row + 1 } else { row }, k_heads + key);
-        let v = step.head(row, 2 * k_heads + head);
-        if r + AHEAD < rows {
-            let later = row + AHEAD;
-            let v = &step.head(later, 2 * k_heads + head)[group * LANES..];
-            for part in [step.head(later, key), step.head(later, k_heads + key), &v[..v.len().min(G * LANES)]] {
-                part.iter().step_by(LANES).for_each(|x| s.prefetch(std::ptr::from_ref(x).cast()));
-            }
-        }
-        let mut change = [s.f_splat(0.0); G];
-        each!(G, g => {
-            let v = load_tail(s, &v[(group + g) * LANES..dim.min((group + g + 1) * LANES)]);
-            let held = s.f_add(answer[g][0], answer[g][1]);
-            change[g] = s.f_mul(s.f_splat(beta), s.f_fma(s.f_splat(-decay), held, v));
-        });
-        let decay = s.f_splat(decay);
-        let mut sum = zero;
-        answer = zero;
-        macro_rules! row {
-            ($i:expr, $parity:literal) => {
-                let (k, q, next) = (s.f_splat(k[$i]), s.f_splat(q[$i]), s.f_splat(next[$i]));
-                each!(G, g => {
-                    let at = &mut matrices[g][$i];
-                    let m = s.f_fma(k, change[g], s.f_mul(decay, s.f_load(at)));
-                    s.f_store(at, m);
-                    chain!(s, sum[g], $parity, q, m);
-                    chain!(s, answer[g], $parity, next, m);
-                });
-            };
-        }
+impl Rule for Step<'_> {
+    #[inline(always)]
+    fn groups<S: Isa, const G: usize>(
+        self,
+        s: S,
+        matrices: [&mut [[f32; LANES]]; G],
+        out: [&mut [[f32; LANES]]; G],
+        At { head, group, row: first }: At,
+    ) {
+        let DeltaShape { k_heads, v_heads, dim, .. } = self.shape;
+        let (key, rows) = (self.shape.key_head(head), out[0].len());
+        let zero = [[s.f_splat(0.0); 2]; G];
+        // What the matrix answers to the first key.
+        let mut answer = zero;
+        let k = self.of(first, k_heads + key);
         for i in (0..dim).step_by(2) {
-            row!(i, 0);
+            each!(G, g => { chain!(s, answer[g], 0, s.f_splat(k[i]), s.f_load(&matrices[g][i])) });
             if i + 1 < dim {
-                row!(i + 1, 1);
+                each!(G, g => { chain!(s, answer[g], 1, s.f_splat(k[i + 1]), s.f_load(&matrices[g][i + 1])) });
             }
         }
-        each!(G, g => { s.f_store(&mut out[g][r], s.f_add(sum[g][0], sum[g][1])) });
+        for r in 0..rows {
+            let row = first + r;
+            let gates = &self.gates[row * 2 * v_heads..][..2 * v_heads];
+            let (decay, beta) = (gates[head], gates[v_heads + head]);
+            let (q, k) = (self.of(row, key), self.of(row, k_heads + key));
+            // After the last row the same once more, for nothing.
+            let next = self.of(if r + 1 < rows { row + 1 } else { row }, k_heads + key);
+            let v = self.of(row, 2 * k_heads + head);
+            if r + AHEAD < rows {
+                let later = row + AHEAD;
+                let v = &self.of(later, 2 * k_heads + head)[group * LANES..];
+                for part in [self.of(later, key), self.of(later, k_heads + key), &v[..v.len().min(G * LANES)]] {
+                    part.iter().step_by(LANES).for_each(|x| s.prefetch(std::ptr::from_ref(x).cast()));
+                }
+            }
+            let mut change = [s.f_splat(0.0); G];
+            each!(G, g => {
+                let v = load_tail(s, &v[(group + g) * LANES..dim.min((group + g + 1) * LANES)]);
+                let held = s.f_add(answer[g][0], answer[g][1]);
+                change[g] = s.f_mul(s.f_splat(beta), s.f_fma(s.f_splat(-decay), held, v));
+            });
+            let decay = s.f_splat(decay);
+            let mut sum = zero;
+            answer = zero;
+            macro_rules! row {
+                ($i:expr, $parity:literal) => {
+                    let (k, q, next) = (s.f_splat(k[$i]), s.f_splat(q[$i]), s.f_splat(next[$i]));
+                    each!(G, g => {
+                        let at = &mut matrices[g][$i];
+                        let m = s.f_fma(k, change[g], s.f_mul(decay, s.f_load(at)));
+                        s.f_store(at, m);
+                        chain!(s, sum[g], $parity, q, m);
+                        chain!(s, answer[g], $parity, next, m);
+                    });
+                };
+            }
+            for i in (0..dim).step_by(2) {
+                row!(i, 0);
+                if i + 1 < dim {
+                    row!(i + 1, 1);
+                }
+            }
+            each!(G, g => { s.f_store(&mut out[g][r], s.f_add(sum[g][0], sum[g][1])) });
+        }
     }
 }
 
@@ -173,43 +121,15 @@ pub fn delta_rule(
     let rows: usize = parts.iter().map(|p| p.rows).sum();
     assert!(qkv.len() == rows * shape.channels() && gates.len() == rows * 2 * shape.v_heads, "[rows, ...]");
     assert_eq!(out.len(), rows * shape.padded_width());
-    let groups = shape.groups();
-    let mut units = Vec::with_capacity(parts.len() * shape.v_heads * groups.div_ceil(UNIT[0]));
-    let (mut rest, mut row) = (out.as_chunks_mut().0, 0);
-    for p in parts.iter_mut().filter(|p| p.rows > 0) {
-        assert_eq!(*p.state.shape(), shape.state());
-        let (own, later) = rest.split_at_mut(p.rows * shape.v_heads * groups);
-        let heads = p.state.matrices().chunks_mut(groups * shape.dim).zip(own.chunks_mut(groups * p.rows));
-        for (head, (matrices, out)) in heads.enumerate() {
-            let most = UNIT[usize::from(p.rows >= BLOCK)];
-            let cut = matrices.chunks_mut(most * shape.dim).zip(out.chunks_mut(most * p.rows));
-            let unit = |(i, (matrices, out))| Unit { matrices, out, head, group: i * most, row, rows: p.rows };
-            units.extend(cut.enumerate().map(unit));
-        }
-        (rest, row) = (later, row + p.rows);
-    }
-    let (isa, step) = (crew.isa(), Step { shape: *shape, qkv, gates });
-    crew.rows(&mut units, 1, true, |_, _, units| units.iter_mut().for_each(|u| run(isa, step, u)));
-}
-
-/// Two groups at a time; of many rows, some after the other: their queries, keys and values are then still near for the
-/// next two groups.
-fn run(isa: CpuIsa, step: Step<'_>, u: &mut Unit<'_>) {
-    let (dim, head) = (step.shape.dim, u.head);
-    for from in (0..u.rows).step_by(BLOCK) {
-        let rows = from..u.rows.min(from + BLOCK);
-        let pairs = u.matrices.chunks_mut(2 * dim).zip(u.out.chunks_mut(2 * u.rows));
-        for (i, (matrices, out)) in pairs.enumerate() {
-            let (o0, o1) = out.split_at_mut(u.rows);
-            let out = [&mut o0[rows.clone()], if o1.is_empty() { o1 } else { &mut o1[rows.clone()] }];
-            isa.run_lanes(Rule { step, matrices, out, head, group: u.group + 2 * i, row: u.row + from });
-        }
-    }
+    parts.iter().for_each(|p| assert_eq!(*p.state.shape(), shape.state()));
+    apply(crew, &shape.matrices(), parts, Step { shape: *shape, qkv, gates }, out);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::CpuIsa;
+    use crate::op::recurrence::BLOCK;
     use crate::reference;
     use crate::state::RunningState;
     use crate::team::Team;
