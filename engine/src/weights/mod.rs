@@ -83,7 +83,7 @@ impl Weights {
         }
         let mut l = Loader::new(gguf, c);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
-        let out_norm = l.norm("output_norm", c.dim, c.arch.norm)?;
+        let out_norm = l.norm(c.arch.out_norm, c.dim, c.arch.norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let layers = (0..c.layers).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
