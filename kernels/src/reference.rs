@@ -195,7 +195,7 @@ fn ask(router: &Router<'_>, x: &[f32]) -> [f32; STREAMS] {
         w.iter().zip(&h).enumerate().for_each(|(i, (w, h))| lanes[i % 16] = w.mul_add(*h, lanes[i % 16]));
         tree(lanes)
     };
-    std::array::from_fn(|j| tanh(dot(&router.w[j * x.len()..][..x.len()])))
+    std::array::from_fn(|j| libm::tanhf(dot(&router.w[j * x.len()..][..x.len()])))
 }
 
 /// A row's guessed streams, `[STREAMS, dim]`.
