@@ -2,6 +2,7 @@
 
 use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::{EngineError, zeroed};
+use hewn_kernels::op::altup::STREAMS;
 use hewn_kernels::op::quantize::ActBlock;
 
 /// An expert that takes a row, and how much its output counts.
@@ -45,12 +46,24 @@ pub(crate) struct Scratch {
     pub query_factors: Vec<f32>,
     /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
     pub layer_inputs: Vec<f32>,
+    /// Of several residual streams.
+    pub altup: AltUpScratch,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of layers with a running state.
     pub recurrent: RecurrentScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
+}
+
+/// What several residual streams take besides; nothing without.
+pub(crate) struct AltUpScratch {
+    /// All of them, `[rows, STREAMS, dim]`; `x` is what a layer makes of the first.
+    pub streams: Vec<f32>,
+    /// The inside of the low-rank part beside the attention, `[rows, rank]`.
+    pub rank: Vec<f32>,
+    /// Its output, `[rows, dim]`.
+    pub beside: Vec<f32>,
 }
 
 /// What latent attention takes besides; nothing without.
@@ -149,6 +162,9 @@ impl Scratch {
             }
             None => {}
         }
+        if let Some(a) = &c.altup {
+            widest = widest.max(a.rank);
+        }
         if let Some(l) = &c.latent {
             widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
         }
@@ -168,10 +184,18 @@ impl Scratch {
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
+            altup: AltUpScratch::build(c, m)?,
             latent: LatentScratch::build(c, m)?,
             recurrent: RecurrentScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })
+    }
+}
+
+impl AltUpScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [streams, rank, beside] = c.altup.as_ref().map_or([0; 3], |a| [STREAMS * c.dim, a.rank, c.dim]);
+        Ok(Self { streams: m.make(streams)?, rank: m.make(rank)?, beside: m.make(beside)? })
     }
 }
 

@@ -93,7 +93,7 @@ fn own_architectures() {
 #[test]
 fn caches_take_what_was_estimated() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
-    for name in ["gemma4", "gemma4-dense", "gemma3-linear", "qwen3vl", "qwen35", "qwen3next"] {
+    for name in ["gemma3n", "gemma4", "gemma4-dense", "gemma3-linear", "qwen3vl", "qwen35", "qwen3next"] {
         let model = Arc::new(Model::open(&dir.join(format!("{name}.gguf")), &LoadOptions::default()).unwrap());
         for kv in [KvType::F32, KvType::F16] {
             let team = Arc::new(Team::new(1, CpuIsa::best()).unwrap());

@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{Linear, Norm};
+use super::{LayerAltUp, Linear, Norm};
 use crate::arch::{HeadNorm, NormKind};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
@@ -18,6 +18,7 @@ pub(crate) struct LayerWeights {
     pub feed_forward: FeedForward,
     pub after_ff: Option<Norm>,
     pub input: Option<LayerInput>,
+    pub altup: Option<Box<LayerAltUp>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
 }
@@ -181,11 +182,18 @@ pub(crate) struct Shared {
 impl LayerWeights {
     /// The matrices that are read first.
     pub fn first(&self) -> Vec<&MatrixRef> {
-        match &self.attention {
-            AttentionWeights::Grouped(g) => g.projections().map(|p| &p.w).collect(),
-            AttentionWeights::Delta(d) => vec![&d.qkv, &d.z],
-            AttentionWeights::ShortConvolution(s) => s.input.iter().collect(),
-            AttentionWeights::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
+        self.altup.as_ref().map_or_else(|| self.attention.first(), |a| vec![&a.laurel.down])
+    }
+}
+
+impl AttentionWeights {
+    /// The matrices that are read first.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        match self {
+            Self::Grouped(g) => g.projections().map(|p| &p.w).collect(),
+            Self::Delta(d) => vec![&d.qkv, &d.z],
+            Self::ShortConvolution(s) => s.input.iter().collect(),
+            Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
     }
 }
@@ -249,7 +257,7 @@ impl Loader<'_> {
                 (AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)), "attn_output", c.layer(i).att_width())
             }
         };
-        Ok(LayerWeights {
+        let layer = LayerWeights {
             before_attention,
             attention,
             o: self.linear(&name(out), c.dim, width, false)?,
@@ -264,11 +272,16 @@ impl Loader<'_> {
             },
             after_ff: norm(self, norms.after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
+            altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => None,
             },
-        })
+        };
+        if c.cut_off(i).is_some() {
+            self.check_cut_off(&layer.feed_forward, &name)?;
+        }
+        Ok(layer)
     }
 
     fn layer_input(&mut self, name: &dyn Fn(&str) -> String) -> Result<LayerInput, EngineError> {
