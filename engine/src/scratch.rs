@@ -3,6 +3,7 @@
 use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::EngineError;
 use bytemuck::Zeroable;
+use hewn_kernels::op::altup::STREAMS;
 use hewn_kernels::op::quantize::ActBlock;
 use hewn_kernels::{Arena, Buffer};
 
@@ -49,12 +50,24 @@ pub(crate) struct Scratch {
     pub query_factors: Buffer<f32>,
     /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
     pub layer_inputs: Buffer<f32>,
+    /// Of several residual streams.
+    pub altup: AltUpScratch,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of layers with a running state.
     pub running: RunningScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
+}
+
+/// What several residual streams take besides; nothing without.
+pub(crate) struct AltUpScratch {
+    /// All of them, `[rows, STREAMS, dim]`; `x` is what a layer makes of the first.
+    pub streams: Buffer<f32>,
+    /// The inside of the low-rank part beside the attention, `[rows, rank]`.
+    pub rank: Buffer<f32>,
+    /// Its output, `[rows, dim]`.
+    pub beside: Buffer<f32>,
 }
 
 /// What latent attention takes besides; nothing without.
@@ -167,6 +180,9 @@ impl Scratch {
             (gate, up, att) = (gate.max(channels), up.max(width), att.max(width));
             widest = widest.max(att);
         }
+        if let Some(a) = &c.altup {
+            widest = widest.max(a.rank);
+        }
         if let Some(l) = &c.latent {
             widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
         }
@@ -186,10 +202,18 @@ impl Scratch {
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
+            altup: AltUpScratch::build(c, m)?,
             latent: LatentScratch::build(c, m)?,
             running: RunningScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })
+    }
+}
+
+impl AltUpScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [streams, rank, beside] = c.altup.as_ref().map_or([0; 3], |a| [STREAMS * c.dim, a.rank, c.dim]);
+        Ok(Self { streams: m.make(streams)?, rank: m.make(rank)?, beside: m.make(beside)? })
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
+use crate::op::altup::{Router, STREAMS};
 use crate::op::attention::Rules;
 use crate::op::convolution::{Convolution, Then};
 use crate::op::delta::DeltaShape;
@@ -195,4 +196,63 @@ pub fn scan(shape: &ScanShape, vkq: &[f32], gates: &[f32], skip: &[f32]) -> Vec<
         }
     }
     out
+}
+
+/// A sum over channels: sixteen lanes and the tree.
+fn lanes(x: impl Iterator<Item = f32>, add: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    x.enumerate().for_each(|(i, v)| lanes[i % 16] = add(v, lanes[i % 16]));
+    tree(lanes)
+}
+
+fn squares(x: &[f32]) -> f32 {
+    lanes(x.iter().copied(), |v, sum| v.mul_add(v, sum))
+}
+
+/// The properties of a row of AltUp's.
+fn ask(router: &Router<'_>, x: &[f32]) -> [f32; STREAMS] {
+    let n = x.len() as f32;
+    let r = 1.0 / (squares(x) / n + router.eps).sqrt();
+    let h: Vec<f32> = x.iter().zip(router.norm).map(|(x, norm)| x * r * norm * (1.0 / n)).collect();
+    let dot = |w: &[f32]| {
+        let mut lanes = [0.0f32; 16];
+        w.iter().zip(&h).enumerate().for_each(|(i, (w, h))| lanes[i % 16] = w.mul_add(*h, lanes[i % 16]));
+        tree(lanes)
+    };
+    std::array::from_fn(|j| libm::tanhf(dot(&router.w[j * x.len()..][..x.len()])))
+}
+
+/// A row's guessed streams, `[STREAMS, dim]`.
+pub fn predict(router: &Router<'_>, matrix: &[f32; 64], streams: &[f32]) -> Vec<f32> {
+    let dim = streams.len() / STREAMS;
+    let m = ask(router, &streams[..dim]);
+    let share = |to: usize| (0..STREAMS).fold(0.0f32, |sum, k| matrix[k * 16 + to].mul_add(m[k], sum));
+    let new = |j: usize, c: usize| {
+        (0..STREAMS).fold(streams[j * dim + c], |sum, i| share(j * STREAMS + i).mul_add(streams[i * dim + c], sum))
+    };
+    (0..STREAMS * dim).map(|at| new(at / dim, at % dim)).collect()
+}
+
+/// A row's corrected streams, and the first times `scale`.
+pub fn correct(router: &Router<'_>, matrix: &[f32; 16], streams: &[f32], x: &[f32], scale: &[f32]) -> [Vec<f32>; 2] {
+    let (dim, m) = (x.len(), ask(router, x));
+    let share = |j: usize| (0..STREAMS).fold(0.0f32, |sum, k| matrix[k * STREAMS + j].mul_add(m[k], sum)) + 1.0;
+    let new = |j: usize, c: usize| share(j).mul_add(x[c] - streams[c], streams[j * dim + c]);
+    let all: Vec<f32> = (0..STREAMS * dim).map(|at| new(at / dim, at % dim)).collect();
+    let first = all.iter().zip(scale).map(|(v, scale)| v * scale).collect();
+    [all, first]
+}
+
+/// `x` with the length of `like`.
+pub fn match_length(x: &[f32], like: &[f32]) -> Vec<f32> {
+    let factor = squares(like).sqrt() / squares(x).sqrt();
+    x.iter().map(|x| x * factor).collect()
+}
+
+/// What is left of a row above its mean and so many standard deviations.
+pub fn cut_off(x: &[f32], deviations: f32) -> Vec<f32> {
+    let mean = lanes(x.iter().copied(), |v, sum| v + sum) / x.len() as f32;
+    let off: Vec<f32> = x.iter().map(|x| x - mean).collect();
+    let cut = deviations * (squares(&off) / (x.len().max(2) - 1) as f32).sqrt();
+    off.iter().map(|v| v - cut).map(|v| if v < 0.0 { 0.0 } else { v }).collect()
 }

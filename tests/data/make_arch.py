@@ -7,7 +7,7 @@ Writes NAME.gguf (matrices in F16), NAME.json and NAME.f32 in the format of the 
 llama.cpp in float32, with an f32 cache, on a copy of the file whose matrices are F32 with the same values: so an engine that
 computes F16 weights in float32 agrees but for the order of its sums. The files have no vocabulary.
 """
-import ctypes, json, pathlib, sys, tempfile
+import ctypes, json, math, pathlib, sys, tempfile
 import numpy as np
 import gguf
 import llama_cpp as L
@@ -20,7 +20,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
-            out_norm='output_norm', short_conv=None, taps=3)
+            out_norm='output_norm', short_conv=None, taps=3, rank=0)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -178,6 +178,14 @@ SPECS = {
     'lfm2moe': dict(arch='lfm2moe', layers=4, tied=True, qk_norm='head', out_norm='token_embd_norm',
                     short_conv=[True, True, False, True], experts=dict(n=8, used=2, ff=24, first=1, choice=True),
                     keys={'expert_gating_func': 2}),
+    # As E2B and E4B: the first ten layers cut their gates off, the last two read the caches of layers 18 and 19. The
+    # reference takes these numbers, 256 inputs a layer and a rank of 64 for granted; see `as_reference`.
+    'gemma3n': dict(arch='gemma3n', seed=53, layers=22, tied=True, qk_norm='head', qk=0.5, back=0.1, heads=2, kv=1, hd=16,
+                    ff=32, theta=1e6, windows=[i % 5 != 4 and i != 21 for i in range(22)], shared=2, spare=True, inputs=16,
+                    rank=16, **AROUND,
+                    keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4, 'final_logit_softcapping': 30.0,
+                          'altup.num_inputs': 4, 'altup.active_idx': 0,
+                          'activation_sparsity_scale': [1.6448533535003662] * 10 + [-math.inf] * 12}),
 }
 
 
@@ -217,6 +225,8 @@ def tensors(s, rng):
         mat('per_layer_token_embd.weight', VOCAB, s['layers'] * inputs, std=0.5)
         mat('per_layer_model_proj.weight', s['layers'] * inputs, D, std=0.5)
         norm('per_layer_proj_norm', inputs)
+    if s['rank']:
+        mat('altup_proj.weight', 3, D, D, std=0.2); mat('altup_unembd_proj.weight', 3, D, D, std=0.2)
     if s['longrope']:
         vec('rope_factors_long.weight', half, base=4.0, std=0.5)
         vec('rope_factors_short.weight', half, base=1.0, std=0.05)
@@ -224,7 +234,7 @@ def tensors(s, rng):
         p = f'blk.{i}.'
         of = lambda v: v[i] if isinstance(v, list) else v
         F, K, windowed = of(s['ff']), of(s['kv']), s['windows'] and s['windows'][i]
-        hd = s['hd_w'] if windowed else s['hd']
+        hd = windowed and s['hd_w'] or s['hd']
         own = s['spare'] or not s['layers'] - s['shared'] <= i < s['layers']
         if i >= s['layers']:
             mat(p + 'nextn.eh_proj.weight', D, 2 * D)
@@ -335,6 +345,14 @@ def tensors(s, rng):
             mat(p + 'inp_gate.weight', inputs, D)
             mat(p + 'proj.weight', D, inputs)
             norm(p + 'post_norm', base=s['back'])
+        if s['rank']:
+            # What the router gives is within -1..1 and spread over it.
+            mat(p + 'altup_router.weight', 4, D, std=4.0)
+            norm(p + 'altup_router_norm')
+            mat(p + 'altup_predict_coef.weight', 16, 4, std=0.05); mat(p + 'altup_correct_coef.weight', 4, 4, std=0.2)
+            vec(p + 'altup_correct_scale.weight', D, base=1.0)
+            mat(p + 'laurel_l.weight', s['rank'], D); mat(p + 'laurel_r.weight', D, s['rank'])
+            norm(p + 'laurel_post_norm', base=0.5)
         if s['factor']:
             vec(p + 'layer_output_scale.weight', 1, base=0.8)
     return out
@@ -371,9 +389,10 @@ def write(path, s, values, half):
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     if s['windows']:
-        ints.update({'rope.dimension_count_swa': s['hd_w'], 'attention.key_length_swa': s['hd_w'],
-                     'attention.value_length_swa': s['hd_w'], 'attention.shared_kv_layers': s['shared'],
-                     'embedding_length_per_layer_input': s['inputs'], 'attention.sliding_window_pattern': s['windows']})
+        if s['hd_w']:
+            ints.update({'rope.dimension_count_swa': s['hd_w'], 'attention.key_length_swa': s['hd_w'],
+                         'attention.value_length_swa': s['hd_w']})
+        ints.update({'attention.shared_kv_layers': s['shared'], 'embedding_length_per_layer_input': s['inputs'], 'attention.sliding_window_pattern': s['windows']})
     for k, v in ints.items():
         (w.add_array if isinstance(v, list) else w.add_uint32)(f'{a}.{k}', v)
     w.add_float32(f'{a}.attention.layer_norm_epsilon' if s['layer_norm'] else f'{a}.attention.layer_norm_rms_epsilon',
@@ -387,9 +406,33 @@ def write(path, s, values, half):
     w.add_tokenizer_model('none')
     for name, x in values:
         matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
-            and 'conv1d' not in name and 'conv.conv' not in name and not name.endswith(('ssm_a', 'ssm_d'))
+            and 'conv1d' not in name and 'conv.conv' not in name and '_coef.' not in name \
+            and not name.endswith(('ssm_a', 'ssm_d'))
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
+
+
+def as_reference(s, values):
+    """The same model in the sizes that the reference takes for granted.
+
+    Inputs of layers are repeated, which changes no mean square; the root of their number, by which the reference multiplies
+    a token's row, is taken out again, exactly. The inside of the low-rank part is filled up with zeros.
+    """
+    if not s['rank']:
+        return s, values
+    inputs, times, layers = s['inputs'], 256 // s['inputs'], s['layers']
+    by_layer = lambda x: np.repeat(x.reshape(layers, inputs, -1)[:, None], times, 1).reshape(layers * 256, -1)
+    wider = {
+        'per_layer_token_embd.weight': lambda x: by_layer(x.T).T / np.float32(math.sqrt(times)),
+        'per_layer_model_proj.weight': by_layer,
+        'per_layer_proj_norm.weight': lambda x: np.tile(x, times),
+        'inp_gate.weight': lambda x: np.tile(x, (times, 1)),
+        'proj.weight': lambda x: np.tile(x, (1, times)) / np.float32(times),
+        'laurel_l.weight': lambda x: np.pad(x, ((0, 64 - s['rank']), (0, 0))),
+        'laurel_r.weight': lambda x: np.pad(x, ((0, 0), (0, 64 - s['rank']))),
+    }
+    key = lambda name: name.split('.', 2)[2] if name.startswith('blk.') else name
+    return {**s, 'inputs': 256}, [(name, np.ascontiguousarray(wider.get(key(name), lambda x: x)(x))) for name, x in values]
 
 
 def logits(path, tokens, ctx):
@@ -440,15 +483,15 @@ def main():
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue
         s = {**BASE, **spec}
-        rng = np.random.default_rng(100 + seed)
+        rng = np.random.default_rng(100 + s.get('seed', seed))
         values = tensors(s, rng)
         tokens = [int(t) for t in rng.integers(0, VOCAB, TOKENS)]
         write(out / f'{name}.gguf', s, values, True)
         with tempfile.TemporaryDirectory() as tmp:
-            full = pathlib.Path(tmp) / 'f32.gguf'
-            write(full, s, values, False)
-            ref = logits(full, tokens, s['ctx'])
-        peer = logits(out / f'{name}.gguf', tokens, s['ctx'])
+            made = [pathlib.Path(tmp) / f'{kind}.gguf' for kind in ('f32', 'f16')]
+            for path, half in zip(made, (False, True)):
+                write(path, *as_reference(s, values), half)
+            ref, peer = (logits(path, tokens, s['ctx']) for path in made)
         keep_logits(out, name, tokens, ref, peer)
 
 

@@ -94,6 +94,7 @@ fn own_architectures() {
 fn caches_take_what_was_estimated() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
     for name in [
+        "gemma3n",
         "gemma4",
         "gemma4-dense",
         "gemma3-linear",
@@ -102,6 +103,7 @@ fn caches_take_what_was_estimated() {
         "qwen3next",
         "granitehybrid",
         "falcon-h1",
+        "lfm2",
         "nemotron_h",
         "mamba2",
     ] {

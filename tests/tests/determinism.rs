@@ -160,7 +160,7 @@ fn packed_files_of_shared_fixtures() {
 #[test]
 fn packed_files_of_quantized_architectures() {
     let (dir, team) = (tempfile::tempdir().unwrap(), Team::new(1, CpuIsa::best()).unwrap());
-    for name in ["gemma4", "gemma4-dense", "gemma4-moe"] {
+    for name in ["gemma4", "gemma4-dense", "gemma4-moe", "gemma3n"] {
         let f = Fixture::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch"), name);
         let plain = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
         let want = all_logits(&plain, &f.tokens, Setup::new(KvType::F16));

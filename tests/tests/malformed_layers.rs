@@ -244,3 +244,74 @@ fn delta_nets_are_checked() {
     }
     assert!(without("qwen3next", "blk.1.ssm_ba.weight").contains("blk.1.ssm_ba.weight"));
 }
+
+/// Of Gemma 3n: its residual streams, the part beside the attention, and gates that are cut off.
+#[test]
+fn residual_streams_are_checked() {
+    let with = |key: &str, item: Option<usize>, v: u32| {
+        let mut file = file("gemma3n");
+        set(&mut file, key, item, v);
+        load(file)
+    };
+    let refused = |key: &str, item, v, says: &str| {
+        let err = with(key, item, v).map(|_| ()).unwrap_err();
+        assert!(err.contains(says), "{key} = {v}: {err}");
+    };
+    let model = with("vocab_size", None, 96).unwrap();
+    let c = model.config();
+    assert_eq!((c.altup.map(|a| a.rank), c.caches(), c.cache_of(20), c.cache_of(21)), (Some(16), 20, 18, 19));
+    assert!(c.cut_off(9).is_some_and(|v| (v - 1.6449).abs() < 1e-4) && c.cut_off(10).is_none());
+    // What the file does not say is as in the published models.
+    let mut silent = file("gemma3n");
+    for key in ["activation_sparsity_scale", "altup.num_inputs", "altup.active_idx"] {
+        let at = find(&silent, key);
+        silent[at] = b'x';
+    }
+    let silent = load(silent).unwrap();
+    assert_eq!((silent.config().cut_offs.len(), silent.config().unread.len()), (10, 3));
+    for v in [0, 1, 3, 5, u32::MAX] {
+        refused("altup.num_inputs", None, v, "altup.num_inputs");
+    }
+    for v in [1, 3, 4, u32::MAX] {
+        refused("altup.active_idx", None, v, "altup.active_idx");
+    }
+    for v in [f32::NAN, f32::INFINITY] {
+        refused("activation_sparsity_scale", Some(3), v.to_bits(), "activation_sparsity_scale");
+    }
+    refused("gemma3n.block_count", None, 21, "a list of");
+    for v in [22, u32::MAX] {
+        refused("attention.shared_kv_layers", None, v, "shared_kv_layers");
+    }
+    refused("embedding_length_per_layer_input", None, 32, "per_layer_token_embd.weight");
+    // The second dimension of a tensor.
+    for (part, rows, says) in [
+        ("blk.0.laurel_l.weight", 8u64, "blk.0.laurel_r.weight"),
+        ("blk.5.laurel_l.weight", 8, "blk.5.laurel_l.weight"),
+        ("blk.5.altup_predict_coef.weight", 4, "blk.5.altup_predict_coef.weight"),
+        ("blk.5.altup_router.weight", 3, "blk.5.altup_router.weight"),
+        ("altup_unembd_proj.weight", 16, "altup_unembd_proj.weight"),
+    ] {
+        let mut file = file("gemma3n");
+        let at = find(&file, part) + part.len() + 4 + 8;
+        file[at..at + 8].copy_from_slice(&rows.to_le_bytes());
+        let err = load(file).map(|_| ()).unwrap_err();
+        assert!(err.contains(says), "{part}: {err}");
+    }
+    for part in [
+        "attention.shared_kv_layers",
+        "embedding_length_per_layer_input",
+        "altup_proj.weight",
+        "altup_unembd_proj.weight",
+        "blk.0.laurel_l.weight",
+        "blk.21.laurel_r.weight",
+        "blk.7.laurel_post_norm.weight",
+        "blk.7.altup_router.weight",
+        "blk.7.altup_router_norm.weight",
+        "blk.7.altup_predict_coef.weight",
+        "blk.7.altup_correct_coef.weight",
+        "blk.7.altup_correct_scale.weight",
+    ] {
+        let err = without("gemma3n", part);
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}

@@ -66,7 +66,7 @@ fn operations_fill_the_steps() {
                 Op::Convolution | Op::DeltaRule | Op::Scan | Op::LatentProduct | Op::Regroup | Op::LogitBounds => {
                     (false, 0)
                 }
-                Op::LayerInput => (false, 0),
+                Op::LayerInput | Op::AltUp | Op::Laurel => (false, 0),
                 Op::Team => (false, 6),
                 Op::Embedding | Op::RopeTables => (false, 3),
                 Op::Logits => (false, 2),
@@ -288,6 +288,29 @@ fn a_short_convolution_keeps_its_last_rows() {
         // Two rows of 32 channels, read and written; three taps, a gate before and one behind.
         assert_eq!((o.cost.kv_bytes, o.cost.float), (2 * 2 * 32 * 4, o.cost.rows as u64 * 32 * 5));
     }
+}
+
+#[test]
+fn residual_streams_are_read_and_written() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/gemma3n.gguf");
+    let mut r = runner(std::fs::read(file).unwrap(), 2);
+    let all = recorded(&mut r);
+    no_gaps(&all);
+    let ops = decode(&all);
+    // Before the first layer and after the last 32 x 32 for three streams; in each layer, as f32: the router with its norm,
+    // what guesses and corrects the streams, what the first is multiplied with.
+    let ends = 2 * 3 * 32 * 32 * 2;
+    assert_eq!(weights(&ops, |op| op == Op::AltUp), ends + 22 * 4 * (4 * 32 + 32 + 64 + 16 + 32));
+    // There and back through 16 channels.
+    assert_eq!(weights(&ops, |op| op == Op::Laurel), 22 * 2 * 16 * 32 * 2);
+    let own: u64 = ends + 22 * (2 * 4 * 32 + 4 * (64 + 16));
+    let rest = weights(&ops, |op| !matches!(op, Op::Embedding | Op::AltUp));
+    assert_eq!(rest, read_by_a_row(r.model(), [1, 1]) - own);
+    let count = |op, layer| ops.iter().filter(|o| o.op == op && o.layer == layer).count();
+    assert_eq!((count(Op::AltUp, Some(3)), count(Op::AltUp, None), count(Op::Laurel, Some(3))), (3, 6, 3));
+    // Gates are cut off by an operation of their own; the last one belongs to the layer's input.
+    assert_eq!((count(Op::Activation, Some(9)), count(Op::Activation, Some(10))), (3, 2));
+    assert_eq!((count(Op::KvStore, Some(19)), count(Op::KvStore, Some(20))), (1, 0));
 }
 
 #[test]

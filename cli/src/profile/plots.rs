@@ -27,6 +27,8 @@ pub fn colour(op: Op) -> RGBColor {
         Op::Team => 0x8d99ae,
         Op::Embedding => 0xb08968,
         Op::LayerInput => 0x386641,
+        Op::AltUp => 0x8338ec,
+        Op::Laurel => 0x84a59d,
         Op::RopeTables => 0xc9a0a0,
         Op::Norm => 0xd9b310,
         Op::Quantize => 0xf48c42,

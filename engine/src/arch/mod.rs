@@ -22,6 +22,7 @@ mod falcon_h1;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod gemma3n;
 mod gemma4;
 mod glm4;
 mod glm4moe;
@@ -140,6 +141,10 @@ pub struct Arch {
     pub varied: bool,
     /// Whether each token may bring each layer something besides its embedding.
     pub layer_inputs: bool,
+    /// Whether the residual stream is several (AltUp), with a low-rank part beside the attention (LAuReL).
+    pub altup: bool,
+    /// Gates that are cut off where the file does not say which; none in most architectures.
+    pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
@@ -255,6 +260,15 @@ pub enum Gating {
     SoftmaxOfChosen,
 }
 
+/// Gates of which only the largest count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CutOff {
+    /// First layers that have them.
+    pub layers: usize,
+    /// Standard deviations above their mean that gates count from.
+    pub deviations: f32,
+}
+
 /// Rotary positions of layers with a window: never stretched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LocalRope {
@@ -302,6 +316,8 @@ impl Arch {
         logits_divided: false,
         varied: false,
         layer_inputs: false,
+        altup: false,
+        cut_off: None,
         layer_factor: false,
         score_scale: None,
         needs: &[],
@@ -327,6 +343,7 @@ pub const ALL: &[&Arch] = &[
     &gemma::ARCH,
     &gemma2::ARCH,
     &gemma3::ARCH,
+    &gemma3n::ARCH,
     &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,

@@ -1,11 +1,13 @@
 //! Hyperparameters, read from the metadata and checked before anything is sized by them.
 
+mod altup;
 mod experts;
 mod layers;
 mod reader;
 mod recurrent;
 mod rope;
 
+pub use altup::AltUp;
 pub use experts::Experts;
 pub use layers::{LayerSizes, Varied};
 pub use recurrent::{Recurrent, RecurrentPart};
@@ -68,6 +70,11 @@ pub struct ModelConfig {
     pub window: Option<Window>,
     /// Channels of what each token brings to each layer besides its embedding; 0 for nothing.
     pub layer_inputs: usize,
+    /// Several residual streams, with a low-rank part beside the attention.
+    pub altup: Option<AltUp>,
+    /// Standard deviations above their mean from which a layer's gates count, where it has such a bound; of the first
+    /// layers, as many as matter.
+    pub cut_offs: Vec<Option<f32>>,
     /// What embeddings are multiplied with.
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
@@ -225,6 +232,8 @@ impl ModelConfig {
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
+            altup: AltUp::read(&r, arch, gguf)?,
+            cut_offs: r.cut_offs(arch, layers)?,
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.unwrap_or(1.0),
@@ -257,6 +266,11 @@ impl ModelConfig {
     pub fn window_of(&self, i: usize) -> Option<usize> {
         let window = self.window.as_ref()?;
         window.layers.has(i).then_some(window.size)
+    }
+
+    /// How many standard deviations above their mean the gates of layer `i` must lie, where there is a bound.
+    pub fn cut_off(&self, i: usize) -> Option<f32> {
+        self.cut_offs.get(i).copied().flatten()
     }
 
     /// What layer `i` does with a running state, where it has one.

@@ -7,6 +7,7 @@ use crate::weights::{Gated, Linear, MatrixRef};
 use hewn_kernels::CpuIsa;
 use hewn_kernels::format::SUB;
 use hewn_kernels::op::activation::{Activation, activate, add, gate as gate_with};
+use hewn_kernels::op::cut_off::cut_off;
 use hewn_kernels::op::matmul::{Gate, Input, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, quantize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +18,16 @@ impl Forward<'_, '_> {
         self.quantize_h(&w.first(), || format!("before the feed-forward part of layer {i}"))?;
         let then = self.after_ff(i);
         let at = || format!("in the feed-forward part of layer {i}");
-        // A single row gains nothing by it.
-        if let Some(gate) = w.fused().filter(|_| self.n > 1) {
+        let cut = self.model.config().cut_off(i);
+        // A single row gains nothing by it, and where a row is cut off all of it must be there.
+        if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none()) {
             self.fused(gate, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
         self.gate_up(w);
+        if let Some(deviations) = cut {
+            self.cut_gates(w, deviations);
+        }
         if self.n == 1 && w.down.w.is_quant() {
             self.activate_row(w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
@@ -74,6 +79,13 @@ impl Forward<'_, '_> {
         };
         let up = Product { w: w.up.w.view(gguf), x, out: up };
         matmul(crew, n, &mut [Product { w: gated.w.view(gguf), x, out }, up]);
+    }
+
+    /// `gate = max(gate - cut, 0)`, row by row.
+    fn cut_gates(&mut self, w: &Gated, deviations: f32) {
+        let (n, crew, ff) = (self.n, self.crew, w.up.w.rows);
+        self.lap.op(Op::Activation, || Cost::elements(n, ff, 4, 5));
+        crew.rows(&mut self.s.gate[..n * ff], ff, n >= SPLIT, |_, _, row| cut_off(crew.isa(), row, deviations));
     }
 
     /// `gate = act(gate) * up`, or `gate = act(gate)` without a gate, row by row.

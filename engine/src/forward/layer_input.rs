@@ -40,7 +40,7 @@ impl Forward<'_, '_> {
         Ok(())
     }
 
-    /// `x += norm(Back(act(Gate x) * layer_inputs[i]))`
+    /// `x += norm(Back(act(Gate x) * layer_inputs[i]))`; of several streams, all but the first take it.
     pub(super) fn layer_input(&mut self, i: usize, w: &LayerInput) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let at = || format!("before the input of layer {i}");
@@ -53,7 +53,10 @@ impl Forward<'_, '_> {
         });
         let then = self.after_layer(i);
         self.project(Source::LayerInput, &w.back, &then, || format!("in the input of layer {i}"))?;
-        self.join_stream(Some(&w.norm));
+        match c.altup {
+            None => self.join_stream(Some(&w.norm)),
+            Some(_) => self.join_other_streams(&w.norm),
+        }
         Ok(())
     }
 

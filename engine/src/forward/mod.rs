@@ -3,6 +3,7 @@
 //! A step's rows may belong to several sequences. Every operation works on all rows at once; only the cache is a
 //! sequence's own. Because each kernel's result for a row does not depend on the other rows, neither do the logits.
 
+mod altup;
 mod attention;
 mod delta;
 mod experts;
@@ -67,11 +68,20 @@ impl<'m> Forward<'m, '_> {
             self.layer_inputs(w, segments)?;
         }
         self.turn_tables(segments);
+        if let Some(w) = &model.weights().altup {
+            self.part_streams(w)?;
+        }
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
+            if let Some(w) = &layer.altup {
+                self.predict_streams(w);
+            }
             let parallel = model.config().arch.parallel;
             if layer.space.is_some() || layer.attention.is_some() {
                 self.normed(layer.before_attention.as_ref());
+            }
+            if let Some(w) = &layer.altup {
+                self.laurel(i, &w.laurel, layer.attention.as_ref())?;
             }
             // Beside attention, which reads the same input.
             if let Some(w) = &layer.space {
@@ -91,6 +101,9 @@ impl<'m> Forward<'m, '_> {
                 }
                 self.join_stream(layer.after_attention.as_ref());
             }
+            if layer.altup.is_some() {
+                self.join_laurel();
+            }
             if let Some(w) = &layer.feed_forward {
                 if !parallel {
                     self.normed(layer.before_ff.as_ref());
@@ -101,6 +114,9 @@ impl<'m> Forward<'m, '_> {
                     FeedForward::Beside(w) => self.beside(i, w)?,
                 }
                 self.join_stream(layer.after_ff.as_ref());
+            }
+            if let Some(w) = &layer.altup {
+                self.correct_streams(w);
             }
             if let Some(w) = &layer.input {
                 self.layer_input(i, w)?;
@@ -157,11 +173,10 @@ impl<'m> Forward<'m, '_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        // Rows only move towards the front, so nothing is overwritten before it is read.
-        for (to, &from) in wanted.iter().enumerate() {
-            self.s.x.copy_within(from * c.dim..(from + 1) * c.dim, to * c.dim);
+        match &w.altup {
+            Some(altup) => self.join_streams(altup, wanted)?,
+            None => self.keep(wanted),
         }
-        self.n = wanted.len();
         self.normed(Some(&w.out_norm));
         self.quantize_h(&[&w.output], || "before the output projection".into())?;
         let x = Input { floats: &self.s.h[..self.n * c.dim], blocks: blocks_of(&self.s.blocks, self.n, c.dim) };
@@ -189,6 +204,16 @@ impl<'m> Forward<'m, '_> {
             }
         });
         if bad.into_inner() { Err(EngineError::NonFinite { at: "among the logits".into() }) } else { Ok(()) }
+    }
+
+    /// Keeps the rows in `wanted` only.
+    fn keep(&mut self, wanted: &[usize]) {
+        let dim = self.model.config().dim;
+        // Rows only move towards the front, so nothing is overwritten before it is read.
+        for (to, &from) in wanted.iter().enumerate() {
+            self.s.x.copy_within(from * dim..(from + 1) * dim, to * dim);
+        }
+        self.n = wanted.len();
     }
 
     /// `h = norm(x)`, row by row; `h = x` without one.

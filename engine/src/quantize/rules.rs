@@ -204,10 +204,10 @@ fn worth_more(i: u64, n: u64) -> bool {
     i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
 }
 
-/// Whether it is a matrix of weights; vectors, norms, routers, positions and the small matrices of convolutions and
-/// recurrences stay as they are.
+/// Whether it is a matrix of weights; vectors, norms, routers, positions and the small matrices of convolutions,
+/// recurrences and several residual streams stay as they are.
 fn is_quantizable(t: &TensorInfo) -> bool {
-    const KEPT: [&str; 9] = [
+    const KEPT: [&str; 11] = [
         "_norm.weight",
         "ffn_gate_inp",
         "position_embd.weight",
@@ -216,6 +216,8 @@ fn is_quantizable(t: &TensorInfo) -> bool {
         "shortconv.conv.weight",
         "time_mix_",
         "attn_rel_b.weight",
+        "altup",
+        "laurel",
         "per_layer_model_proj",
     ];
     let matrix = t.dims[1..].iter().any(|d| *d > 1);

@@ -24,6 +24,10 @@ pub enum Op {
     Embedding,
     /// The products for what tokens bring to layers besides their embeddings: from the embeddings, and into each layer.
     LayerInput,
+    /// Several residual streams: made of the embedding, guessed before each layer, corrected after it, and one again.
+    AltUp,
+    /// The products of the low-rank part beside the attention, and adding it to the stream.
+    Laurel,
     /// Sines and cosines of the positions.
     RopeTables,
     /// A norm of the stream, of compressed queries, or of what a delta net or a state space gives, with its gate.
@@ -76,10 +80,12 @@ pub enum Op {
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Team,
         Self::Embedding,
         Self::LayerInput,
+        Self::AltUp,
+        Self::Laurel,
         Self::RopeTables,
         Self::Norm,
         Self::Quantize,
@@ -111,6 +117,8 @@ impl Op {
             Self::Team => "team",
             Self::Embedding => "embedding",
             Self::LayerInput => "layer input",
+            Self::AltUp => "altup",
+            Self::Laurel => "laurel",
             Self::RopeTables => "rope tables",
             Self::Norm => "norm",
             Self::Quantize => "quantize",

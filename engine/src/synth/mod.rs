@@ -4,6 +4,7 @@
 //! tokens), so that other programs load it too. It is written as it is made, in pieces: memory stays small.
 
 mod delta;
+mod gemma3n;
 mod gemma4;
 mod mix;
 mod shapes;
@@ -12,6 +13,7 @@ mod space;
 mod vocab;
 
 pub use delta::Delta;
+pub use gemma3n::Gemma3n;
 pub use gemma4::Gemma4;
 pub use mix::{MIXES, Mix};
 pub use shapes::{Experts, SHAPES, Shape};
@@ -173,6 +175,10 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         all.extend(more.tensors(s, &matrix, back));
         return all;
     }
+    if let Some(more) = &s.gemma3n {
+        all.extend(more.tensors(s, &matrix, back));
+        return all;
+    }
     for i in 0..s.layers {
         let name = |part: &str, kind: &str| format!("blk.{i}.{part}.{kind}");
         all.push(vector(name("attn_norm", "weight"), s.dim, Fill::Norm));
@@ -267,6 +273,9 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
         Some(more) => more.metadata(w, s)?,
         None => w.meta(&format!("{}.feed_forward_length", s.arch), MetaValue::U32(s.ff as u32))?,
     }
+    if let Some(more) = &s.gemma3n {
+        more.metadata(w, s)?;
+    }
     if let Some(e) = s.experts {
         let mut sizes =
             vec![("expert_count", e.count), ("expert_used_count", e.used), ("expert_feed_forward_length", e.ff)];
@@ -334,6 +343,8 @@ mod tests {
             assert_eq!([0, 1, 2, 3].map(|i| lfm2.config().attends(i)), [false, false, true, false]);
             let gemma = make("tiny-gemma4", mix, 1);
             assert_eq!(Model::from_gguf(Gguf::from_bytes(gemma).unwrap()).unwrap().config().caches(), 3);
+            let gemma = Model::from_gguf(Gguf::from_bytes(make("tiny-gemma3n", mix, 1)).unwrap()).unwrap();
+            assert_eq!(gemma.config().altup.map(|a| (a.rank, gemma.config().caches())), Some((32, 4)));
             let moe = make("tiny-moe", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(moe).unwrap()).unwrap().config().experts.is_some());
             let file = make("tiny", mix, 1);
@@ -372,6 +383,8 @@ mod tests {
             ("qwen3.5-4b", 4.206),
             ("gemma-4-e2b", 4.629),
             ("granite-4.0-h-350m", 0.340),
+            ("gemma-3n-e2b", 4.457),
+            ("gemma-3n-e4b", 6.867),
             ("lfm2-350m", 0.354_484),
             ("lfm2-1.2b", 1.170_341),
             ("lfm2-8b-a1b", 8.340),

@@ -1,6 +1,6 @@
 //! The shapes of well-known models, from their published configurations.
 
-use super::{Delta, Gemma4, Space, delta};
+use super::{Delta, Gemma3n, Gemma4, Space, delta};
 
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Shape {
     pub attending: Option<&'static [usize]>,
     /// What Gemma 4's small models have besides.
     pub gemma4: Option<Gemma4>,
+    /// What Gemma 3n has besides.
+    pub gemma3n: Option<Gemma3n>,
     /// Query heads.
     pub heads: usize,
     /// Key/value heads.
@@ -70,6 +72,7 @@ const LLAMA3: Shape = Shape {
     space: None,
     attending: None,
     gemma4: None,
+    gemma3n: None,
     heads: 32,
     kv_heads: 8,
     head_dim: 128,
@@ -132,6 +135,22 @@ const LFM2: Shape = Shape {
     ctx: 128_000,
     rope_base: 1_000_000.0,
     rope_stretch: 0.0,
+    ..LLAMA3
+};
+
+/// E2B and E4B differ in the layers and in the width of their feed-forward parts.
+const GEMMA3N: Shape = Shape {
+    arch: "gemma3n",
+    dim: 2048,
+    heads: 8,
+    kv_heads: 2,
+    head_dim: 256,
+    vocab: 262_400,
+    tied: true,
+    ctx: 32_768,
+    rope_base: 1_000_000.0,
+    rope_stretch: 0.0,
+    eps: 1e-6,
     ..LLAMA3
 };
 
@@ -204,6 +223,18 @@ pub const SHAPES: &[Shape] = &[
         vocab: 512,
         ctx: 2048,
         ..GRANITE_H
+    },
+    Shape {
+        name: "tiny-gemma3n",
+        layers: 6,
+        dim: 256,
+        ff: 512,
+        gemma3n: Some(Gemma3n { window: 16, full_every: 2, shared_kv: 2, inputs: 32, rank: 32, cut_off: 3 }),
+        heads: 4,
+        head_dim: 64,
+        vocab: 512,
+        ctx: 2048,
+        ..GEMMA3N
     },
     Shape {
         name: "tiny-lfm2",
@@ -347,6 +378,20 @@ pub const SHAPES: &[Shape] = &[
         kv_heads: 4,
         head_dim: 64,
         ..GRANITE_H
+    },
+    Shape {
+        name: "gemma-3n-e2b",
+        layers: 30,
+        ff: 8192,
+        gemma3n: Some(Gemma3n { window: 512, full_every: 5, shared_kv: 10, inputs: 256, rank: 64, cut_off: 10 }),
+        ..GEMMA3N
+    },
+    Shape {
+        name: "gemma-3n-e4b",
+        layers: 35,
+        ff: 16_384,
+        gemma3n: Some(Gemma3n { window: 512, full_every: 5, shared_kv: 15, inputs: 256, rank: 64, cut_off: 10 }),
+        ..GEMMA3N
     },
     Shape { name: "lfm2-350m", dim: 1024, ff: 4608, heads: 16, ..LFM2 },
     Shape { name: "lfm2-700m", dim: 1536, ff: 6912, heads: 24, ..LFM2 },

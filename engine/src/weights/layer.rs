@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{Linear, Norm};
+use super::{LayerAltUp, Linear, Norm};
 use crate::arch::{HeadNorm, NormKind};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
@@ -19,6 +19,7 @@ pub(crate) struct LayerWeights {
     pub feed_forward: Option<FeedForward>,
     pub after_ff: Option<Norm>,
     pub input: Option<LayerInput>,
+    pub altup: Option<Box<LayerAltUp>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
 }
@@ -223,6 +224,9 @@ impl Experts {
 impl LayerWeights {
     /// The matrices that are read first.
     pub fn first(&self) -> Vec<&MatrixRef> {
+        if let Some(a) = &self.altup {
+            return vec![&a.laurel.down];
+        }
         let parts =
             self.space.iter().map(|s| vec![&s.z, &s.vkq]).chain(self.attention.iter().map(AttentionWeights::first));
         parts.chain(self.feed_forward.iter().map(FeedForward::first)).next().unwrap_or_default()
@@ -287,7 +291,7 @@ impl Loader<'_> {
         let (attends, feeds) = (c.attends(i), c.feeding.has(i));
         let recurrent = c.recurrent_of(i);
         let mixes = attends || recurrent.is_some();
-        Ok(LayerWeights {
+        let layer = LayerWeights {
             before_attention: if mixes { norm(self, first)? } else { None },
             space: match recurrent {
                 Some(RecurrentPart::Scan(s)) => Some(Box::new(self.state_space(s, &name)?)),
@@ -309,11 +313,16 @@ impl Loader<'_> {
             feed_forward: if feeds { Some(self.feed_forward(i, &name)?) } else { None },
             after_ff: norm(self, norms.after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
+            altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => None,
             },
-        })
+        };
+        if let Some(w) = layer.feed_forward.as_ref().filter(|_| c.cut_off(i).is_some()) {
+            self.check_cut_off(w, &name)?;
+        }
+        Ok(layer)
     }
 
     fn feed_forward(&mut self, i: usize, name: &dyn Fn(&str) -> String) -> Result<FeedForward, EngineError> {

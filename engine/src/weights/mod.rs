@@ -1,5 +1,6 @@
 //! The weights of a model: where each matrix lies in the file, and the small vectors as f32.
 
+mod altup;
 mod delta;
 mod layer;
 mod load;
@@ -7,6 +8,7 @@ mod matrix;
 mod short_convolution;
 mod state_space;
 
+pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
     LayerWeights, Shared, ShortConvolution, StateSpace,
@@ -63,6 +65,7 @@ pub(crate) struct LayerInputs {
 pub(crate) struct Weights {
     pub embed: MatrixRef,
     pub layer_inputs: Option<LayerInputs>,
+    pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
     pub out_norm: Norm,
     /// The embedding again where the file ties them.
@@ -86,6 +89,7 @@ impl Weights {
         let out_norm = l.norm(c.arch.out_norm, c.dim, c.arch.norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
+        let altup = l.altup()?;
         let layers = (0..c.layers).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let output = match l.matrix("output.weight", c.vocab, c.dim)? {
             Some(output) => output,
@@ -96,7 +100,7 @@ impl Weights {
             }
         };
         l.finish()?;
-        Ok(Self { embed, layer_inputs, layers, out_norm, output, rope_factors, targets: l.targets })
+        Ok(Self { embed, layer_inputs, altup, layers, out_norm, output, rope_factors, targets: l.targets })
     }
 
     /// What a packed file of the model holds.

@@ -1,8 +1,10 @@
 //! Operations, each written once over the lanes of any ISA.
 
 pub mod activation;
+pub mod altup;
 pub mod attention;
 pub mod convolution;
+pub mod cut_off;
 pub mod delta;
 pub mod layer_norm;
 pub mod matmul;
