@@ -50,3 +50,27 @@ fn most_tiles(window: usize, chunk: usize) -> usize {
     let kept = window.saturating_add(WAY_BACK).div_ceil(TILE) + 1;
     kept.saturating_mul(2).saturating_add(chunk.div_ceil(TILE) + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequence::kept_from;
+
+    #[test]
+    fn no_step_holds_more_tiles() {
+        for (window, chunk) in [(1, 1), (16, 7), (63, 64), (64, 100), (65, 1), (500, 512), (512, 33)] {
+            let mut most = 0;
+            for mark in (0..1500).step_by(13) {
+                for len in (mark..3000).step_by(11) {
+                    // Before the step's own rows are forgotten, tiles wholly between the two regions are not there.
+                    let recent = kept_from(window, len) / TILE..(len + chunk).div_ceil(TILE);
+                    let marked = kept_from(window, mark) / TILE..mark.div_ceil(TILE);
+                    let apart = marked.end.min(recent.start).saturating_sub(marked.start);
+                    most = most.max(recent.len() + apart);
+                }
+            }
+            let bound = most_tiles(window, chunk);
+            assert!(most <= bound && most + 4 >= bound, "{window} {chunk}: {most} of {bound}");
+        }
+    }
+}

@@ -47,6 +47,11 @@ struct Mark {
     states: Vec<Option<RunningState>>,
 }
 
+/// The first position that a layer with such a window must keep, to go on from `len` and a little before it.
+pub(crate) fn kept_from(window: usize, len: usize) -> usize {
+    (len + 1).saturating_sub(window).saturating_sub(WAY_BACK)
+}
+
 /// The shape of the cache of layer `i`, if it has one of its own.
 pub(crate) fn kv_shape(c: &ModelConfig, i: usize, kind: KvType) -> KvShape {
     let l = c.layer(i);
@@ -153,9 +158,10 @@ impl Sequence {
     /// Forgets the tokens from `len` on, as for an edit or another try, and returns how many are left: `len`, or as many as
     /// there were.
     ///
-    /// Layers with a [window](Self::has_window) can go back by 256 positions, and to as many before the last
-    /// [`mark`](Self::mark); [running states](Self::has_running_state) exactly to the mark; both to the beginning. Where there
-    /// is no other way, fewer are left than asked for, and what was forgotten needlessly has to be computed again.
+    /// Layers with a [window](Self::has_window) can go back to the last 256 positions that there ever were, and to as many
+    /// before the last [`mark`](Self::mark); [running states](Self::has_running_state) exactly to the mark; both to the
+    /// beginning. Where there is no other way, fewer are left than asked for, and what was forgotten needlessly has to be
+    /// computed again.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.tokens.len() {
             self.go_back(len);
@@ -171,13 +177,12 @@ impl Sequence {
     /// There is not enough memory; the mark before is lost.
     pub fn mark(&mut self) -> Result<(), EngineError> {
         if self.has_running_state() || self.has_window() {
-            let before = self.mark.take();
+            let (before, len) = (self.mark.take(), self.tokens.len());
             let from = before.as_ref().map_or(0, |mark| mark.len);
-            let mut states = before.map_or_else(Vec::new, |mark| mark.states);
-            copy_states(&mut states, &self.states)?;
-            let len = self.tokens.len();
             // What was kept for the mark before, if it lies apart from what is kept now.
             self.forget(0..self.seen_from(len).min(from.next_multiple_of(TILE)));
+            let mut states = before.map_or_else(Vec::new, |mark| mark.states);
+            copy_states(&mut states, &self.states)?;
             self.mark = Some(Mark { len, states });
             self.forget_unseen();
         }
@@ -193,7 +198,7 @@ impl Sequence {
 
     /// The first position that a layer with a window must keep, to go on from `len` and a little before it.
     fn seen_from(&self, len: usize) -> usize {
-        self.window.as_ref().map_or(0, |w| (len + 1).saturating_sub(w.size).saturating_sub(WAY_BACK))
+        self.window.as_ref().map_or(0, |w| kept_from(w.size, len))
     }
 
     fn forget(&mut self, positions: Range<usize>) {
@@ -242,7 +247,8 @@ impl Sequence {
     /// Whether the sequence was made for a model of this shape.
     pub(crate) fn fits(&self, c: &ModelConfig) -> bool {
         let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(|s| *s.shape());
-        self.layers.len() == c.caches()
+        self.window == c.window
+            && self.layers.len() == c.caches()
             && self.layers.iter().enumerate().all(|(i, l)| {
                 let len = if c.attends(i) { self.tokens.len() } else { 0 };
                 state(i) == c.state_of(i) && *l.shape() == kv_shape(c, i, l.shape().kind) && l.len() == len

@@ -1,7 +1,7 @@
 //! Hyperparameters that a file has and nothing reads.
 
 use hewn_engine::ModelConfig;
-use hewn_engine::loader::{Gguf, OpenOptions};
+use hewn_engine::loader::{Gguf, GgufWriter, MetaValue, OpenOptions};
 use hewn_tests::shared;
 use std::path::PathBuf;
 
@@ -33,4 +33,19 @@ fn a_key_that_nobody_knows_is_told() {
     file[at + key.len() - 1] = b'd';
     let config = ModelConfig::from_gguf(&Gguf::from_bytes(file).unwrap()).unwrap();
     assert_eq!((config.unread, config.residual_scale), (vec!["granite.residual_scald".to_owned()], 1.0));
+}
+
+/// Embedding models come by the architectures of text models.
+#[test]
+fn models_that_are_not_causal_are_refused() {
+    let error = |causal: bool| {
+        let mut w = GgufWriter::new();
+        w.meta("general.architecture", MetaValue::Str("lfm2".into())).unwrap();
+        w.meta("lfm2.attention.causal", MetaValue::Bool(causal)).unwrap();
+        let mut file = Vec::new();
+        w.write_to(&mut file, Vec::<&[u8]>::new()).unwrap();
+        ModelConfig::from_gguf(&Gguf::from_bytes(file).unwrap()).unwrap_err().to_string()
+    };
+    assert!(error(false).contains("lfm2.attention.causal"), "{}", error(false));
+    assert!(error(true).contains("token_embd.weight"), "{}", error(true));
 }

@@ -1,21 +1,40 @@
 //! Sequences whose layers forget what lies before their window: going back, going on, and how much they hold.
 
-use hewn_engine::loader::Gguf;
+use hewn_engine::loader::{Gguf, GgufWriter, MetaValue};
 use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::synth::{self, Mix, Shape};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
-    CancelToken, CpuIsa, GenerateOptions, KvType, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions,
-    Team, Work, generate,
+    CancelToken, CpuIsa, EngineError, GenerateOptions, KvType, Logits, Model, Runner, RunnerOptions, Sequence,
+    SequenceOptions, Team, Work, generate,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+fn file(shape: &str) -> Gguf {
+    let mut file = Vec::new();
+    let (shape, mix) = (Shape::find(shape).unwrap(), Mix::find("q4_0").unwrap());
+    synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    Gguf::from_bytes(file).unwrap()
+}
+
 /// Every other layer sees 16 positions; two of them read the caches of others.
 fn model() -> Arc<Model> {
+    Arc::new(Model::from_gguf(file("tiny-gemma4")).unwrap())
+}
+
+/// The same file with another window.
+fn with_window(gguf: &Gguf, key: &str, size: u32) -> Arc<Model> {
+    let mut w = GgufWriter::new();
+    gguf.metadata().iter().filter(|(name, _)| *name != key).try_for_each(|(name, v)| w.value(name, &v)).unwrap();
+    w.meta(key, MetaValue::U32(size)).unwrap();
+    let mut data = Vec::new();
+    for t in gguf.tensors() {
+        w.tensor(&t.name, &t.dims, Some(t.dtype)).unwrap();
+        data.push(gguf.tensor_data(t));
+    }
     let mut file = Vec::new();
-    let (shape, mix) = (Shape::find("tiny-gemma4").unwrap(), Mix::find("q4_0").unwrap());
-    synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    w.write_to(&mut file, data).unwrap();
     Arc::new(Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap())
 }
 
@@ -65,7 +84,9 @@ fn it_goes_back_a_little_and_to_a_mark_and_on() {
     run(&mut r, &mut seq, &all);
     assert_eq!((seq.truncate(899), seq.truncate(650), seq.len()), (899, 650, 650));
     assert_eq!(run(&mut r, &mut seq, &all[650..]), want);
-    // Too far, and nothing is marked.
+    // Too far, and nothing is marked: what is kept goes by the greatest length, not by the present one.
+    assert_eq!((seq.truncate(700), seq.truncate(580), seq.len()), (700, 0, 0));
+    run(&mut r, &mut seq, &all);
     assert_eq!((seq.truncate(500), seq.len()), (0, 0));
 
     run(&mut r, &mut seq, &all[..500]);
@@ -130,4 +151,46 @@ fn a_conversation_goes_on_from_before_the_last_answer() {
     let (answer, cached) = ask(&mut seq, &second);
     assert_eq!(cached, 390);
     assert_eq!(ask(&mut sequence(&model), &second).0, answer);
+}
+
+/// Most layers of this one have a running state, one attends through a window.
+#[test]
+fn with_running_states_only_the_mark_counts() {
+    let (model, all) = (with_window(&file("tiny-lfm2"), "lfm2moe.attention.sliding_window", 16), tokens(900));
+    let want = run(&mut runner(&model, 1000), &mut sequence(&model), &all);
+    let mut r = runner(&model, 16);
+    let most = model.memory(2000, KvType::F16, 16);
+    let mut seq = sequence(&model);
+    assert!(seq.has_window() && seq.has_running_state());
+    for mark in [40, 300, 500] {
+        let len = seq.len();
+        run(&mut r, &mut seq, &all[len..mark]);
+        seq.mark().unwrap();
+    }
+    run(&mut r, &mut seq, &all[500..800]);
+    assert!(seq.kv_bytes() as u64 <= most.kv + most.states);
+    let mut other = seq.try_clone().unwrap();
+    assert_eq!(seq.truncate(799), 500);
+    assert_eq!(run(&mut r, &mut seq, &all[500..]), want);
+    assert_eq!(run(&mut r, &mut other, &all[800..]), want);
+    assert_eq!((other.truncate(500), other.truncate(499)), (500, 0));
+    assert_eq!(run(&mut r, &mut other, &all), want);
+    // A token that is none: nothing happens.
+    let work = Work { seq: &mut seq, tokens: &[u32::MAX], logits: Logits::Last };
+    assert!(r.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).is_err());
+    assert_eq!(seq.truncate(600), 500);
+    assert_eq!(run(&mut r, &mut seq, &all[500..]), want);
+}
+
+#[test]
+fn a_sequence_of_a_model_with_another_window_is_refused() {
+    let gguf = file("tiny-gemma4");
+    let model = Arc::new(Model::from_gguf(file("tiny-gemma4")).unwrap());
+    let wider = with_window(&gguf, "gemma4.attention.sliding_window", 400);
+    let mut seq = sequence(&model);
+    run(&mut runner(&model, 16), &mut seq, &tokens(700));
+    let work = Work { seq: &mut seq, tokens: &[1], logits: Logits::Last };
+    let refused = runner(&wider, 16).step(&mut [work], &mut |_, _| ControlFlow::Continue(())).map(|_| ());
+    assert!(matches!(refused, Err(EngineError::ForeignSequence)));
+    assert_eq!(seq.len(), 700);
 }

@@ -164,6 +164,9 @@ impl ModelConfig {
         if let Some(key) = arch.needs.iter().find(|key| !meta.contains(&r.key(key))) {
             return r.missing(key);
         }
+        if r.flag("attention.causal")? == Some(false) {
+            return r.bad("attention.causal", "models whose tokens see later ones are not supported");
+        }
         let vocab = match gguf.tensor("token_embd.weight") {
             Some(t) => usize::try_from(t.rows()).unwrap_or(usize::MAX),
             None => return Err(EngineError::MissingTensor { name: "token_embd.weight".into() }),

@@ -253,6 +253,7 @@ impl KvLayer {
         let (kw, vw) = (self.shape.heads * self.shape.k_dim, self.shape.heads * self.shape.v_dim);
         let n = k.len() / kw.max(1);
         assert!(k.len() == n * kw && v.len() == n * vw, "k [n, heads, k_dim], v [n, heads, v_dim]");
+        assert!(self.len.is_multiple_of(TILE) || self.tiles.has(self.len / TILE), "the tile to go on in was forgotten");
         self.reserve(self.len + n)?;
         Ok(Positions { shape: self.shape, from: self.len, n, k, v })
     }
@@ -268,7 +269,7 @@ impl KvLayer {
     }
 
     /// Gives back the memory of the tiles that lie wholly within `positions`, from the last one down to one that was given
-    /// back before. Attention must not see them again.
+    /// back before. Attention must not see them again, nor must positions be appended in one of them after going back.
     ///
     /// # Panics
     /// When there are not so many positions.

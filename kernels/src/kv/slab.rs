@@ -65,11 +65,10 @@ impl Pool {
                 (slab, at, used)
             }
         };
-        let mut tile = Tile { at: slab.start + at, slab: Some(slab), n, bytes, element: PhantomData };
         if used {
-            tile.fill(E::zeroed());
+            slab.clear(at, bytes);
         }
-        Ok(tile)
+        Ok(Tile { at: slab.start + at, slab: Some(slab), n, bytes, element: PhantomData })
     }
 }
 
@@ -107,11 +106,10 @@ impl Arena {
         assert!(align_of::<E>() <= ALIGN);
         let bytes = Self::bytes_of::<E>(n);
         let (at, used) = self.0.place(bytes)?;
-        let mut buffer = Tile { at: self.0.start + at, slab: Some(self.0.clone()), n, bytes, element: PhantomData };
         if used {
-            buffer.fill(E::zeroed());
+            self.0.clear(at, bytes);
         }
-        Some(buffer)
+        Some(Tile { at: self.0.start + at, slab: Some(self.0.clone()), n, bytes, element: PhantomData })
     }
 }
 
@@ -132,6 +130,14 @@ impl Slab {
             state.used += bytes;
             (at, false)
         })
+    }
+}
+
+impl Slab {
+    /// Makes a place that [`place`](Self::place) has given out, and that has no owner yet, zero again.
+    fn clear(&self, at: usize, bytes: usize) {
+        // SAFETY: the place lies in the slab, and nobody has it: it was given back and is handed out after this.
+        unsafe { std::ptr::write_bytes((self.start + at) as *mut u8, 0, bytes) }
     }
 }
 
@@ -159,7 +165,7 @@ impl<E> Deref for Tile<E> {
     fn deref(&self) -> &[E] {
         // SAFETY: from `at` on, `bytes` lie in the slab, whose mapping lives as long as this tile, and belongs to no other tile
         // until this one is dropped; it is aligned for any element; the mapping began as zeros, and only values of `E`
-        // or, before this tile, of another element type were stored there and then overwritten with zeros. Without a slab
+        // were stored there since, or others before this tile and then zeros. Without a slab
         // there are no elements, and the address is aligned.
         unsafe { std::slice::from_raw_parts(self.at as *const E, self.n) }
     }

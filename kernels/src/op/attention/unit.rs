@@ -36,7 +36,8 @@ impl<E: Elem> Kernel for Unit<'_, E> {
         for t in self.span[0]..self.span[1] {
             let tile = &self.tiles[t][self.head * shape.head_len()..][..shape.head_len()];
             // What is read next: the same head of the next tile, where there is one.
-            let next = self.tiles.get(t + 1).map_or(tile, |n| &n[self.head * shape.head_len()..]);
+            let next =
+                self.tiles.get(t + 1).filter(|n| !n.is_empty()).map_or(tile, |n| &n[self.head * shape.head_len()..]);
             let mut state = match self.parts {
                 None => State::Running { o: &mut *o, max: &mut *max, sum: &mut *sum },
                 Some(parts) => {
