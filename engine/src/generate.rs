@@ -125,10 +125,10 @@ pub struct Generation {
 }
 
 /// Continues `prompt` (the token ids of the whole conversation) in `seq`. The part of the prompt that the sequence
-/// holds already is not computed again (that is, what [`Sequence::truncate`] can keep of it); what it holds
-/// beyond that is forgotten. Where layers keep a running state or have a window, the sequence is [marked](Sequence::mark) at
-/// the end of the prompt, in place of a mark that it had: one that many prompts begin with is better kept in a sequence of
-/// its own and [cloned](Sequence::try_clone).
+/// holds already is not computed again (that is, what [`Sequence::truncate`] can keep of it); what it holds beyond that is
+/// forgotten. Where layers have a window, the sequence is [marked](Sequence::mark) at the end of the prompt, and a few
+/// tokens before it where they keep a running state, in place of a mark that it had: what many prompts begin with is better
+/// kept in a sequence of its own and [cloned](Sequence::try_clone).
 ///
 /// # Errors
 /// An empty prompt, one that does not fit the context, a bad option, or a failed step. A cancellation is no error.
