@@ -22,6 +22,19 @@ fn set(file: &mut [u8], key: &str, item: Option<usize>, v: u32) {
     file[at..at + 4].copy_from_slice(&v.to_le_bytes());
 }
 
+/// The model of a fixture with another value of a key, or of an item of its list.
+fn with(name: &str, key: &str, item: Option<usize>, v: u32) -> Result<Model, String> {
+    let mut file = file(name);
+    set(&mut file, key, item, v);
+    load(file)
+}
+
+/// That this is an error which says all of that.
+fn refused(name: &str, key: &str, item: Option<usize>, v: u32, says: &[&str]) {
+    let err = with(name, key, item, v).map(|_| ()).unwrap_err();
+    assert!(says.iter().all(|s| err.contains(s)), "{key} = {v}: {err}");
+}
+
 /// The error of a file that has another name for a key or tensor.
 fn without(name: &str, part: &str) -> String {
     let mut file = file(name);
@@ -33,15 +46,6 @@ fn without(name: &str, part: &str) -> String {
 /// Of Gemma 4: lists of sizes, shared caches, and what every layer gets.
 #[test]
 fn layers_that_differ_are_checked() {
-    let with = |name: &str, key: &str, item: Option<usize>, v: u32| {
-        let mut file = file(name);
-        set(&mut file, key, item, v);
-        load(file)
-    };
-    let refused = |name: &str, key: &str, item, v, says: &[&str]| {
-        let err = with(name, key, item, v).map(|_| ()).unwrap_err();
-        assert!(says.iter().all(|s| err.contains(s)), "{key} = {v}: {err}");
-    };
     let model = with("gemma4", "attention.shared_kv_layers", None, 3).unwrap();
     let c = model.config();
     assert_eq!((c.caches(), (0..7).map(|i| c.cache_of(i)).collect::<Vec<_>>()), (4, vec![0, 1, 2, 3, 2, 3, 2]));
@@ -95,15 +99,8 @@ fn layers_that_differ_are_checked() {
 /// Of LFM 2: which layers have key/value heads, and the sizes of the convolutions in the others.
 #[test]
 fn short_convolutions_are_checked() {
-    let with = |key: &str, item: Option<usize>, v: u32| {
-        let mut file = file("lfm2");
-        set(&mut file, key, item, v);
-        load(file)
-    };
-    let refused = |key: &str, item, v, says: &str| {
-        let err = with(key, item, v).map(|_| ()).unwrap_err();
-        assert!(err.contains(says), "{key} = {v}: {err}");
-    };
+    let with = |key: &str, item, v| with("lfm2", key, item, v);
+    let refused = |key: &str, item, v, says: &str| refused("lfm2", key, item, v, &[says]);
     let model = with("vocab_size", None, 96).unwrap();
     let c = model.config();
     let attending: Vec<usize> = (0..c.layers).filter(|i| c.attends(*i)).collect();
@@ -248,15 +245,8 @@ fn delta_nets_are_checked() {
 /// Of Gemma 3n: its residual streams, the part beside the attention, and gates that are cut off.
 #[test]
 fn residual_streams_are_checked() {
-    let with = |key: &str, item: Option<usize>, v: u32| {
-        let mut file = file("gemma3n");
-        set(&mut file, key, item, v);
-        load(file)
-    };
-    let refused = |key: &str, item, v, says: &str| {
-        let err = with(key, item, v).map(|_| ()).unwrap_err();
-        assert!(err.contains(says), "{key} = {v}: {err}");
-    };
+    let with = |key: &str, item, v| with("gemma3n", key, item, v);
+    let refused = |key: &str, item, v, says: &str| refused("gemma3n", key, item, v, &[says]);
     let model = with("vocab_size", None, 96).unwrap();
     let c = model.config();
     assert_eq!((c.altup.map(|a| a.rank), c.caches(), c.cache_of(20), c.cache_of(21)), (Some(16), 20, 18, 19));

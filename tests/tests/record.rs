@@ -26,6 +26,15 @@ fn recorded(r: &mut Runner) -> Recording {
     recorder.take()
 }
 
+/// A fixture's runner, and what a run of it is told: without gaps.
+fn fixture(name: &str, threads: usize) -> (Runner, Recording) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
+    let mut r = runner(std::fs::read(file).unwrap(), threads);
+    let all = recorded(&mut r);
+    no_gaps(&all);
+    (r, all)
+}
+
 /// A prompt of 40 tokens in two chunks, then one token; the logits of both.
 fn run(r: &mut Runner) -> Vec<f32> {
     let mut seq = Sequence::new(r.model(), &SequenceOptions::default()).unwrap();
@@ -187,9 +196,7 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
 
 #[test]
 fn a_window_counts_what_it_shows() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/gpt-oss.gguf");
-    let mut r = runner(std::fs::read(file).unwrap(), 1);
-    let all = recorded(&mut r);
+    let (r, all) = fixture("gpt-oss", 1);
     let c = r.model().config().clone();
     assert_eq!((c.window_of(0), c.window_of(1)), (Some(20), None));
     // Two heads of 8 channels, values padded to 16, in halfs; four query heads.
@@ -208,9 +215,7 @@ fn a_window_counts_what_it_shows() {
 
 #[test]
 fn layers_are_counted_by_their_own_sizes() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/gemma4.gguf");
-    let mut r = runner(std::fs::read(file).unwrap(), 1);
-    let all = recorded(&mut r);
+    let (_, all) = fixture("gemma4", 1);
     let ops = decode(&all);
     let layers = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
     // The last three layers read the caches of layers 2 and 3.
@@ -233,10 +238,7 @@ fn layers_are_counted_by_their_own_sizes() {
 
 #[test]
 fn a_running_state_is_read_and_written() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/qwen35.gguf");
-    let mut r = runner(std::fs::read(file).unwrap(), 2);
-    let all = recorded(&mut r);
-    no_gaps(&all);
+    let (r, all) = fixture("qwen35", 2);
     let ops = decode(&all);
     assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]));
     let layers = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
@@ -254,10 +256,7 @@ fn a_running_state_is_read_and_written() {
 #[test]
 fn a_state_space_is_read_and_written() {
     let check = |name: &str, [heads, v_dim, k_dim, channels]: [u64; 4], layers: [&[usize]; 3]| {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
-        let mut r = runner(std::fs::read(file).unwrap(), 2);
-        let all = recorded(&mut r);
-        no_gaps(&all);
+        let (r, all) = fixture(name, 2);
         let ops = decode(&all);
         assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]), "{name}");
         let of = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
@@ -276,10 +275,7 @@ fn a_state_space_is_read_and_written() {
 
 #[test]
 fn a_short_convolution_keeps_its_last_rows() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/lfm2.gguf");
-    let mut r = runner(std::fs::read(file).unwrap(), 2);
-    let all = recorded(&mut r);
-    no_gaps(&all);
+    let (r, all) = fixture("lfm2", 2);
     let ops = decode(&all);
     assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]));
     let layers = |op| ops.iter().filter(|o| o.op == op).filter_map(|o| o.layer).collect::<Vec<_>>();
@@ -292,10 +288,7 @@ fn a_short_convolution_keeps_its_last_rows() {
 
 #[test]
 fn residual_streams_are_read_and_written() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch/gemma3n.gguf");
-    let mut r = runner(std::fs::read(file).unwrap(), 2);
-    let all = recorded(&mut r);
-    no_gaps(&all);
+    let (r, all) = fixture("gemma3n", 2);
     let ops = decode(&all);
     // Before the first layer and after the last 32 x 32 for three streams; in each layer, as f32: the router with its norm,
     // what guesses and corrects the streams, what the first is multiplied with.
@@ -317,10 +310,7 @@ fn residual_streams_are_read_and_written() {
 fn caps_and_scales_have_their_own_operations() {
     let names = [("command-r", true), ("granite", true), ("gemma3-linear", false), ("falcon", false)];
     for (name, bounded) in names.into_iter().chain([("gemma4", true), ("gemma4-dense", true)]) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/arch/{name}.gguf"));
-        let mut r = runner(std::fs::read(file).unwrap(), 1);
-        let all = recorded(&mut r);
-        no_gaps(&all);
+        let (r, all) = fixture(name, 1);
         let ops = decode(&all);
         assert_eq!(ops.iter().any(|o| o.op == Op::LogitBounds), bounded, "{name}");
         assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]), "{name}");
