@@ -6,7 +6,7 @@ use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
 use crate::kv::TILE;
 use crate::op::altup::{Router, STREAMS};
-use crate::op::attention::Rules;
+use crate::op::attention::{Rules, Window};
 use crate::op::convolution::{Convolution, Then};
 use crate::op::delta::DeltaShape;
 use crate::op::quantize::ActBlock;
@@ -91,7 +91,10 @@ pub fn attention(
     v: impl Fn(usize, usize) -> f32,
 ) -> Vec<f32> {
     let (mut max, mut sum, mut out) = (f32::NEG_INFINITY, 0.0f32, vec![0.0f32; v_dim]);
-    let first = rules.window.map_or(0, |w| seen.saturating_sub(w));
+    let first = rules.window.map_or(0, |w| match w {
+        Window::Last(n) => seen.saturating_sub(n),
+        Window::Chunk(n) => (seen - 1) / n * n,
+    });
     for start in (first / TILE * TILE..seen).step_by(TILE) {
         let positions = start.max(first)..seen.min(start + TILE);
         let score = |p| {

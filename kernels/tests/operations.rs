@@ -7,7 +7,7 @@ mod testing;
 
 use hewn_kernels::format::{Float, Format, FormatVisitor, Quant};
 use hewn_kernels::op::activation::{self, Activation};
-use hewn_kernels::op::attention::{Query, Rules, attention};
+use hewn_kernels::op::attention::{Query, Rules, Window, attention};
 use hewn_kernels::op::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, NonFinite, block_index, quantize_all};
 use hewn_kernels::{CpuIsa, KvLayer, KvShape, KvType, Team, reference};
@@ -381,12 +381,17 @@ fn windows_bounds_and_sinks_equal_the_oracle() {
         for rules in [
             Rules { cap: Some(2.0), ..plain },
             Rules { sinks: Some(&sinks), ..plain },
-            Rules { window: Some(1), ..plain },
-            Rules { window: Some(3), ..plain },
-            Rules { window: Some(64), ..plain },
-            Rules { window: Some(65), cap: Some(5.0), sinks: Some(&sinks), ..plain },
-            Rules { window: Some(900), sinks: Some(&sinks), ..plain },
-            Rules { window: Some(4096), ..plain },
+            Rules { window: Some(Window::Last(1)), ..plain },
+            Rules { window: Some(Window::Last(3)), ..plain },
+            Rules { window: Some(Window::Last(64)), ..plain },
+            Rules { window: Some(Window::Last(65)), cap: Some(5.0), sinks: Some(&sinks), ..plain },
+            Rules { window: Some(Window::Last(900)), sinks: Some(&sinks), ..plain },
+            Rules { window: Some(Window::Last(4096)), ..plain },
+            Rules { window: Some(Window::Chunk(1)), ..plain },
+            Rules { window: Some(Window::Chunk(30)), ..plain },
+            Rules { window: Some(Window::Chunk(64)), ..plain },
+            Rules { window: Some(Window::Chunk(200)), cap: Some(5.0), sinks: Some(&sinks), ..plain },
+            Rules { window: Some(Window::Chunk(4096)), ..plain },
         ] {
             check_rules(&mut rng, &seqs, 3, at, &teams, rules);
         }
@@ -400,17 +405,19 @@ fn a_window_does_not_look_outside() {
     let (mut k, mut v) = (rng.floats(200 * 16), rng.floats(200 * 16));
     let team = Team::new(1, CpuIsa::best()).unwrap();
     let q = rng.floats(16);
-    let run = |k: &[f32], v: &[f32]| {
+    let run = |window, k: &[f32], v: &[f32]| {
         let mut kv = KvLayer::new(shape);
         kv.append(CpuIsa::best(), k, v).unwrap();
-        let (mut out, rules) = (vec![f32::NAN; 16], Rules { window: Some(70), ..Rules::plain(0.25) });
+        let (mut out, rules) = (vec![f32::NAN; 16], Rules { window: Some(window), ..Rules::plain(0.25) });
         team.step(|crew| attention(crew, &[Query { kv: &kv, pos: 199 }], 1, &rules, &q, &mut out)).unwrap();
         out
     };
-    let want = run(&k, &v);
+    let windows = [Window::Last(70), Window::Chunk(130)];
+    let want = windows.map(|w| run(w, &k, &v));
+    assert_eq!(want[0], want[1]);
     k[..130 * 16].fill(f32::NAN);
     v[..130 * 16].fill(f32::INFINITY);
-    assert_eq!(run(&k, &v), want);
+    assert_eq!(windows.map(|w| run(w, &k, &v)), want);
 }
 
 #[test]

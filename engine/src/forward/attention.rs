@@ -8,7 +8,7 @@ use crate::weights::{Grouped, Linear, MatrixRef, Norm};
 use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, gate};
-use hewn_kernels::op::attention::{Query, Rules, attention};
+use hewn_kernels::op::attention::{Query, Rules, Window, attention};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
@@ -162,10 +162,10 @@ impl Forward<'_, '_> {
                 (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
             })
             .collect();
-        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.window_of(i), sinks };
+        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.window_of(i).map(Window::Last), sinks };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
-            let window = rules.window.unwrap_or(usize::MAX);
+            let window = rules.window.map_or(usize::MAX, Window::most);
             let seen: usize = queries.iter().map(|q| window.min(q.pos + 1)).sum();
             let read = |seg: &Segment<'_>| {
                 let len = seg.seq.layers[cache].len();

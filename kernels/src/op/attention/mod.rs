@@ -9,8 +9,8 @@
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
 //! ```
 //!
-//! A sink is merged last, as a tile whose only score it is and whose value is 0. With a sliding window, positions before it
-//! count as if they were not there, and tiles of nothing else are not read.
+//! A sink is merged last, as a tile whose only score it is and whose value is 0. With a window, positions before it count as if
+//! they were not there, and tiles of nothing else are not read.
 //!
 //! Tiles sit at absolute positions and are merged in order, so neither the batch nor the threads change a bit.
 //!
@@ -49,10 +49,35 @@ pub struct Rules<'a> {
     pub scale: f32,
     /// They are bounded to `cap * tanh(score / cap)`.
     pub cap: Option<f32>,
-    /// Only the last so many positions are seen, the one asking among them; at least 1.
-    pub window: Option<usize>,
+    /// Only some of the positions are seen.
+    pub window: Option<Window>,
     /// A score of each head (`[heads]`) that counts in the softmax, with nothing behind it.
     pub sinks: Option<&'a [f32]>,
+}
+
+/// Which positions up to the one asking are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// The last so many, the one asking among them; at least 1.
+    Last(usize),
+    /// Those of its own chunk, where chunks of so many begin at multiples of that; at least 1.
+    Chunk(usize),
+}
+
+impl Window {
+    /// The most positions that are seen.
+    pub fn most(self) -> usize {
+        let (Self::Last(n) | Self::Chunk(n)) = self;
+        n
+    }
+
+    /// The first position that the one before `end` sees.
+    pub fn first(self, end: usize) -> usize {
+        match self {
+            Self::Last(n) => end.saturating_sub(n),
+            Self::Chunk(n) => end.saturating_sub(1) / n * n,
+        }
+    }
 }
 
 impl Rules<'_> {
@@ -109,7 +134,10 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
-    assert!(rules.window != Some(0) && rules.sinks.is_none_or(|s| s.len() == heads), "a window, sinks [heads]");
+    assert!(
+        rules.window.is_none_or(|w| w.most() > 0) && rules.sinks.is_none_or(|s| s.len() == heads),
+        "a window, sinks [heads]"
+    );
     let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
     let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
@@ -138,7 +166,7 @@ impl<'a> Call<'a> {
     /// The positions that a query sees: from the first to before the second.
     fn seen(&self, query: usize) -> [usize; 2] {
         let end = self.queries[query].pos + 1;
-        [self.rules.window.map_or(0, |w| end.saturating_sub(w)), end]
+        [self.rules.window.map_or(0, |w| w.first(end)), end]
     }
 
     /// Tiles that a block sees, likewise.
