@@ -2,9 +2,10 @@
 
 use crate::isa::{CpuIsa, Isa, Kernel, load_tail, store_tail};
 use crate::math::exp;
+use crate::op::xielu::{Xielu, xielu};
 
 /// A function of one value that decides how much of another passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `g / (1 + exp(-g))`.
     Silu,
@@ -12,8 +13,12 @@ pub enum Activation {
     Gelu,
     /// The logistic function, `1 / (1 + exp(-g))`.
     Logistic,
+    /// What is above 0, `max(g, 0)`.
+    Relu,
     /// The square of what is above 0, `max(g, 0)^2`.
     ReluSquared,
+    /// See [`mod@crate::op::xielu`].
+    Xielu(Xielu),
     /// gpt-oss: `g` at most 7, `up` within -7..=7, `g / (1 + exp(-1.702 g)) * (up + 1)`.
     Clamped,
 }
@@ -42,7 +47,9 @@ pub(crate) fn gated<S: Isa>(s: S, kind: Activation, g: S::F, u: S::F) -> S::F {
         Activation::Silu => s.f_mul(silu(s, g), u),
         Activation::Gelu => s.f_mul(gelu(s, g), u),
         Activation::Logistic => logistic_share(s, u, s.f_sub(s.f_splat(0.0), g)),
+        Activation::Relu => s.f_mul(relu(s, g), u),
         Activation::ReluSquared => s.f_mul(relu_squared(s, g), u),
+        Activation::Xielu(p) => s.f_mul(xielu(s, &p, g), u),
         Activation::Clamped => {
             // In this order a NaN comes through (see `f_min`).
             let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
@@ -69,7 +76,9 @@ impl Kernel for Activate<'_> {
                 Activation::Silu => silu(s, x),
                 Activation::Gelu => gelu(s, x),
                 Activation::Logistic => logistic_share(s, s.f_splat(1.0), s.f_sub(s.f_splat(0.0), x)),
+                Activation::Relu => relu(s, x),
                 Activation::ReluSquared => relu_squared(s, x),
+                Activation::Xielu(p) => xielu(s, &p, x),
                 Activation::Clamped => {
                     let x = s.f_min(s.f_splat(7.0), x);
                     logistic_share(s, x, s.f_mul(x, s.f_splat(-1.702)))
@@ -92,9 +101,14 @@ pub(crate) fn silu<S: Isa>(s: S, x: S::F) -> S::F {
 }
 
 #[inline(always)]
-fn relu_squared<S: Isa>(s: S, x: S::F) -> S::F {
+fn relu<S: Isa>(s: S, x: S::F) -> S::F {
     // In this order a NaN comes through (see `f_max`).
-    let x = s.f_max(s.f_splat(0.0), x);
+    s.f_max(s.f_splat(0.0), x)
+}
+
+#[inline(always)]
+fn relu_squared<S: Isa>(s: S, x: S::F) -> S::F {
+    let x = relu(s, x);
     s.f_mul(x, x)
 }
 
@@ -166,13 +180,28 @@ mod tests {
                 g / (1.0 + libm::exp(-2.0 * u))
             }
             Activation::Logistic => 1.0 / (1.0 + libm::exp(-g)),
+            Activation::Relu => g.max(0.0),
             Activation::ReluSquared => g.max(0.0).powi(2),
+            Activation::Xielu(p) => {
+                let [above, below, line, end] = [p.above, p.below, p.line, p.end].map(f64::from);
+                let curve = if g > 0.0 { above * g * g } else { below * (libm::expm1(g.min(end)) - g) };
+                curve + line * g
+            }
             Activation::Clamped => g.min(7.0) / (1.0 + libm::exp(-1.702 * g.min(7.0))),
         }
     }
 
-    const ALL: [Activation; 5] =
-        [Activation::Silu, Activation::Gelu, Activation::Logistic, Activation::ReluSquared, Activation::Clamped];
+    /// Numbers as published models have them.
+    const XIELU: Xielu = Xielu { above: 0.81, below: 1.31, line: 0.5, end: -1e-6 };
+    const ALL: [Activation; 7] = [
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::Logistic,
+        Activation::Relu,
+        Activation::ReluSquared,
+        Activation::Xielu(XIELU),
+        Activation::Clamped,
+    ];
 
     #[test]
     fn activations_are_right_and_equal_on_every_isa() {
@@ -194,14 +223,32 @@ mod tests {
                         };
                         // Rounding within the exponent counts as often as it is large.
                         let bar = 1e-6 * (1.0 + 0.1 * f64::from(g[i]).powi(2).min(400.0));
-                        for (y, want) in [(y[i], act * up), (a[i], act)] {
+                        for (y, want, up) in [(y[i], act * up, up), (a[i], act, 1.0)] {
                             let err = (f64::from(y) - want).abs();
-                            assert!(err <= bar * want.abs() + 1e-30, "{kind:?} {} {want} {y}", g[i]);
+                            // The two parts of this one cancel out somewhere below 0.
+                            let parts =
+                                if let Activation::Xielu(p) = kind { f64::from(p.line * g[i]) * up } else { 0.0 };
+                            let bar = bar * want.abs().max(parts.abs());
+                            assert!(err <= bar + 1e-30, "{kind:?} {} {want} {y}", g[i]);
                         }
                     }
                     let bits: Vec<u32> = y.iter().chain(&a).map(|v| v.to_bits()).collect();
                     assert_eq!(*first.get_or_insert(bits.clone()), bits);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_two_sides_of_xielu_meet_at_zero() {
+        // Of 0 and what is next to it on both sides, whatever its sign; `e^t - 1` stays below.
+        let x = [0.0, -0.0, f32::MIN_POSITIVE, -f32::MIN_POSITIVE, 1e-3, -1e-3, f32::from_bits(1), -f32::from_bits(1)];
+        for isa in CpuIsa::available() {
+            let mut y = x;
+            activate(isa, Activation::Xielu(XIELU), &mut y);
+            for (x, y) in x.into_iter().zip(y) {
+                let want = exact(Activation::Xielu(XIELU), x.into());
+                assert!((f64::from(y) - want).abs() <= 1e-6 * want.abs() + 1e-36, "{x:e}: {y:e} {want:e}");
             }
         }
     }

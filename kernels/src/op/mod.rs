@@ -16,3 +16,4 @@ mod recurrence;
 pub mod rope;
 pub mod scan;
 pub mod soft_cap;
+pub mod xielu;
