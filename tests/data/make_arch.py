@@ -11,6 +11,7 @@ import ctypes, json, math, pathlib, sys, tempfile
 import numpy as np
 import gguf
 import llama_cpp as L
+import exact
 
 VOCAB, TOKENS = 96, 80
 
@@ -20,7 +21,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             second=None, gated=True, fused_gate=False, fused_qkv=False, qkv_bias=False, o_bias=False, ff_bias=False, tied=False,
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
-            out_norm='output_norm', short_conv=None, taps=3, rank=0)
+            out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
+            exact=None, start=0)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -186,6 +188,33 @@ SPECS = {
                     keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4, 'final_logit_softcapping': 30.0,
                           'altup.num_inputs': 4, 'altup.active_idx': 0,
                           'activation_sparsity_scale': [1.6448533535003662] * 10 + [-math.inf] * 12}),
+    'arcee': dict(arch='arcee', seed=54, gated=False, keys=YARN),
+    'nemotron': dict(arch='nemotron', seed=55, layer_norm=True, norm_bias=True, gated=False, rope=4, kv=1,
+                     keys={'rope.scaling.type': 'linear', 'rope.scaling.factor': 2.0}),
+    'apertus': dict(arch='apertus', seed=56, qk_norm='head', gated=False, xielu=True),
+    'phimoe': dict(arch='phimoe', seed=57, norm_bias=True, qkv_bias=True, o_bias=True, out_bias=True, longrope=True,
+                   experts=dict(n=6, used=2, ff=48), exact=exact.phimoe,
+                   keys={'rope.scaling.original_context_length': 64, 'rope.scaling.attn_factor': 1.19}),
+    'afmoe': dict(arch='afmoe', seed=58, layers=5, qk_norm='head', gate=True, **AROUND,
+                  experts=dict(n=8, used=3, ff=24, shared=48, choice=True, first=2),
+                  keys={'attention.sliding_window': 20, 'expert_shared_count': 2, 'expert_gating_func': 2,
+                        'expert_weights_norm': True, 'expert_weights_scale': 2.826}),
+    'smallthinker': dict(arch='smallthinker', seed=59, experts=dict(n=8, used=3, ff=48),
+                         keys={'expert_gating_func': 2}),
+    # The reference has windows of 4096 positions in any case: what is outside of this one is not in the text.
+    'smallthinker-windows': dict(arch='smallthinker', seed=60, layers=6, tied=True, experts=dict(n=6, used=2, ff=16),
+                                 keys={'attention.sliding_window': 4096, 'expert_gating_func': 1}),
+    # Chunks are of 8192 positions in the reference, and queries grow with as many: there the text begins 41 before. Layers 1
+    # and 3 have experts, layer 3 sees everything.
+    'llama4': dict(arch='llama4', seed=61, layers=5, ctx=1000, experts=dict(n=6, used=2, ff=24, shared=24, every=2), start=8192 - 41,
+                   keys={'interleave_moe_layer_step': 2, 'attention.sliding_window': 41,
+                         'attention.temperature_length': 41}),
+    # As Maverick: 128 experts, heads without norms, divisors of frequencies.
+    'llama4-128': dict(arch='llama4', seed=62, layers=4, dim=16, heads=2, kv=1, turned=3,
+                       experts=dict(n=128, used=1, ff=4, shared=4),
+                       start=8192 - 41,
+                       keys={'interleave_moe_layer_step': 1, 'attention.sliding_window': 41,
+                             'attention.temperature_length': 41}),
 }
 
 
@@ -216,6 +245,8 @@ def tensors(s, rng):
     norm(s['out_norm'])
     if not s['tied']:
         mat('output.weight', VOCAB, D)
+    if s['out_bias']:
+        vec('output.bias', VOCAB, std=0.3)
     half = (s['rope'] or s['hd']) // 2
     if s['turned']:
         # Proportional positions: what is not turned has frequencies of nearly zero.
@@ -292,6 +323,8 @@ def tensors(s, rng):
                 vec(p + f'attn_{name}.bias', rows)
         if parts:
             mat(p + 'attn_output.weight', D, H * hd)
+        if s['gate']:
+            mat(p + 'attn_gate.weight', H * hd, D, std=0.3)
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)
         if s['qk_norm'] and parts:
@@ -311,7 +344,7 @@ def tensors(s, rng):
             mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
             vec(p + 'ffn_down_exps.scale', n, base=1.0, std=0.3)
-        if e and F and not e.get('beside') and i >= e.get('first', 0):
+        if e and F and not e.get('beside') and i >= e.get('first', 0) and (i + 1) % e.get('every', 1) == 0:
             n, M = e['n'], e['ff']
             if e.get('choice'):
                 vec(p + 'exp_probs_b.bias', n)
@@ -399,6 +432,10 @@ def write(path, s, values, half):
                   s['eps'])
     if s['heads']:
         w.add_float32(f'{a}.rope.freq_base', s['theta'])
+    if s['xielu']:
+        # Those of a model's first layers, for which the reference has no other names.
+        for k, v in {'alpha_p': [0.3, -1.2], 'alpha_n': [-0.4, 0.9], 'beta': [0.5, 0.45], 'eps': [-1e-6, -1e-6]}.items():
+            w.add_array(f'xielu.{k}', v)
     for k, v in s['keys'].items():
         add = {bool: w.add_bool, int: w.add_uint32, float: w.add_float32, str: w.add_string,
                list: w.add_array}[type(v)]
@@ -435,8 +472,8 @@ def as_reference(s, values):
     return {**s, 'inputs': 256}, [(name, np.ascontiguousarray(wider.get(key(name), lambda x: x)(x))) for name, x in values]
 
 
-def logits(path, tokens, ctx):
-    """Logits of every token by llama.cpp, `[tokens, vocab]`."""
+def logits(path, tokens, ctx, start=0):
+    """Logits of every token by llama.cpp, `[tokens, vocab]`; the first is at position `start`."""
     model = L.llama_model_load_from_file(str(path).encode(), L.llama_model_default_params())
     assert model, f'cannot load {path}'
     cp = L.llama_context_default_params()
@@ -449,7 +486,7 @@ def logits(path, tokens, ctx):
     b = L.llama_batch_init(n, 0, 1)
     b.n_tokens = n
     for i, t in enumerate(tokens):
-        b.token[i] = t; b.pos[i] = i; b.n_seq_id[i] = 1; b.seq_id[i][0] = 0; b.logits[i] = 1
+        b.token[i] = t; b.pos[i] = start + i; b.n_seq_id[i] = 1; b.seq_id[i][0] = 0; b.logits[i] = 1
     assert L.llama_decode(c, b) == 0
     rows = [np.ctypeslib.as_array(L.llama_get_logits_ith(c, i), (VOCAB,)).copy() for i in range(n)]
     L.llama_batch_free(b); L.llama_free(c); L.llama_model_free(model)
@@ -491,7 +528,9 @@ def main():
             made = [pathlib.Path(tmp) / f'{kind}.gguf' for kind in ('f32', 'f16')]
             for path, half in zip(made, (False, True)):
                 write(path, *as_reference(s, values), half)
-            ref, peer = (logits(path, tokens, s['ctx']) for path in made)
+            ref, peer = (logits(path, tokens, s['ctx'], s['start']) for path in made)
+        if s['exact']:
+            ref = s['exact'](s, values, tokens)
         keep_logits(out, name, tokens, ref, peer)
 
 

@@ -5,6 +5,8 @@
 //! from [`Arch::PLAIN`], and a line in [`ALL`]. What the files themselves tell (fused projections, biases that may be
 //! there, scales in the metadata) the architecture does not have to.
 
+mod apertus;
+mod arcee;
 mod bailingmoe;
 mod bailingmoe2;
 mod chatglm;
@@ -40,6 +42,7 @@ mod mamba2;
 mod minicpm;
 mod minimax_m2;
 mod mistral3;
+mod nemotron;
 mod nemotron_h;
 mod nemotron_h_moe;
 mod olmo2;
@@ -89,6 +92,8 @@ pub struct Arch {
     pub gated: bool,
     /// The activation.
     pub activation: Activation,
+    /// Whether it is xIELU instead, with numbers of each layer.
+    pub xielu: bool,
     /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
     pub experts: Option<Routing>,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
@@ -291,6 +296,7 @@ impl Arch {
         parallel: false,
         gated: true,
         activation: Activation::Silu,
+        xielu: false,
         experts: None,
         experts_beside: false,
         latent: false,
@@ -326,6 +332,8 @@ impl Arch {
 
 /// Every supported architecture.
 pub const ALL: &[&Arch] = &[
+    &apertus::ARCH,
+    &arcee::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
     &chatglm::ARCH,
@@ -361,6 +369,7 @@ pub const ALL: &[&Arch] = &[
     &minicpm::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
+    &nemotron::ARCH,
     &nemotron_h::ARCH,
     &nemotron_h_moe::ARCH,
     &olmo2::ARCH,

@@ -6,6 +6,7 @@ mod layers;
 mod reader;
 mod recurrent;
 mod rope;
+mod xielu;
 
 pub use altup::AltUp;
 pub use experts::Experts;
@@ -16,6 +17,8 @@ pub use rope::{Rope, Scaling};
 
 use crate::arch::{self, Arch, Recurrence};
 use crate::error::EngineError;
+use hewn_kernels::op::activation::Activation;
+use hewn_kernels::op::xielu::Xielu;
 use hewn_kernels::state::StateShape;
 use hewn_loader::{Gguf, Value};
 use reader::{MAX, Reader};
@@ -75,6 +78,8 @@ pub struct ModelConfig {
     /// Standard deviations above their mean from which a layer's gates count, where it has such a bound; of the first
     /// layers, as many as matter.
     pub cut_offs: Vec<Option<f32>>,
+    /// The numbers of each layer's activation, where that is xIELU; otherwise empty.
+    pub xielu: Vec<Xielu>,
     /// What embeddings are multiplied with.
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
@@ -237,6 +242,7 @@ impl ModelConfig {
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             altup: AltUp::read(&r, arch, gguf)?,
             cut_offs: r.cut_offs(arch, layers)?,
+            xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.unwrap_or(1.0),
@@ -274,6 +280,11 @@ impl ModelConfig {
     /// How many standard deviations above their mean the gates of layer `i` must lie, where there is a bound.
     pub fn cut_off(&self, i: usize) -> Option<f32> {
         self.cut_offs.get(i).copied().flatten()
+    }
+
+    /// The activation of layer `i`.
+    pub fn activation(&self, i: usize) -> Activation {
+        self.xielu.get(i).map_or(self.arch.activation, |p| Activation::Xielu(*p))
     }
 
     /// What layer `i` does with a running state, where it has one.

@@ -174,7 +174,7 @@ impl Forward<'_, '_> {
             }
             matmul_each(crew, &mut products);
         }
-        let gated = w.gate.is_some();
+        let (gated, kind) = (w.gate.is_some(), c.activation(i));
         self.lap.op(Op::Activation, || Cost::elements(all, ff, 2 + usize::from(gated), 20));
         if let Some(b) = &w.up_bias {
             let up = if gated { &mut *up } else { &mut *out };
@@ -185,8 +185,8 @@ impl Forward<'_, '_> {
                 add(row, &b[order.expert[p] * ff..][..ff]);
             }
             match gated {
-                true => gate(crew.isa(), c.arch.activation, row, &up[p * ff..][..ff]),
-                false => activate(crew.isa(), c.arch.activation, row),
+                true => gate(crew.isa(), kind, row, &up[p * ff..][..ff]),
+                false => activate(crew.isa(), kind, row),
             }
         });
         let blocks = &mut s.experts.blocks[..];
@@ -226,7 +226,7 @@ impl Forward<'_, '_> {
 
     /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`.
     fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
-        self.activated(&w.part);
+        self.activated(self.model.config().activation(i), &w.part);
         let then: Vec<&MatrixRef> = self.after_ff(i);
         let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
         let down = &w.part.down;

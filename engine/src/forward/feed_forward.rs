@@ -20,8 +20,9 @@ impl Forward<'_, '_> {
         let at = || format!("in the feed-forward part of layer {i}");
         let cut = self.model.config().cut_off(i);
         // A single row gains nothing by it, and where a row is cut off all of it must be there.
+        let kind = self.model.config().activation(i);
         if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none()) {
-            self.fused(gate, w, at)?;
+            self.fused(kind, gate, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
         self.gate_up(w);
@@ -29,17 +30,23 @@ impl Forward<'_, '_> {
             self.cut_gates(w, deviations);
         }
         if self.n == 1 && w.down.w.is_quant() {
-            self.activate_row(w, at)?;
+            self.activate_row(kind, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
-        self.activate(w);
+        self.activate(kind, w);
         self.project(Source::FeedForward, &w.down, &then, at)
     }
 
     /// `inner = quantize(act(Gate h) * Up h)`
-    fn fused(&mut self, gate: &MatrixRef, w: &Gated, at: impl Fn() -> String) -> Result<(), EngineError> {
+    fn fused(
+        &mut self,
+        activation: Activation,
+        gate: &MatrixRef,
+        w: &Gated,
+        at: impl Fn() -> String,
+    ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let (ff, activation, gguf) = (w.up.w.rows, c.arch.activation, self.model.gguf());
+        let (ff, gguf) = (w.up.w.rows, self.model.gguf());
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let gate = Gate { gate: gate.view(gguf), up: w.up.w.view(gguf), x, activation };
@@ -56,9 +63,9 @@ impl Forward<'_, '_> {
     }
 
     /// `gate = act(Gate h) * Up h`, or `gate = act(Up h)` without a gate; `h` is quantized where that is needed.
-    pub(super) fn activated(&mut self, w: &Gated) {
+    pub(super) fn activated(&mut self, kind: Activation, w: &Gated) {
         self.gate_up(w);
-        self.activate(w);
+        self.activate(kind, w);
     }
 
     /// `gate = Gate h`, `up = Up h`; without a gate, `gate = Up h`.
@@ -89,8 +96,8 @@ impl Forward<'_, '_> {
     }
 
     /// `gate = act(gate) * up`, or `gate = act(gate)` without a gate, row by row.
-    fn activate(&mut self, w: &Gated) {
-        let (n, crew, kind, ff) = (self.n, self.crew, self.model.config().arch.activation, w.up.w.rows);
+    fn activate(&mut self, kind: Activation, w: &Gated) {
+        let (n, crew, ff) = (self.n, self.crew, w.up.w.rows);
         self.lap.op(Op::Activation, || activation_cost(n, ff, w.gate.is_some()));
         let rows = self.s.gate[..n * ff].chunks_mut(ff.max(1)).zip(self.s.up[..n * ff].chunks_mut(ff.max(1)));
         let mut rows: Vec<_> = rows.collect();
@@ -101,8 +108,8 @@ impl Forward<'_, '_> {
 
     /// `inner = quantize(act(gate) * up)` of a single row, in parts: most of the time goes into fetching what other
     /// cores have computed, which they can do at the same time.
-    fn activate_row(&mut self, w: &Gated, at: impl Fn() -> String) -> Result<(), EngineError> {
-        let (crew, kind, ff) = (self.crew, self.model.config().arch.activation, w.up.w.rows);
+    fn activate_row(&mut self, kind: Activation, w: &Gated, at: impl Fn() -> String) -> Result<(), EngineError> {
+        let (crew, ff) = (self.crew, w.up.w.rows);
         self.lap.op(Op::Activation, || {
             let mut all = activation_cost(1, ff, w.gate.is_some());
             all += Cost { rows: 0, ..Cost::quantize(1, ff) };
