@@ -1,5 +1,6 @@
 //! The buffers of a step, made once and reused.
 
+use crate::arch::HeadGates;
 use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::EngineError;
 use bytemuck::Zeroable;
@@ -32,7 +33,7 @@ pub(crate) struct Scratch {
     /// Attention's output `[rows, heads * v_dim]`.
     pub att: Buffer<f32>,
     /// `[rows, ff]`, or `[rows * used, ff]` of the experts; also the gated product. Before: queries with their gates
-    /// `[rows, heads, 2, k_dim]`, the convolution of a delta net or state space `[rows, channels]`, or the gate before a
+    /// `[rows, heads, 2, k_dim]`, or the gates alone `[rows, heads * v_dim]`, the convolution of a delta net or state space `[rows, channels]`, or the gate before a
     /// short convolution.
     pub gate: Buffer<f32>,
     /// Likewise. Before: gated outputs of heads `[rows, heads * v_dim]`, those of a delta net or state space
@@ -172,8 +173,10 @@ impl Scratch {
             (ff, widest) = (ff.max(e.used * e.ff).max(e.shared_ff), widest.max(e.shared_ff));
         }
         let (mut gate, mut up, mut att) = (ff, ff, c.att_width());
-        if c.arch.gated_heads {
-            (gate, up) = (gate.max(2 * c.q_width()), up.max(att));
+        match c.arch.gated_heads {
+            HeadGates::None => {}
+            HeadGates::WithQueries => (gate, up) = (gate.max(2 * c.q_width()), up.max(att)),
+            HeadGates::Apart => (gate, up) = (gate.max(att), up.max(att)),
         }
         if let Some(r) = &c.recurrent {
             let (channels, width) = (r.part.state().channels, r.part.width());

@@ -5,6 +5,7 @@
 //! from [`Arch::PLAIN`], and a line in [`ALL`]. What the files themselves tell (fused projections, biases that may be
 //! there, scales in the metadata) the architecture does not have to.
 
+mod afmoe;
 mod apertus;
 mod arcee;
 mod bailingmoe;
@@ -38,6 +39,7 @@ mod internlm2;
 mod lfm2;
 mod lfm2moe;
 mod llama;
+mod llama4;
 mod mamba2;
 mod minicpm;
 mod minimax_m2;
@@ -48,6 +50,7 @@ mod nemotron_h_moe;
 mod olmo2;
 mod olmoe;
 mod phi3;
+mod phimoe;
 mod qwen2;
 mod qwen2moe;
 mod qwen2vl;
@@ -59,6 +62,7 @@ mod qwen3next;
 mod qwen3vl;
 mod qwen3vlmoe;
 mod seed_oss;
+mod smallthinker;
 mod smollm3;
 mod starcoder2;
 
@@ -96,6 +100,14 @@ pub struct Arch {
     pub xielu: bool,
     /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
     pub experts: Option<Routing>,
+    /// Whether the experts are chosen by the stream as it comes into the layer, before the attention and without a norm.
+    pub early_choice: bool,
+    /// Whether an expert's weight counts for its input, not for its output.
+    pub weighed_input: bool,
+    /// Whether one more expert, as wide as the others, takes every row where the file does not say.
+    pub one_shared: bool,
+    /// Whether files say that of every so many layers the last has experts.
+    pub interleaved: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
     pub experts_beside: bool,
     /// Multi-head latent attention.
@@ -106,14 +118,18 @@ pub struct Arch {
     pub single: bool,
     /// Whether no layer attends, nor has a feed-forward part: files say 0 heads and channels.
     pub recurrent_only: bool,
-    /// Whether each query head comes with a gate, whose logistic function its output is multiplied with.
-    pub gated_heads: bool,
+    /// Gates of the heads, whose logistic function their outputs are multiplied with.
+    pub gated_heads: HeadGates,
     /// Whether each head's softmax has a sink.
     pub sinks: bool,
     /// The sliding window where the file does not say.
     pub window: Option<usize>,
-    /// With a window: every so many layers, one sees everything; otherwise none does.
+    /// Whether windows are chunks of so many positions, of which a token sees its own.
+    pub chunked: bool,
+    /// With a window: every so many layers, the last sees everything; otherwise none does.
     pub full_every: Option<usize>,
+    /// Whether it is the first of each so many, not the last.
+    pub full_first: bool,
     /// Layers with a window have rotary positions of their own.
     pub local_rope: Option<LocalRope>,
     /// Whether the file must list divisors of the model's rotary frequencies.
@@ -124,6 +140,8 @@ pub struct Arch {
     pub unturned_full: bool,
     /// Whether `rope.scaling.finetuned` says if queries and keys are turned at all; they are where it is missing.
     pub turned_said: bool,
+    /// How queries grow with their position, in layers that do not turn them; elsewhere files may say it of all layers.
+    pub temperature: Option<Temperature>,
     /// Whether heads are normed after they are turned, not before.
     pub norm_turned: bool,
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
@@ -137,7 +155,7 @@ pub struct Arch {
     pub logit_cap: Option<f32>,
     /// Whether embeddings are multiplied with the root of their width.
     pub embed_by_width: bool,
-    /// Whether the epsilon of the norms may go by the name of that of layer norms.
+    /// Whether the epsilon of the norms may go by the name of that of the other kind.
     pub either_epsilon: bool,
     /// Whether `logit_scale` divides.
     pub logits_divided: bool,
@@ -205,10 +223,23 @@ pub enum HeadNorm {
     Each,
     /// The same, where the file has them.
     EachOrNone,
+    /// Each head by itself, without weights, where it is turned; not in the model of so many experts.
+    TurnedUnless(usize),
     /// All heads as one vector (`[heads * k_dim]`).
     Whole,
     /// Each head by itself, the mean taken off, with weights of its own (`[heads, k_dim]`), where the file has them.
     Own,
+}
+
+/// Whether heads are gated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadGates {
+    /// They are not.
+    None,
+    /// Each query head comes with its gate, in one matrix.
+    WithQueries,
+    /// The gates are a projection of their own.
+    Apart,
 }
 
 /// What layers with a running state do with it.
@@ -263,6 +294,20 @@ pub enum Gating {
     Sigmoid,
     /// Softmax over those that were chosen.
     SoftmaxOfChosen,
+    /// The logistic function of those that were chosen by their scores themselves.
+    SigmoidOfChosen,
+    /// One after the other by the best score, with the softmax over those of the others whose scores are within a share of
+    /// it: hardly ever is that another than 1 (arXiv 2409.12136).
+    SparseMixer,
+}
+
+/// Queries of position `p` are multiplied with `1 + scale ln(1 + floor((p + 1) / every))`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Temperature {
+    /// How much.
+    pub scale: f32,
+    /// Positions from one step to the next.
+    pub every: usize,
 }
 
 /// Gates of which only the largest count.
@@ -298,20 +343,27 @@ impl Arch {
         activation: Activation::Silu,
         xielu: false,
         experts: None,
+        early_choice: false,
+        weighed_input: false,
+        one_shared: false,
+        interleaved: false,
         experts_beside: false,
         latent: false,
         recurrence: None,
         single: false,
         recurrent_only: false,
-        gated_heads: false,
+        gated_heads: HeadGates::None,
         sinks: false,
         window: None,
+        chunked: false,
         full_every: None,
+        full_first: false,
         local_rope: None,
         rope_divisors: false,
         unturned_every: None,
         unturned_full: false,
         turned_said: false,
+        temperature: None,
         norm_turned: false,
         coordinates: false,
         wide_scale_layers: None,
@@ -332,6 +384,7 @@ impl Arch {
 
 /// Every supported architecture.
 pub const ALL: &[&Arch] = &[
+    &afmoe::ARCH,
     &apertus::ARCH,
     &arcee::ARCH,
     &bailingmoe::ARCH,
@@ -365,6 +418,7 @@ pub const ALL: &[&Arch] = &[
     &lfm2::ARCH,
     &lfm2moe::ARCH,
     &llama::ARCH,
+    &llama4::ARCH,
     &mamba2::ARCH,
     &minicpm::ARCH,
     &minimax_m2::ARCH,
@@ -375,6 +429,7 @@ pub const ALL: &[&Arch] = &[
     &olmo2::ARCH,
     &olmoe::ARCH,
     &phi3::ARCH,
+    &phimoe::ARCH,
     &qwen2::ARCH,
     &qwen2moe::ARCH,
     &qwen2vl::ARCH,
@@ -386,6 +441,7 @@ pub const ALL: &[&Arch] = &[
     &qwen3vl::ARCH,
     &qwen3vlmoe::ARCH,
     &seed_oss::ARCH,
+    &smallthinker::ARCH,
     &smollm3::ARCH,
     &starcoder2::ARCH,
 ];

@@ -17,6 +17,8 @@ pub struct Experts {
     pub shared_ff: usize,
     /// The first layer that has them; those before are dense.
     pub first: usize,
+    /// Of every so many layers, the last has them.
+    pub every: usize,
     /// How scores become weights.
     pub gating: Gating,
     /// Whether the weights of the chosen ones are made to sum to 1.
@@ -33,6 +35,11 @@ pub struct Experts {
 const MAX_EXPERTS: usize = 1 << 14;
 
 impl Experts {
+    /// Whether layer `i` has them.
+    pub fn in_layer(&self, i: usize) -> bool {
+        i >= self.first && (i + 1).is_multiple_of(self.every)
+    }
+
     /// Reads them where the file has some; `ff` is the width of the dense feed-forward part.
     pub(super) fn read(r: &Reader<'_>, arch: &Arch, ff: usize) -> Result<Option<Self>, EngineError> {
         let count = r.size_or_none("expert_count")?;
@@ -53,7 +60,8 @@ impl Experts {
             return r.bad("expert_count", format!("{count} is more than {MAX_EXPERTS}"));
         }
         let step = "interleave_moe_layer_step";
-        if let Some(n) = r.size_or_none(step)?.filter(|n| *n != 1) {
+        let every = r.size_or_none(step)?.unwrap_or(1);
+        if let Some(n) = Some(every).filter(|n| *n != 1 && !arch.interleaved) {
             return r.bad(step, format!("experts in one layer of {n} only are not supported"));
         }
         let used = r.need("expert_used_count")?;
@@ -68,9 +76,12 @@ impl Experts {
         let shared = r.size_or_none("expert_shared_count")?.unwrap_or(0);
         let shared_ff = match r.size_or_none("expert_shared_feed_forward_length")? {
             Some(ff) => ff,
-            None if shared <= MAX_EXPERTS => shared.saturating_mul(own),
+            None if shared <= MAX_EXPERTS => shared.max(usize::from(arch.one_shared)).saturating_mul(own),
             None => return r.bad("expert_shared_count", format!("{shared} is more than {MAX_EXPERTS}")),
         };
+        if arch.early_choice && shared_ff > 0 {
+            return r.bad("expert_shared_count", format!("`{}` has no expert that takes every row", arch.name));
+        }
         if arch.experts_beside && shared_ff > 0 {
             return r.bad("expert_shared_count", format!("`{}` has a dense part instead", arch.name));
         }
@@ -99,6 +110,7 @@ impl Experts {
             ff: own,
             shared_ff,
             first: r.size_or_none("leading_dense_block_count")?.unwrap_or(0),
+            every,
             gating,
             normalize: r.flag("expert_weights_norm")?.unwrap_or(rules.normalize),
             scale: r.factor("expert_weights_scale")?.unwrap_or(1.0),

@@ -15,9 +15,10 @@ pub use recurrent::{Recurrent, RecurrentPart};
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
-use crate::arch::{self, Arch, Recurrence};
+use crate::arch::{self, Arch, HeadGates, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
+use hewn_kernels::op::attention::Window as Reach;
 use hewn_kernels::op::xielu::Xielu;
 use hewn_kernels::state::StateShape;
 use hewn_loader::{Gguf, Value};
@@ -62,9 +63,8 @@ pub struct ModelConfig {
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
     pub scale: f32,
-    /// `t`, where the query of position `p` is multiplied with `1 + t ln(1 + floor(p / c))`, `c` being the original context of
-    /// [`rope`](Self::rope) (Llama 4's and Ministral 3's temperature).
-    pub temperature: Option<f32>,
+    /// How queries grow with their position.
+    pub temperature: Option<Growth>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
     pub score_cap: Option<f32>,
     /// Logits likewise.
@@ -100,11 +100,27 @@ pub struct ModelConfig {
     pub unread: Vec<String>,
 }
 
-/// Sliding windows.
+/// Queries of position `p` are multiplied with `1 + scale ln(1 + floor((p + ahead) / every))` (Llama 4's and Ministral 3's
+/// temperature).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// How much.
+    pub scale: f32,
+    /// Positions from one step to the next.
+    pub every: usize,
+    /// What is added to positions.
+    pub ahead: usize,
+    /// Whether only layers that do not turn queries and keys do it.
+    pub unturned_only: bool,
+}
+
+/// Sliding windows, or chunks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    /// Positions that a token sees, its own among them.
+    /// Positions that a token sees at most, its own among them.
     pub size: usize,
+    /// Whether they are those since the last multiple of the size, otherwise the last ones.
+    pub chunks: bool,
     /// Which layers have it.
     pub layers: LayerSet,
 }
@@ -116,6 +132,8 @@ pub enum LayerSet {
     All,
     /// All but the last of each so many.
     AllButEvery(usize),
+    /// All but the first of each so many.
+    AllButFirstOf(usize),
     /// Those listed as true.
     Listed(Vec<bool>),
 }
@@ -126,6 +144,7 @@ impl LayerSet {
         match self {
             Self::All => true,
             Self::AllButEvery(n) => i % n != n - 1,
+            Self::AllButFirstOf(n) => !i.is_multiple_of(*n),
             Self::Listed(list) => list.get(i).copied().unwrap_or(false),
         }
     }
@@ -212,6 +231,7 @@ impl ModelConfig {
             (Some(nets), Some(Recurrence::Delta(_))) => nets.layers.others(layers),
             _ => attending,
         };
+        let temperature = r.temperature(arch, &rope)?;
         let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
@@ -235,7 +255,7 @@ impl ModelConfig {
                 (None, Some(fixed)) => fixed,
                 (None, None) => score_factor / (divisor as f32).sqrt(),
             },
-            temperature: r.temperature(arch)?,
+            temperature,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
@@ -271,7 +291,13 @@ impl ModelConfig {
         self.widest(LayerSizes::att_width)
     }
 
-    /// How many positions layer `i` sees, where not all.
+    /// Which positions layer `i` sees, where not all.
+    pub fn reach_of(&self, i: usize) -> Option<Reach> {
+        let reach = if self.window.as_ref()?.chunks { Reach::Chunk } else { Reach::Last };
+        self.window_of(i).map(reach)
+    }
+
+    /// How many positions layer `i` sees at most, where not all.
     pub fn window_of(&self, i: usize) -> Option<usize> {
         let window = self.window.as_ref()?;
         window.layers.has(i).then_some(window.size)
@@ -305,8 +331,8 @@ impl ModelConfig {
     /// What a query at a position is multiplied with; see [`temperature`](Self::temperature).
     pub(crate) fn query_factor(&self, pos: usize) -> f32 {
         self.temperature.map_or(1.0, |t| {
-            let turns = (pos / self.rope.original_ctx) as f64;
-            (1.0 + f64::from(t) * libm::log(1.0 + turns)) as f32
+            let steps = ((pos + t.ahead) / t.every) as f64;
+            (1.0 + f64::from(t.scale) * libm::log(1.0 + steps)) as f32
         })
     }
 
@@ -388,7 +414,7 @@ impl Reader<'_> {
             None => return self.bad("attention.head_count", format!("{q} heads do not divide {dim} channels")),
         };
         let v_dim = self.size("attention.value_length")?.unwrap_or(k_dim);
-        if arch.gated_heads && v_dim != k_dim {
+        if arch.gated_heads == HeadGates::WithQueries && v_dim != k_dim {
             return self.bad("attention.value_length", format!("{v_dim} channels, but gates have {k_dim}"));
         }
         let rope_dim = self.size("rope.dimension_count")?.unwrap_or(k_dim);
@@ -415,32 +441,48 @@ impl Reader<'_> {
         Ok(Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent })
     }
 
-    fn temperature(&self, arch: &Arch) -> Result<Option<f32>, EngineError> {
+    fn temperature(&self, arch: &Arch, rope: &Rope) -> Result<Option<Growth>, EngineError> {
         let key = "attention.temperature_scale";
-        match self.factor(key)? {
-            Some(_) if arch.latent => self.bad(key, "it is not supported with latent attention"),
-            t => Ok(t),
+        let said = self.factor(key)?;
+        match (said, arch.temperature) {
+            (Some(_), None) if arch.latent => self.bad(key, "it is not supported with latent attention"),
+            (said, Some(own)) => {
+                let every = self.size("attention.temperature_length")?.unwrap_or(own.every);
+                let scale = said.unwrap_or(own.scale);
+                Ok(Some(Growth { scale, every, ahead: 1, unturned_only: true }))
+            }
+            (said, None) => {
+                let every = rope.original_ctx;
+                Ok(said.map(|scale| Growth { scale, every, ahead: 0, unturned_only: false }))
+            }
         }
     }
 
     fn epsilon(&self, arch: &Arch) -> Result<f32, EngineError> {
-        let key = match arch.norm {
-            arch::NormKind::Rms => "attention.layer_norm_rms_epsilon",
-            arch::NormKind::Layer => "attention.layer_norm_epsilon",
+        let [rms, layer] = ["attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"];
+        let (key, other) = match arch.norm {
+            arch::NormKind::Rms => (rms, layer),
+            arch::NormKind::Layer => (layer, rms),
         };
-        let other = if arch.either_epsilon { self.positive("attention.layer_norm_epsilon")? } else { None };
+        let other = if arch.either_epsilon { self.positive(other)? } else { None };
         self.positive(key)?.or(other).map_or_else(|| self.missing(key), Ok)
     }
 
     fn window(&self, arch: &Arch, layers: usize) -> Result<Option<Window>, EngineError> {
-        let Some(size) = self.size_or_none("attention.sliding_window")?.or(arch.window) else { return Ok(None) };
+        let key = "attention.sliding_window";
+        let said = self.size_or_none(key)?;
+        if arch.chunked && said.is_none() && self.meta.contains(&self.key(key)) {
+            return self.bad(key, format!("`{}` without chunks is not supported", arch.name));
+        }
+        let Some(size) = said.or(arch.window) else { return Ok(None) };
         let key = "attention.sliding_window_pattern";
+        let all_but = if arch.full_first { LayerSet::AllButFirstOf } else { LayerSet::AllButEvery };
         let layers = match self.meta.get(&self.key(key)) {
-            None => arch.full_every.map_or(LayerSet::All, LayerSet::AllButEvery),
+            None => arch.full_every.map_or(LayerSet::All, all_but),
             Some(Value::Array(_)) => self.flags(key, layers)?.map_or(LayerSet::All, LayerSet::Listed),
-            Some(_) => LayerSet::AllButEvery(self.need(key)?),
+            Some(_) => all_but(self.need(key)?),
         };
-        Ok(Some(Window { size, layers }))
+        Ok(Some(Window { size, chunks: arch.chunked, layers }))
     }
 
     fn layer_inputs(&self, layers: usize) -> Result<usize, EngineError> {

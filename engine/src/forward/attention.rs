@@ -1,7 +1,7 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
 use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, scale, turns};
-use crate::arch::HeadNorm;
+use crate::arch::{HeadGates, HeadNorm};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Grouped, Linear, MatrixRef, Norm};
@@ -31,13 +31,19 @@ impl Forward<'_, '_> {
         let matrices: Vec<&MatrixRef> = g.projections().map(|p| &p.w).collect();
         self.quantize_h(&matrices, || format!("before the attention of layer {i}"))?;
         let width = |p: &Option<Linear>| p.as_ref().map_or(0, |p| p.w.rows);
+        let with_queries = c.arch.gated_heads == HeadGates::WithQueries;
         // Values are where keys are.
         let (qw, kw, vw) = (g.q.w.rows, width(&g.k), width(if g.v.is_some() { &g.v } else { &g.k }));
         {
             let s = &mut *self.s;
             let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-            let q = if c.arch.gated_heads { &mut s.gate } else { &mut s.q };
-            let outs = [&mut q[..n * qw], &mut s.k[..n * kw], &mut s.v[..n * vw]];
+            let (q, gates) = if with_queries { (&mut s.gate, None) } else { (&mut s.q, Some(&mut s.gate)) };
+            let outs = [
+                (Some(&g.q), &mut q[..n * qw]),
+                (g.k.as_ref(), &mut s.k[..n * kw]),
+                (g.v.as_ref(), &mut s.v[..n * vw]),
+                (g.gate.as_ref(), gates.map_or(&mut [], |gates| &mut gates[..n * width(&g.gate)])),
+            ];
             let gguf = self.model.gguf();
             let views = || matrices.iter().map(|w| w.view(gguf));
             self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
@@ -45,10 +51,11 @@ impl Forward<'_, '_> {
             if g.k.is_some() {
                 foresee_store(i, segments);
             }
-            let mut products: Vec<_> = views().zip(outs).map(|(w, out)| Product { w, x, out }).collect();
+            let there = outs.into_iter().filter_map(|(linear, out)| Some((linear?, out)));
+            let mut products: Vec<_> = there.map(|(l, out)| Product { w: l.w.view(gguf), x, out }).collect();
             matmul(crew, n, &mut products);
         }
-        if c.arch.gated_heads {
+        if with_queries {
             self.part_queries(&g.q);
         }
         let (table, sizes) = (c.rope_of(i), c.layer(i));
@@ -61,6 +68,7 @@ impl Forward<'_, '_> {
             Cost::elements(n, qw + kw + if finished_v { vw } else { 0 }, 2, float)
         });
         let s = &mut *self.s;
+        let grows = c.temperature.is_some_and(|t| !t.unturned_only || table.is_none());
         let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
         let norm_heads = |with: Option<&Norm>, row: &mut [f32]| match (with, c.arch.head_norm) {
             (None, _) => {}
@@ -82,8 +90,8 @@ impl Forward<'_, '_> {
             norm_heads(after, row);
         };
         crew.rows(&mut s.q[..n * qw], qw, n >= SPLIT, |_, r, row| {
-            finish(Some(&g.q).filter(|_| !c.arch.gated_heads), g.q_norm.as_ref(), r, row);
-            if let Some(factor) = factors.get(r).filter(|f| **f != 1.0) {
+            finish(Some(&g.q).filter(|_| !with_queries), g.q_norm.as_ref(), r, row);
+            if let Some(factor) = factors.get(r).filter(|f| grows && **f != 1.0) {
                 scale(row, *factor);
             }
         });
@@ -103,7 +111,11 @@ impl Forward<'_, '_> {
             });
         }
         self.attend(i, g.sinks.as_deref(), segments)?;
-        let source = if c.arch.gated_heads { self.gate_heads() } else { Source::Attention };
+        let source = match c.arch.gated_heads {
+            HeadGates::None => Source::Attention,
+            HeadGates::WithQueries => self.gate_heads(),
+            HeadGates::Apart => self.gate_apart(g.gate.as_ref()),
+        };
         let then = self.after_attention(i);
         self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))
     }
@@ -139,6 +151,22 @@ impl Forward<'_, '_> {
         Source::Gated
     }
 
+    /// `up` = the attention's output times the logistic function of the gates (`gate`, `[rows, heads * v_dim]`), after their
+    /// bias.
+    fn gate_apart(&mut self, linear: Option<&Linear>) -> Source {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let width = c.att_width();
+        self.lap.op(Op::Activation, || Cost::elements(n, width, 3, 20));
+        let s = &mut *self.s;
+        let (gates, att) = (&s.gate, &s.att);
+        crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
+            row.copy_from_slice(&gates[r * width..][..width]);
+            linear.iter().for_each(|linear| bias(linear, row));
+            gate(crew.isa(), Activation::Logistic, row, &att[r * width..][..width]);
+        });
+        Source::Gated
+    }
+
     /// Appends `k` and `v` to the caches, unless the layer reads another's, and attends `q` to them: `att`.
     pub(super) fn attend(
         &mut self,
@@ -162,11 +190,12 @@ impl Forward<'_, '_> {
                 (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
             })
             .collect();
-        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.window_of(i).map(Window::Last), sinks };
+        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);
-            let seen: usize = queries.iter().map(|q| window.min(q.pos + 1)).sum();
+            let first = |end| rules.window.map_or(0, |w| w.first(end));
+            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1)).sum();
             let read = |seg: &Segment<'_>| {
                 let len = seg.seq.layers[cache].len();
                 len.min(window.saturating_add(seg.tokens.len() - 1))

@@ -12,7 +12,8 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::scratch::Choice;
 use crate::weights::{Beside, Experts, MatrixRef, Shared, Stack};
-use hewn_kernels::op::activation::{activate, add, add_scaled, gate};
+use hewn_kernels::Crew;
+use hewn_kernels::op::activation::{activate, add, add_scaled, gate, scale};
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
 use hewn_kernels::op::quantize::ActBlock;
 
@@ -56,16 +57,27 @@ impl Sorted {
 }
 
 impl Forward<'_, '_> {
+    /// The choice of each row's experts by the stream as it is.
+    pub(super) fn choose_early(&mut self, i: usize, w: &Experts) -> Result<(), EngineError> {
+        let Some(e) = &self.model.config().experts else { return Ok(()) };
+        self.normed(None);
+        self.quantize_h(&[&w.router.w], || format!("before the router of layer {i}"))?;
+        self.choose(i, e, w)
+    }
+
     /// `t = sum over the chosen experts of weight * Down(act(Gate h) * Up h)` (`act(Up h)` without gates), and the shared expert's output.
     pub(super) fn experts(&mut self, i: usize, w: &Experts) -> Result<(), EngineError> {
         let c = self.model.config();
         let Some(e) = &c.experts else { return Ok(()) };
         let at = || format!("before the feed-forward part of layer {i}");
-        let quant = w.router.w.is_quant()
+        let early = c.arch.early_choice;
+        let quant = !early && w.router.w.is_quant()
             || w.first().any(Stack::is_quant)
             || w.shared.iter().flat_map(|s| s.part.first().into_iter().chain(&s.gate)).any(|m| m.is_quant());
         self.quantize_h_if(quant, at)?;
-        self.choose(i, e, w)?;
+        if !early {
+            self.choose(i, e, w)?;
+        }
         let sorted = Sorted::new(&self.s.experts.chosen[..self.n * e.used], e.used, e.count);
         self.run_experts(i, e, w, &sorted)?;
         self.combine(e, w, &sorted);
@@ -175,6 +187,9 @@ impl Forward<'_, '_> {
             matmul_each(crew, &mut products);
         }
         let (gated, kind) = (w.gate.is_some(), c.activation(i));
+        if c.arch.weighed_input {
+            weigh(crew, &mut s.experts.chosen[..all], order, ff, [&mut *out, if gated { &mut *up } else { &mut [] }]);
+        }
         self.lap.op(Op::Activation, || Cost::elements(all, ff, 2 + usize::from(gated), 20));
         if let Some(b) = &w.up_bias {
             let up = if gated { &mut *up } else { &mut *out };
@@ -247,6 +262,15 @@ impl Forward<'_, '_> {
             None => add(t, &out[r * dim..][..dim]),
         });
         Ok(())
+    }
+}
+
+/// Multiplies what each expert's rows gave with the choice's weight, as if their input had been; from then on that is 1.
+fn weigh(crew: &Crew<'_>, chosen: &mut [Choice], order: &Sorted, ff: usize, parts: [&mut [f32]; 2]) {
+    let mut weights = vec![1.0; chosen.len()];
+    chosen.iter_mut().zip(&order.places).for_each(|(c, place)| weights[*place] = std::mem::replace(&mut c.weight, 1.0));
+    for part in parts {
+        crew.rows(part, ff, weights.len() >= SPLIT, |_, p, row| scale(row, weights[p]));
     }
 }
 

@@ -77,6 +77,11 @@ impl<'m> Forward<'m, '_> {
                 self.predict_streams(w);
             }
             let parallel = model.config().arch.parallel;
+            if let Some(FeedForward::Experts(w)) =
+                layer.feed_forward.as_ref().filter(|_| model.config().arch.early_choice)
+            {
+                self.choose_early(i, w)?;
+            }
             if layer.space.is_some() || layer.attention.is_some() {
                 self.normed(layer.before_attention.as_ref());
             }
@@ -183,6 +188,10 @@ impl<'m> Forward<'m, '_> {
         self.lap.op(Op::Logits, || Cost::products(self.n, &[w.output.view(self.model.gguf())]));
         matmul(self.crew, self.n, &mut [Product { w: w.output.view(self.model.gguf()), x, out: &mut *out }]);
         let isa = self.crew.isa();
+        if let Some(b) = &w.output_bias {
+            self.lap.op(Op::LogitBounds, || Cost::elements(self.n, c.vocab, 2, 1));
+            self.crew.rows(out, c.vocab, self.n >= SPLIT, |_, _, row| add(row, b));
+        }
         if c.logit_scale != 1.0 || c.logit_cap.is_some() {
             // A hyperbolic tangent takes some 20 instructions.
             let float = usize::from(c.logit_scale != 1.0) + if c.logit_cap.is_some() { 20 } else { 0 };

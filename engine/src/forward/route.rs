@@ -13,7 +13,8 @@ pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chose
     match e.gating {
         Gating::Softmax => softmax(scores),
         Gating::Sigmoid => scores.iter_mut().for_each(|s| *s = sigmoid(*s)),
-        Gating::SoftmaxOfChosen => {}
+        Gating::SoftmaxOfChosen | Gating::SigmoidOfChosen => {}
+        Gating::SparseMixer => return mix(scores, bias, chosen, e.scale),
     }
     let worth = |i: usize| scores[i] + bias.map_or(0.0, |b| b[i]);
     let open = (e.groups_used < e.groups).then(|| best_groups(e, &worth, bias.is_some()));
@@ -37,8 +38,30 @@ pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chose
         softmax(&mut weights);
         chosen.iter_mut().zip(weights).for_each(|(c, w)| c.weight = w);
     }
+    if e.gating == Gating::SigmoidOfChosen {
+        chosen.iter_mut().for_each(|c| c.weight = sigmoid(c.weight));
+    }
     let sum: f32 = if e.normalize { chosen.iter().map(|c| c.weight).sum::<f32>().max(LEAST_SUM) } else { 1.0 };
     chosen.iter_mut().for_each(|c| c.weight = c.weight / sum * e.scale);
+}
+
+/// How far a score may be from the best, as a share of the larger of both, to count beside it: twice the jitter of the
+/// training, of which files do not tell.
+const NEAR: f32 = 0.02;
+
+/// The sparse mixer (arXiv 2409.12136) as it is after the training: see [`Gating::SparseMixer`].
+fn mix(scores: &[f32], bias: Option<&[f32]>, chosen: &mut [Choice], scale: f32) {
+    let mut left: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
+    let worth = |(i, score): (usize, f32)| score + bias.map_or(0.0, |b| b[i]);
+    for c in chosen {
+        let best = |a, b| if worth(b) > worth(a) { b } else { a };
+        // There are at least as many as are chosen.
+        let (expert, top) = left.iter().copied().reduce(best).unwrap_or_default();
+        let near = left.iter().filter(|(_, s)| top - s <= NEAR * s.abs().max(top));
+        let sum: f32 = near.map(|(_, s)| libm::expf(s - top)).sum();
+        *c = Choice { expert: expert as u32, weight: scale / sum };
+        left.retain(|(i, _)| *i != expert);
+    }
 }
 
 /// The groups that are looked at. Where there is a bias (DeepSeek-V3), a group is worth as much as its two best experts,
@@ -80,7 +103,19 @@ mod tests {
 
     fn experts(gating: Gating, normalize: bool, used: usize, groups: [usize; 2]) -> Experts {
         let [groups, groups_used] = groups;
-        Experts { count: 8, used, ff: 1, shared_ff: 0, first: 0, gating, normalize, scale: 2.0, groups, groups_used }
+        Experts {
+            count: 8,
+            used,
+            ff: 1,
+            shared_ff: 0,
+            first: 0,
+            every: 1,
+            gating,
+            normalize,
+            scale: 2.0,
+            groups,
+            groups_used,
+        }
     }
 
     fn run(e: &Experts, scores: [f32; 8], bias: Option<[f32; 8]>) -> Vec<(u32, f32)> {
@@ -114,6 +149,21 @@ mod tests {
         );
         let (a, b) = (a / (1.0 + a), b / (1.0 + b));
         close(run(&experts(Gating::Sigmoid, false, 2, [1, 1]), scores, None), [2.0 * a, 2.0 * b]);
+    }
+
+    #[test]
+    fn a_sparse_mixer_shares_between_near_scores_only() {
+        let e = experts(Gating::SparseMixer, false, 2, [1, 1]);
+        // The second is within a fiftieth of the best, the third of the second.
+        let got = run(&e, [0.0, 4.0, 3.94, 3.88, 0.0, 0.0, 0.0, 0.0], None);
+        let share = |d: f32| 2.0 / (1.0 + (-d).exp());
+        assert_eq!([got[0].0, got[1].0], [1, 2]);
+        assert!((got[0].1 - share(0.06)).abs() < 1e-5 && (got[1].1 - share(0.06)).abs() < 1e-5, "{got:?}");
+        // No others: whatever the scores are, each counts as a whole.
+        let got = run(&e, [-9.0, -3.0, -4.0, -5.0, -9.0, -9.0, -9.0, -9.0], None);
+        assert_eq!(got, [(1, 2.0), (2, 2.0)]);
+        // Of nothing but zeros all are near.
+        assert_eq!(run(&e, [0.0; 8], None), [(0, 2.0 / 8.0), (1, 2.0 / 7.0)]);
     }
 
     #[test]

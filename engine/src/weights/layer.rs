@@ -3,7 +3,7 @@
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
 use super::{LayerAltUp, Linear, Norm};
-use crate::arch::{HeadNorm, NormKind};
+use crate::arch::{HeadGates, HeadNorm, NormKind};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
 
@@ -57,6 +57,8 @@ pub(crate) struct Grouped {
     pub k_norm: Option<Norm>,
     /// Of each value head; its weights are ones.
     pub v_norm: Option<Norm>,
+    /// What gates the heads' outputs, `[heads * v_dim, dim]`, where that is apart from the queries.
+    pub gate: Option<Linear>,
     /// What each head's softmax counts besides the positions, `[heads]`.
     pub sinks: Option<Vec<f32>>,
     /// Back to the stream, `[dim, heads * v_dim]`.
@@ -248,7 +250,7 @@ impl AttentionWeights {
 impl Grouped {
     /// The projections of the layer's input.
     pub fn projections(&self) -> impl Iterator<Item = &Linear> {
-        [&self.q].into_iter().chain(&self.k).chain(&self.v)
+        [&self.q].into_iter().chain(&self.k).chain(&self.v).chain(&self.gate)
     }
 }
 
@@ -328,10 +330,10 @@ impl Loader<'_> {
     fn feed_forward(&mut self, i: usize, name: &dyn Fn(&str) -> String) -> Result<FeedForward, EngineError> {
         let (c, ff) = (self.config, self.config.layer(i).ff);
         Ok(match &c.experts {
-            Some(e) if i >= e.first && c.arch.experts_beside => {
+            Some(e) if e.in_layer(i) && c.arch.experts_beside => {
                 FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
             }
-            Some(e) if i >= e.first => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            Some(e) if e.in_layer(i) => FeedForward::Experts(Box::new(self.experts(e, name)?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }
@@ -348,7 +350,7 @@ impl Loader<'_> {
     fn grouped(&mut self, i: usize, name: &dyn Fn(&str) -> String) -> Result<Grouped, EngineError> {
         let (c, sizes) = (self.config, self.config.layer(i));
         let (dim, biased, k_dim) = (c.dim, c.arch.qkv_bias, sizes.k_dim);
-        let gated = if c.arch.gated_heads { 2 } else { 1 };
+        let gated = if c.arch.gated_heads == HeadGates::WithQueries { 2 } else { 1 };
         let rows = [sizes.q_width() * gated, sizes.k_width(), sizes.v_width()];
         let own = c.cache_of(i) == i;
         let v_is_k = c.arch.keys_as_values && rows[1] == rows[2] && !self.has(&name("attn_v.weight"));
@@ -365,9 +367,14 @@ impl Loader<'_> {
                 (q, if_there("attn_k", rows[1], own)?, if_there("attn_v", rows[2], own && !v_is_k)?)
             }
         };
+        let ones = |n: usize| Norm { kind: NormKind::Rms, w: vec![1.0; n], bias: None };
         let mut norm = |part: &str, heads: usize| -> Result<Option<Norm>, EngineError> {
             Ok(match c.arch.head_norm {
                 HeadNorm::None => None,
+                HeadNorm::TurnedUnless(n) => {
+                    let unnormed = c.rope_of(i).is_none() || c.experts.as_ref().is_some_and(|e| e.count == n);
+                    (!unnormed).then(|| ones(k_dim))
+                }
                 HeadNorm::EachOrNone if !self.has(&name(&format!("{part}.weight"))) => None,
                 HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), k_dim, NormKind::Rms)?),
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
@@ -379,14 +386,17 @@ impl Loader<'_> {
         };
         let q_norm = norm("attn_q_norm", sizes.heads)?;
         let k_norm = if own { norm("attn_k_norm", sizes.kv_heads)? } else { None };
-        let ones = || Norm { kind: NormKind::Rms, w: vec![1.0; sizes.v_dim], bias: None };
-        let v_norm = (own && c.arch.value_norm).then(ones);
+        let v_norm = (own && c.arch.value_norm).then(|| ones(sizes.v_dim));
         let sinks = match c.arch.sinks {
             true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
             false => None,
         };
+        let gate = match c.arch.gated_heads {
+            HeadGates::Apart => Some(self.linear(&name("attn_gate"), sizes.att_width(), dim, false)?),
+            _ => None,
+        };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
-        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, sinks, o })
+        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, o })
     }
 
     fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {

@@ -70,6 +70,8 @@ pub(crate) struct Weights {
     pub out_norm: Norm,
     /// The embedding again where the file ties them.
     pub output: MatrixRef,
+    /// Added to the logits, `[vocab]`.
+    pub output_bias: Option<Vec<f32>>,
     pub rope_factors: RopeFactors,
     /// The matrices that take part in products, in the order of their use. The embedding is none of them, as its rows
     /// are looked up in the file.
@@ -99,8 +101,10 @@ impl Weights {
                 output
             }
         };
+        let output_bias = l.numbers("output.bias", &[c.vocab])?;
         l.finish()?;
-        Ok(Self { embed, layer_inputs, altup, layers, out_norm, output, rope_factors, targets: l.targets })
+        let targets = l.targets;
+        Ok(Self { embed, layer_inputs, altup, layers, out_norm, output, output_bias, rope_factors, targets })
     }
 
     /// What a packed file of the model holds.
