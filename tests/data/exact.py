@@ -1,10 +1,35 @@
-"""Logits in f64 of an architecture that llama.cpp computes otherwise than its authors: what make_arch.py compares with there.
+"""Logits in f64 of architectures that llama.cpp computes otherwise than their authors, or with tables in half precision: what
+make_arch.py compares with there.
 
 `phimoe` (Phi 3.5 MoE, Phi mini MoE): its norms take the mean off, and the weights of its two experts are those of the
 authors' sparse mixer (arXiv 2409.12136; `modeling_phimoe.py` of transformers, `phimoe.py` of vLLM); llama.cpp has norms by the
 mean square, and weights that are made to sum to 1.
+`neox` (Phi 2, GPT-NeoX): llama.cpp looks the Gaussian error linear unit up.
 """
 import numpy as np
+
+
+class Layer:
+    """The parts that both have, by the names of a layer's tensors."""
+
+    def __init__(self, s, w, i):
+        self.s, self.of = s, lambda name: w[f'blk.{i}.{name}']
+
+    def normed(self, name, x):
+        return layer_norm(x, self.of(name + '.weight'), self.of(name + '.bias'), self.s['eps'])
+
+    def linear(self, name, x):
+        return x @ self.of(name + '.weight').T + self.of(name + '.bias')
+
+    def attention(self, q, k, v, divisors=1.0):
+        """Of heads side by side, `[tokens, heads * hd]`."""
+        s, n = self.s, len(q)
+        q, k, v = (x.reshape(n, -1, s['hd']) for x in (q, k, v))
+        q, k = (turn(x, s, divisors) for x in (q, k))
+        k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
+        scores = np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd'])
+        scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
+        return self.linear('attn_output', np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1))
 
 
 def layer_norm(x, w, b, eps):
@@ -17,51 +42,66 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def sparse_mixer(scores, jitter=0.01):
-    """The two experts of a row and their weights."""
-    open_ = np.ones(len(scores), bool)
-    chosen = []
-    for _ in range(2):
-        best = int(np.where(open_, scores, -np.inf).argmax())
-        top = scores[best]
-        near = open_ & ~((top - scores) / np.maximum(np.abs(scores), top) > 2 * jitter)
-        chosen.append((best, softmax(np.where(near, scores, -np.inf))[best]))
-        open_[best] = False
-    return chosen
+def gelu(x):
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
 
 
 def turn(x, s, divisors):
-    """Rotates pairs of the first and the second half of each head's channels; `x` is `[tokens, heads, hd]`."""
-    half = s['hd'] // 2
+    """Rotates pairs of the first and the second half of each head's turned channels; `x` is `[tokens, heads, hd]`."""
+    turned = s['rope'] or s['hd']
+    half = turned // 2
     freqs = s['theta'] ** (-np.arange(half) / half) / divisors
     angle = np.arange(len(x))[:, None, None] * freqs
-    factor = s['keys']['rope.scaling.attn_factor']
-    cos, sin, (a, b) = np.cos(angle) * factor, np.sin(angle) * factor, (x[..., :half], x[..., half:])
-    return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
+    factor = s['keys'].get('rope.scaling.attn_factor', 1.0)
+    cos, sin, (a, b) = np.cos(angle) * factor, np.sin(angle) * factor, (x[..., :half], x[..., half:turned])
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin, x[..., turned:]], -1)
+
+
+def sparse_mixer(scores, jitter=0.01):
+    """The two experts of a row and their weights."""
+    left = np.ones(len(scores), bool)
+    chosen = []
+    for _ in range(2):
+        best = int(np.where(left, scores, -np.inf).argmax())
+        top = scores[best]
+        near = left & ~((top - scores) / np.maximum(np.abs(scores), top) > 2 * jitter)
+        chosen.append((best, softmax(np.where(near, scores, -np.inf))[best]))
+        left[best] = False
+    return chosen
+
+
+def decoder(s, values, tokens, layer):
+    """`[tokens, vocab]`, where `layer` tells what becomes of the stream."""
+    w = {name: x.astype(np.float64) for name, x in values}
+    x = w['token_embd.weight'][tokens]
+    for i in range(s['layers']):
+        x = layer(Layer(s, w, i), x, w)
+    x = layer_norm(x, w['output_norm.weight'], w['output_norm.bias'], s['eps'])
+    return x @ w['output.weight'].T + w.get('output.bias', 0.0)
 
 
 def phimoe(s, values, tokens):
-    """`[tokens, vocab]`; the context is longer than that of the pre-training."""
-    w = {name: x.astype(np.float64) for name, x in values}
-    heads, kv, hd, eps, n = s['heads'], s['kv'], s['hd'], s['eps'], len(tokens)
-    x = w['token_embd.weight'][tokens]
-    for i in range(s['layers']):
-        of = lambda name: w[f'blk.{i}.{name}']
-        normed = lambda name, x: layer_norm(x, of(name + '.weight'), of(name + '.bias'), eps)
-        linear = lambda name, x: x @ of(name + '.weight').T + of(name + '.bias')
-        h = normed('attn_norm', x)
-        q, k, v = (linear(f'attn_{p}', h).reshape(n, -1, hd) for p in 'qkv')
-        q, k = (turn(y, s, w['rope_factors_long.weight']) for y in (q, k))
-        k, v = (np.repeat(y, heads // kv, 1) for y in (k, v))
-        scores = np.einsum('qhd,khd->hqk', q, k) / np.sqrt(hd)
-        scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
-        x = x + linear('attn_output', np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1))
-        h = normed('ffn_norm', x)
+    """The context is longer than that of the pre-training."""
+    def layer(l, x, w):
+        h = l.normed('attn_norm', x)
+        x = x + l.attention(*(l.linear(f'attn_{p}', h) for p in 'qkv'), w['rope_factors_long.weight'])
+        h = l.normed('ffn_norm', x)
         out = np.zeros_like(x)
-        for t, scores in enumerate(h @ of('ffn_gate_inp.weight').T):
+        for t, scores in enumerate(h @ l.of('ffn_gate_inp.weight').T):
             for expert, weight in sparse_mixer(scores):
-                gate, up = (of(f'ffn_{p}_exps.weight')[expert] @ h[t] for p in ('gate', 'up'))
-                out[t] += weight * (of('ffn_down_exps.weight')[expert] @ (gate / (1 + np.exp(-gate)) * up))
-        x = x + out
-    x = layer_norm(x, w['output_norm.weight'], w['output_norm.bias'], eps)
-    return x @ w['output.weight'].T + w['output.bias']
+                gate, up = (l.of(f'ffn_{p}_exps.weight')[expert] @ h[t] for p in ('gate', 'up'))
+                out[t] += weight * (l.of('ffn_down_exps.weight')[expert] @ (gate / (1 + np.exp(-gate)) * up))
+        return x + out
+    return decoder(s, values, tokens, layer)
+
+
+def neox(s, values, tokens):
+    """Without a norm of its own, the feed-forward part reads what the attention reads."""
+    def layer(l, x, w):
+        h = l.normed('attn_norm', x)
+        added = l.attention(*np.split(l.linear('attn_qkv', h), 3, -1))
+        if not s['keys'].get('use_parallel_residual', True):
+            x, added = x + added, 0.0
+        h = l.normed('ffn_norm', x) if s['ff_before'] else h
+        return x + added + l.linear('ffn_down', gelu(l.linear('ffn_up', h)))
+    return decoder(s, values, tokens, layer)

@@ -26,6 +26,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
+NEOX = dict(layer_norm=True, norm_bias=True, kv=4, gated=False, fused_qkv=True, qkv_bias=True, o_bias=True, ff_bias=True,
+            rope=4, exact=exact.neox)
 SPECS = {
     'gemma': dict(arch='gemma', tied=True, hd=16),
     'granite': dict(arch='granite', keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1,
@@ -206,7 +208,8 @@ SPECS = {
                                  keys={'attention.sliding_window': 4096, 'expert_gating_func': 1}),
     # Chunks are of 8192 positions in the reference, and queries grow with as many: there the text begins 41 before. Layers 1
     # and 3 have experts, layer 3 sees everything.
-    'llama4': dict(arch='llama4', seed=61, layers=5, ctx=1000, experts=dict(n=6, used=2, ff=24, shared=24, every=2), start=8192 - 41,
+    'llama4': dict(arch='llama4', seed=61, layers=5, ctx=1000, start=8192 - 41,
+                   experts=dict(n=6, used=2, ff=24, shared=24, every=2),
                    keys={'interleave_moe_layer_step': 2, 'attention.sliding_window': 41,
                          'attention.temperature_length': 41}),
     # As Maverick: 128 experts, heads without norms, divisors of frequencies.
@@ -215,6 +218,13 @@ SPECS = {
                        start=8192 - 41,
                        keys={'interleave_moe_layer_step': 1, 'attention.sliding_window': 41,
                              'attention.temperature_length': 41}),
+    'stablelm': dict(arch='stablelm', seed=63, layer_norm=True, norm_bias=True, qkv_bias=True, rope=4,
+                     keys={'use_parallel_residual': True}),
+    'stablelm-12b': dict(arch='stablelm', seed=64, layer_norm=True, norm_bias=True, ff_before=None, qk_norm='own', rope=4,
+                         keys={'use_parallel_residual': True}),
+    'phi2': dict(arch='phi2', seed=65, ff_before=None, out_bias=True, **NEOX),
+    'gptneox': dict(arch='gptneox', seed=66, keys={'use_parallel_residual': True}, **NEOX),
+    'gptneox-serial': dict(arch='gptneox', seed=67, keys={'use_parallel_residual': False}, **NEOX),
 }
 
 

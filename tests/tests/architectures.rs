@@ -86,3 +86,14 @@ fn llama4_has_chunks_of_8192_where_the_file_does_not_say() {
 fn afmoe_needs_a_window() {
     refused("afmoe", "afmoe.attention.sliding_window", None);
 }
+
+#[test]
+fn parts_are_side_by_side_where_files_say_so() {
+    let key = "gptneox.use_parallel_residual";
+    refused("gptneox", key, None);
+    refused("gptneox", key, Some(MetaValue::U32(1)));
+    assert_eq!(with("gptneox", key, Some(MetaValue::Bool(false))).unwrap().config().parallel, Some(false));
+    // Here the tensors tell.
+    let key = "stablelm.use_parallel_residual";
+    assert_eq!(with("stablelm-12b", key, Some(MetaValue::Bool(false))).unwrap().config().parallel, None);
+}

@@ -1,7 +1,7 @@
 //! `cohere2`: Command R7B and Command A. As `command-r`; three layers with a window for each that sees everything, and the
 //! latter do not turn queries and keys.
 
-use super::{Arch, NormKind, Norms};
+use super::{Arch, NormKind, Norms, Parallel};
 use hewn_kernels::op::rope::Pairing;
 
 pub(super) const ARCH: Arch = Arch {
@@ -9,7 +9,7 @@ pub(super) const ARCH: Arch = Arch {
     pairing: Pairing::Neighbours,
     norm: NormKind::Layer,
     norms: Norms { before_ff: None, ..Norms::BEFORE },
-    parallel: true,
+    parallel: Parallel::Always,
     full_every: Some(4),
     unturned_full: true,
     ..Arch::PLAIN

@@ -30,6 +30,7 @@ mod gemma4;
 mod glm4;
 mod glm4moe;
 mod gpt_oss;
+mod gptneox;
 mod granite;
 mod granitehybrid;
 mod granitemoe;
@@ -49,6 +50,7 @@ mod nemotron_h;
 mod nemotron_h_moe;
 mod olmo2;
 mod olmoe;
+mod phi2;
 mod phi3;
 mod phimoe;
 mod qwen2;
@@ -64,6 +66,7 @@ mod qwen3vlmoe;
 mod seed_oss;
 mod smallthinker;
 mod smollm3;
+mod stablelm;
 mod starcoder2;
 
 use hewn_kernels::op::activation::Activation;
@@ -90,8 +93,8 @@ pub struct Arch {
     pub value_norm: bool,
     /// Whether a layer without value matrix takes what its key matrix gives, before keys are normed and turned.
     pub keys_as_values: bool,
-    /// Whether the feed-forward part reads what the attention reads.
-    pub parallel: bool,
+    /// Whether the feed-forward part reads what the attention reads, with its own norm if it has one.
+    pub parallel: Parallel,
     /// Whether the feed-forward part multiplies `up` with an activated `gate`; otherwise it activates `up`.
     pub gated: bool,
     /// The activation.
@@ -212,6 +215,19 @@ impl Norms {
     /// Before and after both parts.
     pub const AROUND: Self =
         Self { after_attention: Some("post_attention_norm"), after_ff: Some("post_ffw_norm"), ..Self::BEFORE };
+}
+
+/// Whether attention and feed-forward part are side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parallel {
+    /// One comes after the other.
+    Never,
+    /// They are.
+    Always,
+    /// In layers whose feed-forward part has no norm of its own.
+    Unnormed,
+    /// Where `use_parallel_residual` says so.
+    Said,
 }
 
 /// Whether queries and keys are normed.
@@ -338,7 +354,7 @@ impl Arch {
         head_norm: HeadNorm::None,
         value_norm: false,
         keys_as_values: false,
-        parallel: false,
+        parallel: Parallel::Never,
         gated: true,
         activation: Activation::Silu,
         xielu: false,
@@ -409,6 +425,7 @@ pub const ALL: &[&Arch] = &[
     &glm4::ARCH,
     &glm4moe::ARCH,
     &gpt_oss::ARCH,
+    &gptneox::ARCH,
     &granite::ARCH,
     &granitehybrid::ARCH,
     &granitemoe::ARCH,
@@ -428,6 +445,7 @@ pub const ALL: &[&Arch] = &[
     &nemotron_h_moe::ARCH,
     &olmo2::ARCH,
     &olmoe::ARCH,
+    &phi2::ARCH,
     &phi3::ARCH,
     &phimoe::ARCH,
     &qwen2::ARCH,
@@ -443,6 +461,7 @@ pub const ALL: &[&Arch] = &[
     &seed_oss::ARCH,
     &smallthinker::ARCH,
     &smollm3::ARCH,
+    &stablelm::ARCH,
     &starcoder2::ARCH,
 ];
 

@@ -15,7 +15,7 @@ pub use recurrent::{Recurrent, RecurrentPart};
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
-use crate::arch::{self, Arch, HeadGates, Recurrence};
+use crate::arch::{self, Arch, HeadGates, Parallel, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::attention::Window as Reach;
@@ -78,6 +78,8 @@ pub struct ModelConfig {
     /// Standard deviations above their mean from which a layer's gates count, where it has such a bound; of the first
     /// layers, as many as matter.
     pub cut_offs: Vec<Option<f32>>,
+    /// Whether attention and feed-forward part are side by side, where that is the same in all layers.
+    pub parallel: Option<bool>,
     /// The numbers of each layer's activation, where that is xIELU; otherwise empty.
     pub xielu: Vec<Xielu>,
     /// What embeddings are multiplied with.
@@ -262,6 +264,16 @@ impl ModelConfig {
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             altup: AltUp::read(&r, arch, gguf)?,
             cut_offs: r.cut_offs(arch, layers)?,
+            parallel: match arch.parallel {
+                Parallel::Never => Some(false),
+                Parallel::Always => Some(true),
+                Parallel::Unnormed => {
+                    // Old files say it wrong; the tensors tell.
+                    r.key("use_parallel_residual");
+                    None
+                }
+                Parallel::Said => r.flag("use_parallel_residual")?,
+            },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),

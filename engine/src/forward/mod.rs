@@ -76,7 +76,7 @@ impl<'m> Forward<'m, '_> {
             if let Some(w) = &layer.altup {
                 self.predict_streams(w);
             }
-            let parallel = model.config().arch.parallel;
+            let parallel = layer.parallel;
             if let Some(FeedForward::Experts(w)) =
                 layer.feed_forward.as_ref().filter(|_| model.config().arch.early_choice)
             {

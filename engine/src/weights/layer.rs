@@ -15,6 +15,8 @@ pub(crate) struct LayerWeights {
     pub space: Option<Box<StateSpace>>,
     pub attention: Option<AttentionWeights>,
     pub after_attention: Option<Norm>,
+    /// Whether the feed-forward part reads what the attention reads.
+    pub parallel: bool,
     pub before_ff: Option<Norm>,
     pub feed_forward: Option<FeedForward>,
     pub after_ff: Option<Norm>,
@@ -290,6 +292,13 @@ impl Loader<'_> {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
             _ => (norms.before_attention, norms.before_ff),
         };
+        let (second, parallel) = match c.parallel {
+            Some(parallel) => (second, parallel),
+            None => {
+                let own = second.filter(|own| self.has(&format!("{}.weight", name(own))));
+                (own, own.is_none())
+            }
+        };
         let (attends, feeds) = (c.attends(i), c.feeding.has(i));
         let recurrent = c.recurrent_of(i);
         let mixes = attends || recurrent.is_some();
@@ -311,6 +320,7 @@ impl Loader<'_> {
                 (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
             },
             after_attention: norm(self, norms.after_attention)?,
+            parallel,
             before_ff: if feeds { norm(self, second)? } else { None },
             feed_forward: if feeds { Some(self.feed_forward(i, &name)?) } else { None },
             after_ff: norm(self, norms.after_ff)?,
