@@ -3,7 +3,9 @@
 //! `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 //!
 //! Qwen2 takes digits one by one; Qwen3.5 also counts marks (`\p{M}`) as letters; Seed-Coder leaves line ends alone that
-//! follow punctuation.
+//! follow punctuation. In EXAONE MoE's, a word goes on behind a space:
+//!
+//! `...|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+`
 
 use super::class::{L, M, N, WS, is, run, run_max};
 use super::gpt2::contraction;
@@ -53,4 +55,41 @@ pub fn qwen35(text: &str) -> Match {
 /// Digits one by one; ` ?[^\s\p{L}\p{N}]+` without the line ends.
 pub fn seed_coder(text: &str) -> Match {
     each(text, piece::<1, L, false>)
+}
+
+/// `(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+`: letters, each with its marks, with single spaces between them.
+fn phrase(text: &str) -> usize {
+    let mut end = 0;
+    loop {
+        let space = usize::from(end > 0 && text[end..].starts_with(' '));
+        let rest = &text[end + space..];
+        match rest.chars().next().filter(|c| is(*c, L)) {
+            Some(c) => end += space + c.len_utf8() + run(&rest[c.len_utf8()..], |c| is(c, M)),
+            None => return end,
+        }
+    }
+}
+
+/// Words together, digits one by one; a single line end or slash goes with punctuation.
+pub fn exaone_moe(text: &str) -> Match {
+    each(text, |text| {
+        let n = contraction(text, true);
+        if n > 0 {
+            return n;
+        }
+        let Some(c) = text.chars().next() else { return 0 };
+        if is(c, N) {
+            return c.len_utf8();
+        }
+        let first = if newline(c) || is(c, L) { 0 } else { c.len_utf8() };
+        match phrase(&text[first..]) {
+            0 => {}
+            n => return first + n,
+        }
+        let skip = usize::from(c == ' ');
+        match run(&text[skip..], |c| !is(c, WS | L | N)) {
+            0 => lines_or_spaces(text),
+            n => skip + n + run_max(&text[skip + n..], 1, |c| newline(c) || c == '/'),
+        }
+    })
 }

@@ -4,6 +4,7 @@
 //! and the gaps between them are the pieces that the next stage splits further. The patterns are written as small state
 //! machines, linear in the text. A new pre-tokenizer is one entry of [`PRE_TOKENIZERS`].
 
+mod asian;
 mod cased;
 pub(super) mod class;
 mod deepseek;
@@ -84,12 +85,14 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "bailingmoe",
             "bailingmoe2",
             "llada-moe",
+            "solar-open",
         ],
         stages: &[llama3::qwen2],
         ..PLAIN
     },
     PreTokenizer { names: &["qwen35"], stages: &[llama3::qwen35], ..PLAIN },
     PreTokenizer { names: &["seed-coder"], stages: &[llama3::seed_coder], ..PLAIN },
+    PreTokenizer { names: &["exaone-moe"], stages: &[llama3::exaone_moe], ..PLAIN },
     PreTokenizer { names: &["gpt-4o", "llama4", "kanana2", "minimax-m2"], stages: &[cased::o200k], ..PLAIN },
     PreTokenizer { names: &["tekken"], stages: &[cased::tekken], whole_pieces: true, add_bos: true },
     PreTokenizer {
@@ -112,6 +115,17 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer {
         names: &["deepseek-v3", "hunyuan-dense", "joyai-llm"],
         stages: &[deepseek::up_to_three_digits, deepseek::han_and_kana, deepseek::v3_words],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["afmoe"],
+        stages: &[
+            gpt2::numbers,
+            asian::multiple_of_three,
+            deepseek::up_to_three_digits,
+            asian::scripts,
+            deepseek::v3_words,
+        ],
         ..PLAIN
     },
     PreTokenizer {

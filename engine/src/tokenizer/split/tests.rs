@@ -61,6 +61,26 @@ fn deepseek_pieces() {
 }
 
 #[test]
+fn afmoe_pieces() {
+    assert_eq!(split("afmoe", "1234567x12 123456"), ["1", "234", "567", "x", "12", " ", "123", "456"]);
+    assert_eq!(split("afmoe", "½1234 ab"), ["½1", "234", " ab"]);
+    assert_eq!(split("afmoe", "a日本語ลาวxy ,x!!\n"), ["a", "日本語", "ลาวxy", " ,", "x", "!!\n"]);
+    assert_eq!(split("afmoe", "xລາວ한국"), ["x", "ລາວ한국"]);
+    // Of these only the first is of a listed block.
+    assert_eq!(split("afmoe", "a\u{f900}a\u{a000}a"), ["a", "\u{f900}", "a\u{a000}a"]);
+}
+
+#[test]
+fn exaone_moe_pieces() {
+    assert_eq!(split("exaone-moe", "the cat's  hat 12"), ["the cat", "'s", " ", " hat", " ", "1", "2"]);
+    assert_eq!(split("exaone-moe", "e\u{301}a o\u{301} \u{301}x"), ["e\u{301}a o\u{301}", " \u{301}", "x"]);
+    assert_eq!(
+        split("exaone-moe", "(ab cd)\n\n!/ x//y \n z"),
+        ["(ab cd", ")\n", "\n", "!/", " x", "//", "y", " \n", " z"]
+    );
+}
+
+#[test]
 fn digit_stages() {
     assert_eq!(split("starcoder", "a 123"), ["a", " ", "1", "2", "3"]);
     assert_eq!(split("falcon", "a`` 12345"), ["a", "``", " ", "123", "45"]);
