@@ -22,7 +22,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
-            exact=None, start=0)
+            exact=None, start=0, inner=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -225,6 +225,16 @@ SPECS = {
     'phi2': dict(arch='phi2', seed=65, ff_before=None, out_bias=True, **NEOX),
     'gptneox': dict(arch='gptneox', seed=66, keys={'use_parallel_residual': True}, **NEOX),
     'gptneox-serial': dict(arch='gptneox', seed=67, keys={'use_parallel_residual': False}, **NEOX),
+    # Attention and a feed-forward part; the former, a matrix in its place or neither beside the latter; nothing at all.
+    'deci': dict(arch='deci', seed=68, layers=7, heads=[4, 4, 0, 4, 0, 4, 4], kv=[2, 1, 0, 0, 0, 4, 2],
+                 ff=[48, 32, 48, 64, 0, 32, 48], turned=3),
+    'bitnet': dict(arch='bitnet', seed=69, tied=True, inner=True,
+                   keys={'rope.scaling.type': 'linear', 'rope.scaling.factor': 1.0}),
+    'exaone-moe': dict(arch='exaone-moe', seed=70, layers=5, qk_norm='head', nextn=1, theta=1e6,
+                       experts=dict(n=8, used=2, ff=24, shared=24, choice=True, first=1, end=5),
+                       keys={'attention.sliding_window': 20, 'expert_shared_count': 1, 'expert_gating_func': 2,
+                             'expert_shared_feed_forward_length': 24, 'expert_weights_norm': True,
+                             'expert_weights_scale': 2.5, 'rope.scaling.type': 'none'}),
 }
 
 
@@ -237,7 +247,7 @@ def recurrent(s, i):
 def tensors(s, rng):
     """Names and values; matrices rounded to F16."""
     out = []
-    D, H = s['dim'], s['heads']
+    D = s['dim']
 
     def mat(name, *shape, std=0.15):
         out.append((name, (rng.standard_normal(shape) * std).astype(np.float16).astype(np.float32)))
@@ -274,7 +284,8 @@ def tensors(s, rng):
     for i in range(s['layers'] + s['nextn']):
         p = f'blk.{i}.'
         of = lambda v: v[i] if isinstance(v, list) else v
-        F, K, windowed = of(s['ff']), of(s['kv']), s['windows'] and s['windows'][i]
+        F, H, K, windowed = of(s['ff']), of(s['heads']), of(s['kv']), s['windows'] and s['windows'][i]
+        sparse = isinstance(s['heads'], list)
         hd = windowed and s['hd_w'] or s['hd']
         own = s['spare'] or not s['layers'] - s['shared'] <= i < s['layers']
         if i >= s['layers']:
@@ -285,6 +296,8 @@ def tensors(s, rng):
                 norm(p + 'layer_output_norm')
         m = s['ssm']
         for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
+            if sparse and not {'before': H, 'ff_before': F}.get(key):
+                continue
             norm(s[key] and p + s[key], base=s['back'] if key == 'ff_after' else 1.0)
             if m and m.get('bare') and key == 'ff_before':
                 # Their converter loses the suffix.
@@ -331,8 +344,10 @@ def tensors(s, rng):
             mat(p + f'attn_{name}.weight', rows, D, std=0.3)
             if s['qkv_bias']:
                 vec(p + f'attn_{name}.bias', rows)
-        if parts:
+        if parts or sparse and H:
             mat(p + 'attn_output.weight', D, H * hd)
+        if s['inner']:
+            norm(p + 'attn_sub_norm', H * hd); norm(p + 'ffn_sub_norm', F)
         if s['gate']:
             mat(p + 'attn_gate.weight', H * hd, D, std=0.3)
         if s['o_bias']:
@@ -354,7 +369,8 @@ def tensors(s, rng):
             mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
             vec(p + 'ffn_down_exps.scale', n, base=1.0, std=0.3)
-        if e and F and not e.get('beside') and i >= e.get('first', 0) and (i + 1) % e.get('every', 1) == 0:
+        if e and F and not e.get('beside') and i >= e.get('first', 0) and (i + 1) % e.get('every', 1) == 0 \
+                and i < e.get('end', 99):
             n, M = e['n'], e['ff']
             if e.get('choice'):
                 vec(p + 'exp_probs_b.bias', n)

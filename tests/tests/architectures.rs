@@ -97,3 +97,32 @@ fn parts_are_side_by_side_where_files_say_so() {
     let key = "stablelm.use_parallel_residual";
     assert_eq!(with("stablelm-12b", key, Some(MetaValue::Bool(false))).unwrap().config().parallel, None);
 }
+
+/// Of Nemotron's pruned Llamas: what layers lack, and what they differ in.
+#[test]
+fn layers_that_lack_something_are_checked() {
+    let list = |v: &[u32]| Some(MetaValue::Array(v.iter().map(|n| MetaValue::U32(*n)).collect()));
+    let [heads, kv, ff] = ["deci.attention.head_count", "deci.attention.head_count_kv", "deci.feed_forward_length"];
+    let model = with("deci", "vocab_size", None).unwrap();
+    let c = model.config();
+    let all = |of: &dyn Fn(usize) -> bool| (0..7).filter(|i| of(*i)).collect::<Vec<_>>();
+    assert_eq!(all(&|i| c.attends(i)), [0, 1, 5, 6]);
+    assert_eq!(all(&|i| c.linear.has(i)), [3]);
+    assert_eq!(all(&|i| c.feeding.has(i)), [0, 1, 2, 3, 5, 6]);
+    assert_eq!((c.layer(1).kv_heads, c.layer(1).ff, c.layer(5).kv_heads), (1, 32, 4));
+    for key in [heads, kv, ff] {
+        refused("deci", key, list(&[0; 7]));
+        refused("deci", key, list(&[4; 6]));
+    }
+    refused("deci", heads, list(&[4, 4, 0, 4, 0, 2, 4]));
+    refused("deci", kv, list(&[3, 1, 0, 0, 0, 4, 2]));
+    // Keys without queries.
+    refused("deci", kv, list(&[2, 1, 1, 0, 0, 4, 2]));
+    refused("deci", ff, None);
+}
+
+#[test]
+fn exaone_moe_needs_a_window_and_a_kind_of_gate() {
+    refused("exaone-moe", "exaone-moe.attention.sliding_window", None);
+    refused("exaone-moe", "exaone-moe.expert_gating_func", None);
+}

@@ -106,6 +106,9 @@ fn caches_take_what_was_estimated() {
         "lfm2",
         "nemotron_h",
         "mamba2",
+        "deci",
+        "llama4",
+        "afmoe",
     ] {
         let model = Arc::new(Model::open(&dir.join(format!("{name}.gguf")), &LoadOptions::default()).unwrap());
         for kv in [KvType::F32, KvType::F16] {

@@ -152,12 +152,22 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/arch");
     let mut files = vec![("tiny-moe".to_owned(), made)];
     files.extend(
-        ["granitemoe", "gpt-oss", "gemma4-moe", "qwen35moe", "qwen3next", "granitehybrid-moe", "nemotron_h_moe"].map(
-            |name| {
-                let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
-                (name.to_owned(), file)
-            },
-        ),
+        [
+            "granitemoe",
+            "gpt-oss",
+            "gemma4-moe",
+            "qwen35moe",
+            "qwen3next",
+            "granitehybrid-moe",
+            "nemotron_h_moe",
+            "afmoe",
+            "smallthinker",
+            "llama4-128",
+        ]
+        .map(|name| {
+            let file = std::fs::read(dir.join(format!("{name}.gguf"))).unwrap();
+            (name.to_owned(), file)
+        }),
     );
     if let Some(dir) = hewn_tests::shared() {
         // The first is quantized and has experts that take every row, the second latent attention besides.

@@ -10,9 +10,11 @@ mod apertus;
 mod arcee;
 mod bailingmoe;
 mod bailingmoe2;
+mod bitnet;
 mod chatglm;
 mod cohere2;
 mod command_r;
+mod deci;
 mod deepseek;
 mod deepseek2;
 mod dots1;
@@ -20,6 +22,7 @@ mod ernie4_5;
 mod ernie4_5_moe;
 mod exaone;
 mod exaone4;
+mod exaone_moe;
 mod falcon;
 mod falcon_h1;
 mod gemma;
@@ -89,6 +92,8 @@ pub struct Arch {
     pub out_norm: &'static str,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
+    /// Whether what the output matrix of the attention and the last one of the feed-forward part read is normed.
+    pub inner_norms: bool,
     /// Whether each value head is normed, without weights.
     pub value_norm: bool,
     /// Whether a layer without value matrix takes what its key matrix gives, before keys are normed and turned.
@@ -119,6 +124,9 @@ pub struct Arch {
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
     pub single: bool,
+    /// Whether layers may lack attention or a feed-forward part, differ in their key/value heads and in the width of the
+    /// latter, or have one matrix in the place of attention, where they have query heads but none of keys.
+    pub sparse: bool,
     /// Whether no layer attends, nor has a feed-forward part: files say 0 heads and channels.
     pub recurrent_only: bool,
     /// Gates of the heads, whose logistic function their outputs are multiplied with.
@@ -352,6 +360,7 @@ impl Arch {
         norms: Norms::BEFORE,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
+        inner_norms: false,
         value_norm: false,
         keys_as_values: false,
         parallel: Parallel::Never,
@@ -367,6 +376,7 @@ impl Arch {
         latent: false,
         recurrence: None,
         single: false,
+        sparse: false,
         recurrent_only: false,
         gated_heads: HeadGates::None,
         sinks: false,
@@ -405,9 +415,11 @@ pub const ALL: &[&Arch] = &[
     &arcee::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
+    &bitnet::ARCH,
     &chatglm::ARCH,
     &cohere2::ARCH,
     &command_r::ARCH,
+    &deci::ARCH,
     &deepseek::ARCH,
     &deepseek2::ARCH,
     &dots1::ARCH,
@@ -415,6 +427,7 @@ pub const ALL: &[&Arch] = &[
     &ernie4_5_moe::ARCH,
     &exaone::ARCH,
     &exaone4::ARCH,
+    &exaone_moe::ARCH,
     &falcon::ARCH,
     &falcon_h1::ARCH,
     &gemma::ARCH,

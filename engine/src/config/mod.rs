@@ -6,6 +6,7 @@ mod layers;
 mod reader;
 mod recurrent;
 mod rope;
+mod sparse;
 mod xielu;
 
 pub use altup::AltUp;
@@ -94,6 +95,8 @@ pub struct ModelConfig {
     pub recurrent: Option<Recurrent>,
     /// Layers that attend to keys and values.
     pub attending: LayerSet,
+    /// Layers that have one matrix in the place of attention.
+    pub linear: LayerSet,
     /// Layers that have a feed-forward part.
     pub feeding: LayerSet,
     /// A mixture of experts.
@@ -202,11 +205,22 @@ impl ModelConfig {
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
         let all = layers + further;
-        let (heads, attending) = r.heads(arch, dim, all)?;
+        let sparse = if arch.sparse { Some(r.sparse(all)?) } else { None };
+        let (heads, attending) = match &sparse {
+            Some(s) => (r.grouped_heads(arch, [s.heads, s.kv_heads], dim)?, s.attending.clone()),
+            None => r.heads(arch, dim, all)?,
+        };
+        r.check_heads(&heads)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
         let window = r.window(arch, layers)?;
-        let varied = if arch.varied { r.varied(heads.q, all, &window)? } else { Varied::default() };
+        let varied = match &sparse {
+            Some(s) => s.varied.clone(),
+            None if arch.varied => r.varied(heads.q, all, &window)?,
+            None => Varied::default(),
+        };
+        let linear = sparse.as_ref().map_or(LayerSet::none(), |s| s.linear.clone());
         let (ff, feeding) = match (arch.varied, arch.single) {
+            _ if sparse.is_some() => sparse.map_or((None, LayerSet::none()), |s| (Some(s.ff), s.feeding)),
             (true, _) => (r.most("feed_forward_length", all)?, LayerSet::All),
             _ if arch.recurrent_only => {
                 r.key("feed_forward_length");
@@ -284,6 +298,7 @@ impl ModelConfig {
             latent: heads.latent,
             recurrent,
             attending,
+            linear,
             feeding,
             experts: Experts::read(&r, arch, ff)?,
             unread: Vec::new(),
@@ -407,13 +422,17 @@ impl Reader<'_> {
                 (self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?, attending)
             }
         };
+        Ok((h, attending))
+    }
+
+    fn check_heads(&self, h: &Heads) -> Result<(), EngineError> {
         if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
             return self.bad("rope.dimension_count", format!("{} is not an even number up to {}", h.rope_dim, h.k_dim));
         }
-        if q.max(h.kv).saturating_mul(h.k_dim.max(h.v_dim)) > MAX {
+        if h.q.max(h.kv).saturating_mul(h.k_dim.max(h.v_dim)) > MAX {
             return self.bad("attention.head_count", "heads times channels is out of any bounds");
         }
-        Ok((h, attending))
+        Ok(())
     }
 
     fn grouped_heads(&self, arch: &Arch, [q, kv]: [usize; 2], dim: usize) -> Result<Heads, EngineError> {

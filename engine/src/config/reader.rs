@@ -60,15 +60,21 @@ impl Reader<'_> {
 
     /// A positive size for each of so many layers, where the file lists them and they differ; empty otherwise.
     pub fn listed(&self, key: &str, layers: usize) -> Result<Vec<usize>, EngineError> {
+        self.listed_from(1, key, layers)
+    }
+
+    /// The same for sizes from `least` on.
+    pub fn listed_from(&self, least: usize, key: &str, layers: usize) -> Result<Vec<usize>, EngineError> {
         let Some(Value::Array(a)) = self.meta.get(&self.key(key)) else { return Ok(Vec::new()) };
         if a.len() != layers {
             return self.bad(key, format!("it lists {} layers of {layers}", a.len()));
         }
-        let size = |v: Value<'_>| v.as_int().and_then(|v| usize::try_from(v).ok()).filter(|v| (1..=MAX).contains(v));
+        let size =
+            |v: Value<'_>| v.as_int().and_then(|v| usize::try_from(v).ok()).filter(|v| (least..=MAX).contains(v));
         match a.iter().map(size).collect::<Option<Vec<usize>>>() {
             Some(list) if list.iter().all(|v| *v == list[0]) => Ok(Vec::new()),
             Some(list) => Ok(list),
-            None => self.bad(key, format!("it is not a list of numbers within 1..={MAX}")),
+            None => self.bad(key, format!("it is not a list of numbers within {least}..={MAX}")),
         }
     }
 

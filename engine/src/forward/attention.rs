@@ -1,6 +1,6 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
-use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, scale, turns};
+use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, norm_cost, scale, turns};
 use crate::arch::{HeadGates, HeadNorm};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -116,6 +116,16 @@ impl Forward<'_, '_> {
             HeadGates::WithQueries => self.gate_heads(),
             HeadGates::Apart => self.gate_apart(g.gate.as_ref()),
         };
+        if let Some(with) = &g.before_o {
+            self.lap.op(Op::Norm, || norm_cost(n, with.w.len(), Some(with)));
+            let s = &mut *self.s;
+            let rows = match source {
+                Source::Gated => &mut s.up,
+                _ => &mut s.att,
+            };
+            let width = with.w.len();
+            crew.rows(&mut rows[..n * width], width, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
+        }
         let then = self.after_attention(i);
         self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))
     }

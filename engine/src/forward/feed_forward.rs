@@ -1,6 +1,6 @@
 //! The dense feed-forward part.
 
-use super::{Forward, SPLIT, Source, blocks_of, foresee};
+use super::{Forward, SPLIT, Source, blocks_of, foresee, norm, norm_cost};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Gated, Linear, MatrixRef};
@@ -29,7 +29,7 @@ impl Forward<'_, '_> {
         if let Some(deviations) = cut {
             self.cut_gates(w, deviations);
         }
-        if self.n == 1 && w.down.w.is_quant() {
+        if self.n == 1 && w.down.w.is_quant() && w.before_down.is_none() {
             self.activate_row(kind, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
@@ -104,6 +104,11 @@ impl Forward<'_, '_> {
         crew.rows(&mut rows, 1, n >= SPLIT, |_, _, rows| {
             rows.iter_mut().for_each(|(gate, up)| activate_part(crew.isa(), kind, w, 0, gate, up));
         });
+        if let Some(with) = &w.before_down {
+            let eps = self.model.config().eps;
+            self.lap.op(Op::Norm, || norm_cost(n, ff, Some(with)));
+            crew.rows(&mut self.s.gate[..n * ff], ff, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, eps));
+        }
     }
 
     /// `inner = quantize(act(gate) * up)` of a single row, in parts: most of the time goes into fetching what other

@@ -99,6 +99,10 @@ impl<'m> Forward<'m, '_> {
                     AttentionWeights::Latent(l) => self.latent_attention(i, l, segments)?,
                     AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
                     AttentionWeights::ShortConvolution(w) => self.short_convolution(i, w, segments)?,
+                    AttentionWeights::Linear(w) => {
+                        let then = self.after_attention(i);
+                        self.project(Source::Normed, w, &then, || format!("before the matrix of layer {i}"))?;
+                    }
                 }
                 // Side by side, the feed-forward part reads the attention's input, or that input with a norm of its own.
                 if parallel && layer.before_ff.is_some() {
@@ -302,6 +306,7 @@ impl<'m> Forward<'m, '_> {
         let s = &mut *self.s;
         let floats = match source {
             Source::Attention => &s.att[..n * width],
+            Source::Normed => &s.h[..n * width],
             Source::Gated => &s.up[..n * width],
             Source::Latent => &s.latent.out[..n * width],
             Source::FeedForward | Source::LayerInput => &s.gate[..n * width],
@@ -354,6 +359,8 @@ fn turns(c: &ModelConfig, table: usize, n: usize, row: usize) -> Range<usize> {
 /// Which buffer a projection back to the stream reads.
 enum Source {
     Attention,
+    /// The layer's input after its norm.
+    Normed,
     /// Outputs of heads, of a delta net or of a state space, with their gates.
     Gated,
     Latent,
@@ -367,7 +374,7 @@ impl Source {
     /// The product that it goes into.
     fn op(&self) -> Op {
         match self {
-            Self::Attention | Self::Gated | Self::Latent => Op::AttentionOutput,
+            Self::Attention | Self::Normed | Self::Gated | Self::Latent => Op::AttentionOutput,
             Self::FeedForward | Self::Fused => Op::DownProduct,
             Self::LayerInput => Op::LayerInput,
         }

@@ -43,6 +43,8 @@ pub(crate) enum AttentionWeights {
     Latent(Box<Latent>),
     Delta(Box<DeltaNet>),
     ShortConvolution(Box<ShortConvolution>),
+    /// One matrix in its place, `[dim, dim]`.
+    Linear(Linear),
 }
 
 /// Projections to query heads and to key/value heads.
@@ -63,6 +65,8 @@ pub(crate) struct Grouped {
     pub gate: Option<Linear>,
     /// What each head's softmax counts besides the positions, `[heads]`.
     pub sinks: Option<Vec<f32>>,
+    /// Of what `o` reads, `[heads * v_dim]`.
+    pub before_o: Option<Norm>,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
 }
@@ -175,6 +179,8 @@ pub(crate) enum FeedForward {
 pub(crate) struct Gated {
     pub gate: Option<Linear>,
     pub up: Linear,
+    /// Of what `down` reads, `[ff]`.
+    pub before_down: Option<Norm>,
     pub down: Linear,
 }
 
@@ -244,6 +250,7 @@ impl AttentionWeights {
             Self::Grouped(g) => g.projections().map(|p| &p.w).collect(),
             Self::Delta(d) => vec![&d.qkv, &d.z],
             Self::ShortConvolution(s) => s.input.iter().collect(),
+            Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
     }
@@ -265,7 +272,8 @@ impl Gated {
     /// The gate, if everything up to the input of `down` can be one region: what it makes is quantized, and nothing is
     /// added on the way.
     pub fn fused(&self) -> Option<&MatrixRef> {
-        let gate = self.gate.as_ref().filter(|g| g.bias.is_none() && self.up.bias.is_none())?;
+        let plain = |g: &&Linear| g.bias.is_none() && self.up.bias.is_none() && self.before_down.is_none();
+        let gate = self.gate.as_ref().filter(plain)?;
         self.down.w.is_quant().then_some(&gate.w)
     }
 }
@@ -301,7 +309,8 @@ impl Loader<'_> {
         };
         let (attends, feeds) = (c.attends(i), c.feeding.has(i));
         let recurrent = c.recurrent_of(i);
-        let mixes = attends || recurrent.is_some();
+        let linear = c.linear.has(i);
+        let mixes = attends || recurrent.is_some() || linear;
         let layer = LayerWeights {
             before_attention: if mixes { norm(self, first)? } else { None },
             space: match recurrent {
@@ -314,6 +323,9 @@ impl Loader<'_> {
                 }
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
+                }
+                _ if linear => {
+                    Some(AttentionWeights::Linear(self.linear(&name("attn_output"), c.dim, c.dim, false)?))
                 }
                 _ if !attends => None,
                 (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(l, &name)?))),
@@ -406,7 +418,11 @@ impl Loader<'_> {
             _ => None,
         };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
-        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, o })
+        let before_o = match c.arch.inner_norms {
+            true => Some(self.norm(&name("attn_sub_norm"), sizes.att_width(), NormKind::Rms)?),
+            false => None,
+        };
+        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, before_o, o })
     }
 
     fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
@@ -445,7 +461,11 @@ impl Loader<'_> {
                 (Some(gate), up)
             }
         };
-        Ok(Gated { gate, up, down: self.linear(&part("down"), dim, ff, false)? })
+        let before_down = match self.config.arch.inner_norms {
+            true => Some(self.norm(&part("sub_norm"), ff, NormKind::Rms)?),
+            false => None,
+        };
+        Ok(Gated { gate, up, before_down, down: self.linear(&part("down"), dim, ff, false)? })
     }
 
     fn experts(&mut self, e: &config::Experts, name: &dyn Fn(&str) -> String) -> Result<Experts, EngineError> {
