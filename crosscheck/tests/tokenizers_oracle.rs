@@ -304,6 +304,7 @@ fn other_pre_tokenizers() {
     byte_level("qwen2", Some("bailingmoe"), &[BAILING], false);
     byte_level("qwen2", Some("seed-coder"), &[SEED_CODER], false);
     byte_level("llama-bpe", Some("gpt-4o"), &[O200K], false);
+    byte_level("llama-bpe", Some("tiny_aya"), &[r"\d{1,3}(?=(?:\d{3})*\b)", O200K], false);
     byte_level("llama-bpe", Some("tekken"), &[TEKKEN], true);
     byte_level("gpt-2", Some("bloom"), &[BLOOM], false);
     byte_level("gpt-2", Some("viking"), &[BLOOM, r"\p{N}"], false);

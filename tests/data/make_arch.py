@@ -230,6 +230,17 @@ SPECS = {
                  ff=[48, 32, 48, 64, 0, 32, 48], turned=3),
     'bitnet': dict(arch='bitnet', seed=69, tied=True, inner=True,
                    keys={'rope.scaling.type': 'linear', 'rope.scaling.factor': 1.0}),
+    # Two dense layers first: of them, the first sees everything and turns all the same, as layer 4 does not.
+    'cohere2moe': dict(arch='cohere2moe', seed=71, layers=6, layer_norm=True, ff_before=None, tied=True,
+                       experts=dict(n=6, used=2, ff=32, shared=64, first=2),
+                       keys={'logit_scale': 0.25, 'attention.sliding_window': 20, 'expert_shared_count': 2,
+                             'expert_shared_feed_forward_length': 64, 'expert_gating_func': 2,
+                             'expert_weights_norm': True,
+                             'attention.sliding_window_pattern': [False, True, True, True, False, True]}),
+    # Without the shared expert, RMS norms, and the customary order of layers.
+    'cohere2moe-rms': dict(arch='cohere2moe', seed=72, layers=5, ff_before=None, tied=True,
+                           experts=dict(n=6, used=2, ff=32, first=1),
+                           keys={'logit_scale': 0.25, 'attention.sliding_window': 20}),
     'exaone-moe': dict(arch='exaone-moe', seed=70, layers=5, qk_norm='head', nextn=1, theta=1e6,
                        experts=dict(n=8, used=2, ff=24, shared=24, choice=True, first=1, end=5),
                        keys={'attention.sliding_window': 20, 'expert_shared_count': 1, 'expert_gating_func': 2,

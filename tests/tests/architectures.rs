@@ -1,7 +1,10 @@
 //! What architectures take for granted where a file does not say, and which of their files are refused.
 
 use hewn_engine::loader::{Gguf, GgufWriter, MetaValue};
-use hewn_engine::{Model, ModelConfig};
+use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
+use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
+use hewn_tests::{Setup, all_logits, nmse};
+use std::sync::Arc;
 
 fn fixture(name: &str) -> Gguf {
     let path = format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
@@ -13,7 +16,9 @@ fn with(name: &str, key: &str, value: Option<MetaValue>) -> Result<Model, String
     let gguf = fixture(name);
     let mut w = GgufWriter::new();
     gguf.metadata().iter().filter(|(k, _)| *k != key).try_for_each(|(k, v)| w.value(k, &v)).unwrap();
-    value.map(|v| w.meta(key, v).unwrap());
+    if let Some(v) = value {
+        w.meta(key, v).unwrap();
+    }
     let mut data = Vec::new();
     for t in gguf.tensors() {
         w.tensor(&t.name, &t.dims, Some(t.dtype)).unwrap();
@@ -125,4 +130,56 @@ fn layers_that_lack_something_are_checked() {
 fn exaone_moe_needs_a_window_and_a_kind_of_gate() {
     refused("exaone-moe", "exaone-moe.attention.sliding_window", None);
     refused("exaone-moe", "exaone-moe.expert_gating_func", None);
+}
+
+#[test]
+fn cohere2moe_has_the_norms_that_the_epsilon_names() {
+    let norm = |name: &str| format!("{:?}", with(name, "vocab_size", None).unwrap().config().norm);
+    assert_eq!([norm("cohere2moe"), norm("cohere2moe-rms")], ["Layer", "Rms"]);
+    let model = with("cohere2moe-rms", "vocab_size", None).unwrap();
+    let w = Some(20);
+    assert_eq!(windows(model.config()), [None, w, w, w, None]);
+    for key in ["attention.sliding_window", "logit_scale", "leading_dense_block_count"] {
+        refused("cohere2moe", &format!("cohere2moe.{key}"), None);
+    }
+}
+
+/// Each way of quantized weights through the parts that few architectures have: one row at a time and many.
+#[test]
+fn quantized_weights_give_the_same_bits_in_any_batch() {
+    let names = [
+        "afmoe",
+        "apertus",
+        "arcee",
+        "bitnet",
+        "cohere2moe",
+        "deci",
+        "exaone-moe",
+        "gptneox",
+        "llama4",
+        "nemotron",
+        "phi2",
+        "phimoe",
+        "smallthinker",
+        "stablelm-12b",
+    ];
+    for name in names {
+        let (whole, mut file) = (fixture(name), Vec::new());
+        let team = Team::new(1, CpuIsa::best()).unwrap();
+        // Some widths are no multiple of 32: those matrices stay as they are.
+        let options = QuantizeOptions { to: QuantType::Q8_0, pure: false, requantize: false };
+        quantize(&whole, &mut file, &options, &team, &CancelToken::new(), &mut |_| {}).unwrap();
+        let [whole, model] = [whole, Gguf::from_bytes(file).unwrap()].map(|g| Arc::new(Model::from_gguf(g).unwrap()));
+        let tokens: Vec<u32> = (0..50).map(|i| (i * i * 7 + 3) % model.config().vocab as u32).collect();
+        let run = |model, chunk, isa| all_logits(model, &tokens, Setup { chunk, isa, ..Setup::new(KvType::F32) });
+        let want = run(&model, 50, CpuIsa::best());
+        let err = nmse(&want, &run(&whole, 50, CpuIsa::best()));
+        println!("{name:14} nmse {err:.1e}");
+        // Another choice of an expert outweighs all rounding.
+        assert!(err < if model.config().experts.is_some() { 0.1 } else { 0.01 }, "{name}: {err}");
+        for (chunk, isa) in [(1, CpuIsa::best()), (7, CpuIsa::best()), (50, CpuIsa::available()[0])] {
+            let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&run(&model, chunk, isa)) == bits(&want), "{name} {chunk} {isa:?}");
+        }
+    }
 }

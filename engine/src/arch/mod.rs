@@ -13,6 +13,7 @@ mod bailingmoe2;
 mod bitnet;
 mod chatglm;
 mod cohere2;
+mod cohere2moe;
 mod command_r;
 mod deci;
 mod deepseek;
@@ -86,6 +87,8 @@ pub struct Arch {
     pub qkv_bias: bool,
     /// The norms of the stream.
     pub norm: NormKind,
+    /// Whether files with an epsilon by the name of that of RMS norms have those instead.
+    pub norm_said: bool,
     /// Where they are.
     pub norms: Norms,
     /// The name of the stream's last one.
@@ -114,6 +117,8 @@ pub struct Arch {
     pub weighed_input: bool,
     /// Whether one more expert, as wide as the others, takes every row where the file does not say.
     pub one_shared: bool,
+    /// Whether what the chosen experts and the one of every row give is halved, where there is one.
+    pub halved: bool,
     /// Whether files say that of every so many layers the last has experts.
     pub interleaved: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
@@ -149,6 +154,8 @@ pub struct Arch {
     pub unturned_every: Option<usize>,
     /// Where some layers have a window, the others do not turn queries and keys.
     pub unturned_full: bool,
+    /// Whether the first layers, which are dense, turn them all the same.
+    pub turned_dense: bool,
     /// Whether `rope.scaling.finetuned` says if queries and keys are turned at all; they are where it is missing.
     pub turned_said: bool,
     /// How queries grow with their position, in layers that do not turn them; elsewhere files may say it of all layers.
@@ -357,6 +364,7 @@ impl Arch {
         pairing: Pairing::Halves,
         qkv_bias: false,
         norm: NormKind::Rms,
+        norm_said: false,
         norms: Norms::BEFORE,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
@@ -371,6 +379,7 @@ impl Arch {
         early_choice: false,
         weighed_input: false,
         one_shared: false,
+        halved: false,
         interleaved: false,
         experts_beside: false,
         latent: false,
@@ -388,6 +397,7 @@ impl Arch {
         rope_divisors: false,
         unturned_every: None,
         unturned_full: false,
+        turned_dense: false,
         turned_said: false,
         temperature: None,
         norm_turned: false,
@@ -418,6 +428,7 @@ pub const ALL: &[&Arch] = &[
     &bitnet::ARCH,
     &chatglm::ARCH,
     &cohere2::ARCH,
+    &cohere2moe::ARCH,
     &command_r::ARCH,
     &deci::ARCH,
     &deepseek::ARCH,

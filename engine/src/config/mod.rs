@@ -16,7 +16,7 @@ pub use recurrent::{Recurrent, RecurrentPart};
 pub(crate) use rope::RopeTable;
 pub use rope::{Rope, Scaling};
 
-use crate::arch::{self, Arch, HeadGates, Parallel, Recurrence};
+use crate::arch::{self, Arch, HeadGates, NormKind, Parallel, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::attention::Window as Reach;
@@ -54,6 +54,8 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Positions that the model was trained for.
     pub ctx: usize,
+    /// The norms of the stream.
+    pub norm: NormKind,
     /// Epsilon of the norms.
     pub eps: f32,
     /// Rotary positions.
@@ -248,6 +250,8 @@ impl ModelConfig {
             _ => attending,
         };
         let temperature = r.temperature(arch, &rope)?;
+        let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
+        let norm = if said { NormKind::Rms } else { arch.norm };
         let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
@@ -261,7 +265,8 @@ impl ModelConfig {
             v_dim: heads.v_dim,
             vocab,
             ctx,
-            eps: r.epsilon(arch)?,
+            norm,
+            eps: r.epsilon(arch, norm)?,
             turned: !arch.turned_said || r.flag("rope.scaling.finetuned")?.unwrap_or(true),
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied)? } else { None },
             varied,
@@ -367,9 +372,10 @@ impl ModelConfig {
     /// are not turned.
     pub(crate) fn rope_of(&self, i: usize) -> Option<usize> {
         let full = || self.window.is_some() && self.window_of(i).is_none();
+        let dense = || self.experts.as_ref().is_some_and(|e| i < e.first);
         match self.arch.unturned_every {
             Some(n) if i % n == n - 1 => None,
-            _ if !self.turned || self.arch.unturned_full && full() => None,
+            _ if !self.turned || self.arch.unturned_full && full() && !(self.arch.turned_dense && dense()) => None,
             _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
         }
     }
@@ -489,11 +495,11 @@ impl Reader<'_> {
         }
     }
 
-    fn epsilon(&self, arch: &Arch) -> Result<f32, EngineError> {
+    fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {
         let [rms, layer] = ["attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"];
-        let (key, other) = match arch.norm {
-            arch::NormKind::Rms => (rms, layer),
-            arch::NormKind::Layer => (layer, rms),
+        let (key, other) = match norm {
+            NormKind::Rms => (rms, layer),
+            NormKind::Layer => (layer, rms),
         };
         let other = if arch.either_epsilon { self.positive(other)? } else { None };
         self.positive(key)?.or(other).map_or_else(|| self.missing(key), Ok)

@@ -293,8 +293,7 @@ impl Loader<'_> {
     pub(super) fn layer(&mut self, i: usize) -> Result<LayerWeights, EngineError> {
         let c = self.config;
         let name = |part: &str| format!("blk.{i}.{part}");
-        let norm =
-            |l: &mut Self, part: Option<&str>| part.map(|part| l.norm(&name(part), c.dim, c.arch.norm)).transpose();
+        let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.norm(&name(part), c.dim, c.norm)).transpose();
         let norms = &c.arch.norms;
         let (first, second) = match norms.of_attention {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),

@@ -88,7 +88,7 @@ impl Weights {
         }
         let mut l = Loader::new(gguf, c);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
-        let out_norm = l.norm(c.arch.out_norm, c.dim, c.arch.norm)?;
+        let out_norm = l.norm(c.arch.out_norm, c.dim, c.norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;

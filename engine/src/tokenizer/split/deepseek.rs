@@ -64,6 +64,30 @@ pub fn han_and_kana(text: &str) -> Match {
     each(text, |t| run(t, |c| matches!(c, '\u{4e00}'..='\u{9fa5}' | '\u{3040}'..='\u{30ff}')))
 }
 
+/// Blocks of Chinese, Japanese, Lao, Khmer, Burmese and Korean; of Thai, the pattern has what is behind the consonants only.
+const BLOCKS: [(char, char); 14] = [
+    ('\u{0e40}', '\u{0eff}'),
+    ('\u{1000}', '\u{109f}'),
+    ('\u{1100}', '\u{11ff}'),
+    ('\u{1780}', '\u{17ff}'),
+    ('\u{2f00}', '\u{2fdf}'),
+    ('\u{3040}', '\u{309f}'),
+    ('\u{30a0}', '\u{30ff}'),
+    ('\u{3400}', '\u{4dbf}'),
+    ('\u{4e00}', '\u{9fff}'),
+    ('\u{a9e0}', '\u{a9ff}'),
+    ('\u{aa60}', '\u{aa7f}'),
+    ('\u{ac00}', '\u{d7af}'),
+    ('\u{f900}', '\u{faff}'),
+    ('\u{ff65}', '\u{ff9f}'),
+];
+
+/// `[...]+` of these blocks: Trinity's stage before DeepSeek's last one.
+pub fn scripts(text: &str) -> Match {
+    let listed = |c: char| c >= BLOCKS[0].0 && BLOCKS.iter().any(|(from, to)| (*from..=*to).contains(&c));
+    each(text, |t| run(t, listed))
+}
+
 /// The last stage of DeepSeek V3:
 /// ``[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+``
 pub fn v3_words(text: &str) -> Match {
@@ -119,6 +143,11 @@ const CASED: [(u32, u32); 87] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_ascend() {
+        assert!(BLOCKS.iter().all(|b| b.0 < b.1) && BLOCKS.windows(2).all(|w| w[0].1 < w[1].0));
+    }
 
     #[test]
     fn ranges_ascend() {

@@ -4,11 +4,11 @@
 //! and the gaps between them are the pieces that the next stage splits further. The patterns are written as small state
 //! machines, linear in the text. A new pre-tokenizer is one entry of [`PRE_TOKENIZERS`].
 
-mod asian;
 mod cased;
 pub(super) mod class;
 mod deepseek;
 mod gpt2;
+mod grouped;
 mod llama3;
 
 use class::{WS, is, run};
@@ -94,6 +94,11 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer { names: &["seed-coder"], stages: &[llama3::seed_coder], ..PLAIN },
     PreTokenizer { names: &["exaone-moe"], stages: &[llama3::exaone_moe], ..PLAIN },
     PreTokenizer { names: &["gpt-4o", "llama4", "kanana2", "minimax-m2"], stages: &[cased::o200k], ..PLAIN },
+    PreTokenizer {
+        names: &["tiny_aya", "cohere2moe"],
+        stages: &[grouped::number_words, grouped::threes_of_digits, cased::o200k],
+        ..PLAIN
+    },
     PreTokenizer { names: &["tekken"], stages: &[cased::tekken], whole_pieces: true, add_bos: true },
     PreTokenizer {
         names: &["deepseek-llm"],
@@ -121,9 +126,9 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         names: &["afmoe"],
         stages: &[
             gpt2::numbers,
-            asian::multiple_of_three,
+            grouped::threes_of_numbers,
             deepseek::up_to_three_digits,
-            asian::scripts,
+            deepseek::scripts,
             deepseek::v3_words,
         ],
         ..PLAIN

@@ -71,6 +71,18 @@ fn afmoe_pieces() {
 }
 
 #[test]
+fn tiny_aya_pieces() {
+    assert_eq!(split("tiny_aya", "1234567 12345."), ["1", "234", "567", " ", "12", "345", "."]);
+    // Behind these digits a word goes on.
+    assert_eq!(split("tiny_aya", "1234x 1234_ 1½"), ["123", "4", "x", " ", "123", "4", "_", " ", "1", "½"]);
+    assert_eq!(
+        split("tiny_aya", "a  1234x  1234 ½½½½"),
+        ["a", " ", " ", "123", "4", "x", "  ", "1", "234", " ", "½½½", "½"]
+    );
+    assert_eq!(split("tiny_aya", "HTTPServer's ٣٤٥٦"), ["HTTPServer's", " ", "٣", "٤٥٦"]);
+}
+
+#[test]
 fn exaone_moe_pieces() {
     assert_eq!(split("exaone-moe", "the cat's  hat 12"), ["the cat", "'s", " ", " hat", " ", "1", "2"]);
     assert_eq!(split("exaone-moe", "e\u{301}a o\u{301} \u{301}x"), ["e\u{301}a o\u{301}", " \u{301}", "x"]);
