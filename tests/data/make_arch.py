@@ -22,7 +22,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
-            exact=None, start=0, inner=False)
+            exact=None, start=0, inner=False, latent=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -241,6 +241,12 @@ SPECS = {
     'cohere2moe-rms': dict(arch='cohere2moe', seed=72, layers=5, ff_before=None, tied=True,
                            experts=dict(n=6, used=2, ff=32, first=1),
                            keys={'logit_scale': 0.25, 'attention.sliding_window': 20}),
+    # Latent attention, with queries that grow with their position; experts' gates and ups in one tensor.
+    'mistral4': dict(arch='mistral4', seed=73, layers=3, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                     experts=dict(n=6, used=2, ff=32, shared=32, fused=True),
+                     keys={'expert_shared_count': 1, 'expert_weights_norm': True, 'expert_weights_scale': 1.5,
+                           'attention.temperature_scale': 0.1, 'attention.temperature_length': 24,
+                           'rope.scaling.yarn_log_multiplier': 0.1, **YARN}),
     'exaone-moe': dict(arch='exaone-moe', seed=70, layers=5, qk_norm='head', nextn=1, theta=1e6,
                        experts=dict(n=8, used=2, ff=24, shared=24, choice=True, first=1, end=5),
                        keys={'attention.sliding_window': 20, 'expert_shared_count': 1, 'expert_gating_func': 2,
@@ -346,7 +352,15 @@ def tensors(s, rng):
             mat(p + 'shortconv.in_proj.weight', 3 * D, D, std=0.3)
             vec(p + 'shortconv.conv.weight', D, s['taps'], std=0.7)
             mat(p + 'shortconv.out_proj.weight', D, D)
-        parts = [] if convolves or d and recurrent(s, i) or not K else \
+        l = s['latent']
+        if l:
+            mat(p + 'attn_q_a.weight', l['q'], D, std=0.3); norm(p + 'attn_q_a_norm', l['q'])
+            mat(p + 'attn_q_b.weight', H * hd, l['q'], std=0.3)
+            mat(p + 'attn_kv_a_mqa.weight', l['kv'] + s['rope'], D, std=0.3); norm(p + 'attn_kv_a_norm', l['kv'])
+            mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
+            mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
+            mat(p + 'attn_output.weight', D, H * l['v'])
+        parts = [] if l or convolves or d and recurrent(s, i) or not K else \
             [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * hd)]
         if s['v_is_k'] and not windowed:
@@ -438,6 +452,11 @@ def write(path, s, values, half):
     if s['heads']:
         ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
                      'attention.value_length': s['hd']})
+    if s['latent']:
+        l = s['latent']
+        ints.update({'attention.head_count_kv': 1, 'attention.q_lora_rank': l['q'], 'attention.kv_lora_rank': l['kv'],
+                     'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
+                     'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})

@@ -183,3 +183,10 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         }
     }
 }
+
+#[test]
+fn latent_attention_is_told_where_queries_grow() {
+    refused("mistral4", "mistral4.attention.temperature_length", None);
+    let model = with("mistral4", "mistral4.attention.temperature_scale", None).unwrap();
+    assert!(model.config().temperature.is_none());
+}

@@ -49,6 +49,7 @@ mod mamba2;
 mod minicpm;
 mod minimax_m2;
 mod mistral3;
+mod mistral4;
 mod nemotron;
 mod nemotron_h;
 mod nemotron_h_moe;
@@ -464,6 +465,7 @@ pub const ALL: &[&Arch] = &[
     &minicpm::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
+    &mistral4::ARCH,
     &nemotron::ARCH,
     &nemotron_h::ARCH,
     &nemotron_h_moe::ARCH,

@@ -482,7 +482,10 @@ impl Reader<'_> {
         let key = "attention.temperature_scale";
         let said = self.factor(key)?;
         match (said, arch.temperature) {
-            (Some(_), None) if arch.latent => self.bad(key, "it is not supported with latent attention"),
+            (Some(scale), None) if arch.latent => {
+                let every = self.need("attention.temperature_length")?;
+                Ok(Some(Growth { scale, every, ahead: 0, unturned_only: false }))
+            }
             (said, Some(own)) => {
                 let every = self.size("attention.temperature_length")?.unwrap_or(own.every);
                 let scale = said.unwrap_or(own.scale);

@@ -3,7 +3,7 @@
 //! instead, and its output from them, so that all heads attend to the same cached vectors.
 
 use super::attention::foresee_store;
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows};
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows, scale};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::Latent;
@@ -78,13 +78,16 @@ impl Forward<'_, '_> {
         self.lap
             .op(Op::Rope, || Cost { float: (n * c.heads * rot * 3) as u64, ..Cost::elements(n, c.heads * kw, 2, 0) });
         let (absorbed, q_b) = (&s.latent.heads_out, &s.latent.q_b);
-        let (cos, sin) = (&s.cos, &s.sin);
+        let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
         crew.rows(&mut s.q[..n * c.heads * kw], c.heads * kw, n >= SPLIT, |_, r, row| {
             for (h, q) in row.chunks_exact_mut(kw).enumerate() {
                 let (to_latent, turned) = q.split_at_mut(rank);
                 to_latent.copy_from_slice(&absorbed[(h * n + r) * rank..][..rank]);
                 turned.copy_from_slice(&q_b[r * q_width + h * (nope + rot) + nope..][..rot]);
                 rope(crew.isa(), turned, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+            }
+            if let Some(factor) = factors.get(r).filter(|f| **f != 1.0) {
+                scale(row, *factor);
             }
         });
         self.attend(i, None, segments)?;
