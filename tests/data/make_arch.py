@@ -5,7 +5,8 @@ usage: make_arch.py OUT_DIR [NAME ...]        Needs: pip install gguf numpy llam
 
 Writes NAME.gguf (matrices in F16), NAME.json and NAME.f32 in the format of the shared fixtures. The reference is computed by
 llama.cpp in float32, with an f32 cache, on a copy of the file whose matrices are F32 with the same values: so an engine that
-computes F16 weights in float32 agrees but for the order of its sums. The files have no vocabulary.
+computes F16 weights in float32 agrees but for the order of its sums. Where llama.cpp computes otherwise than the authors, the
+reference comes from exact.py. The files have no vocabulary.
 """
 import ctypes, json, math, pathlib, sys, tempfile
 import numpy as np

@@ -88,6 +88,12 @@ fn llama4_has_chunks_of_8192_where_the_file_does_not_say() {
 }
 
 #[test]
+fn phimoe_has_no_groups_of_experts() {
+    refused("phimoe", "phimoe.expert_group_count", Some(MetaValue::U32(2)));
+    assert!(!with("phimoe", "vocab_size", None).unwrap().config().experts.as_ref().unwrap().normalize);
+}
+
+#[test]
 fn afmoe_needs_a_window() {
     refused("afmoe", "afmoe.attention.sliding_window", None);
 }

@@ -104,6 +104,9 @@ impl Experts {
             Some(3) => Gating::SoftmaxOfChosen,
             Some(n) => return r.bad("expert_gating_func", format!("{n} is unknown; 1, 2 and 3 are not")),
         };
+        if gating == Gating::SparseMixer && groups > 1 {
+            return r.bad("expert_group_count", format!("{groups}; `{}` has no groups", arch.name));
+        }
         Ok(Some(Self {
             count,
             used,

@@ -18,9 +18,8 @@ impl Forward<'_, '_> {
         self.quantize_h(&w.first(), || format!("before the feed-forward part of layer {i}"))?;
         let then = self.after_ff(i);
         let at = || format!("in the feed-forward part of layer {i}");
-        let cut = self.model.config().cut_off(i);
+        let (cut, kind) = (self.model.config().cut_off(i), self.model.config().activation(i));
         // A single row gains nothing by it, and where a row is cut off all of it must be there.
-        let kind = self.model.config().activation(i);
         if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none()) {
             self.fused(kind, gate, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);

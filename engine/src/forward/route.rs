@@ -14,7 +14,10 @@ pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chose
         Gating::Softmax => softmax(scores),
         Gating::Sigmoid => scores.iter_mut().for_each(|s| *s = sigmoid(*s)),
         Gating::SoftmaxOfChosen | Gating::SigmoidOfChosen => {}
-        Gating::SparseMixer => return mix(scores, bias, chosen, e.scale),
+        Gating::SparseMixer => {
+            mix(scores, bias, chosen);
+            return weigh(e, chosen);
+        }
     }
     let worth = |i: usize| scores[i] + bias.map_or(0.0, |b| b[i]);
     let open = (e.groups_used < e.groups).then(|| best_groups(e, &worth, bias.is_some()));
@@ -41,6 +44,11 @@ pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chose
     if e.gating == Gating::SigmoidOfChosen {
         chosen.iter_mut().for_each(|c| c.weight = sigmoid(c.weight));
     }
+    weigh(e, chosen);
+}
+
+/// Makes the weights sum to 1, where they are to, and multiplies them with the model's factor.
+fn weigh(e: &Experts, chosen: &mut [Choice]) {
     let sum: f32 = if e.normalize { chosen.iter().map(|c| c.weight).sum::<f32>().max(LEAST_SUM) } else { 1.0 };
     chosen.iter_mut().for_each(|c| c.weight = c.weight / sum * e.scale);
 }
@@ -50,7 +58,7 @@ pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chose
 const NEAR: f32 = 0.02;
 
 /// The sparse mixer (arXiv 2409.12136) as it is after the training: see [`Gating::SparseMixer`].
-fn mix(scores: &[f32], bias: Option<&[f32]>, chosen: &mut [Choice], scale: f32) {
+fn mix(scores: &[f32], bias: Option<&[f32]>, chosen: &mut [Choice]) {
     let mut left: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
     let worth = |(i, score): (usize, f32)| score + bias.map_or(0.0, |b| b[i]);
     for c in chosen {
@@ -59,7 +67,7 @@ fn mix(scores: &[f32], bias: Option<&[f32]>, chosen: &mut [Choice], scale: f32) 
         let (expert, top) = left.iter().copied().reduce(best).unwrap_or_default();
         let near = left.iter().filter(|(_, s)| top - s <= NEAR * s.abs().max(top));
         let sum: f32 = near.map(|(_, s)| libm::expf(s - top)).sum();
-        *c = Choice { expert: expert as u32, weight: scale / sum };
+        *c = Choice { expert: expert as u32, weight: 1.0 / sum };
         left.retain(|(i, _)| *i != expert);
     }
 }
