@@ -99,6 +99,7 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         stages: &[grouped::number_words, grouped::threes_of_digits, cased::o200k],
         ..PLAIN
     },
+    PreTokenizer { names: &["kimi-k2"], stages: &[cased::kimi], ..PLAIN },
     PreTokenizer { names: &["tekken"], stages: &[cased::tekken], whole_pieces: true, add_bos: true },
     PreTokenizer {
         names: &["deepseek-llm"],

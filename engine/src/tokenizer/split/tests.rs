@@ -71,6 +71,15 @@ fn afmoe_pieces() {
 }
 
 #[test]
+fn kimi_pieces() {
+    assert_eq!(split("kimi-k2", "中文abC中's 12345"), ["中文", "ab", "C", "中", "'s", " ", "123", "45"]);
+    assert_eq!(split("kimi-k2", "We're  中 〇x!/\n"), ["We're", " ", " ", "中", " ", "〇", "x", "!/\n"]);
+    // A radical is no letter: it goes on with punctuation, but begins a piece of its own.
+    assert_eq!(split("kimi-k2", "!⺀⺀a //\n/"), ["!⺀⺀", "a", " //\n", "/"]);
+    assert_eq!(split("kimi-k2", "カナ中カナ"), ["カナ", "中", "カナ"]);
+}
+
+#[test]
 fn tiny_aya_pieces() {
     assert_eq!(split("tiny_aya", "1234567 12345."), ["1", "234", "567", " ", "12", "345", "."]);
     // Behind these digits a word goes on.
