@@ -1,16 +1,18 @@
 //! The loop that most programs want: a prompt in, text out piece by piece, reasoning kept apart from the answer.
 
+mod text;
+
 use crate::cancel::CancelToken;
-use crate::chat::think::{Channel, Marks, ThinkParser};
+use crate::chat::think::{Channel, Marks};
 use crate::error::EngineError;
 use crate::runner::{Logits, Runner, Work};
 use crate::sampler::{Sampler, SamplerOptions};
 use crate::sequence::Sequence;
-use crate::text::{StopMatcher, Utf8Assembler};
-use crate::tokenizer::{EncodeOptions, Tokenizer};
-use std::collections::VecDeque;
+use crate::tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
+use text::Text;
+pub(crate) use text::assemble;
 
 /// How to treat `<think>...</think>`, and the marks that other models have instead.
 #[derive(Clone, Debug, Default)]
@@ -258,133 +260,4 @@ pub(crate) fn without_suppressed(options: &SamplerOptions, tokenizer: &Tokenizer
     let mut options = options.clone();
     options.logit_bias.extend(ids.map(|id| (*id, f32::NEG_INFINITY)));
     options
-}
-
-/// The text and reasoning of tokens generated elsewhere, as [`generate`] would have told them: without stop strings, an
-/// end token at the end left out. The timings are empty.
-pub(crate) fn assemble(tokenizer: &Tokenizer, think: Thinking, tokens: Vec<u32>, finish: FinishReason) -> Generation {
-    let options = GenerateOptions { think: Thinking { budget: None, ..think }, ..GenerateOptions::default() };
-    let mut on = |_: Event<'_>| {};
-    let mut text = Text::new(tokenizer, &options, &mut on);
-    let said = tokens.len() - usize::from(finish == FinishReason::Eog && !tokens.is_empty());
-    for &token in &tokens[..said] {
-        text.push(token);
-    }
-    text.finish(tokens, finish, Timings::default())
-}
-
-/// From tokens to the two channels of text.
-struct Text<'a> {
-    tokenizer: &'a Tokenizer,
-    bytes: Utf8Assembler,
-    think: Option<ThinkParser>,
-    stop: StopMatcher,
-    /// What the parser is shown even where the file makes it control tokens: whole markers, and parts of them, which are
-    /// no text once the answer has begun.
-    markers: Vec<(u32, bool)>,
-    budget: Option<usize>,
-    /// Tokens to be generated next whatever the model says.
-    forced: VecDeque<u32>,
-    on: &'a mut dyn FnMut(Event<'_>),
-    answer: String,
-    reasoning: String,
-}
-
-impl<'a> Text<'a> {
-    fn new(tokenizer: &'a Tokenizer, options: &GenerateOptions, on: &'a mut dyn FnMut(Event<'_>)) -> Self {
-        Self {
-            tokenizer,
-            bytes: Utf8Assembler::new(),
-            think: options.think.parse.then(|| ThinkParser::new(options.think.opened)),
-            stop: StopMatcher::new(&options.stop),
-            markers: ThinkParser::tokens()
-                .filter(|_| options.think.parse)
-                .filter_map(|(text, whole)| Some((tokenizer.token_id(text)?, whole)))
-                .collect(),
-            budget: options.think.budget,
-            forced: VecDeque::new(),
-            on,
-            answer: String::new(),
-            reasoning: String::new(),
-        }
-    }
-
-    /// Takes a token; returns the stop string that it completed, if any.
-    fn push(&mut self, token: u32) -> Option<String> {
-        (self.on)(Event::Token(token));
-        let answers = self.think.as_ref().is_some_and(ThinkParser::answers);
-        let shown = self.markers.iter().any(|(id, whole)| *id == token && (*whole || !answers));
-        let piece = self.bytes.push(self.tokenizer.token_bytes(token, shown));
-        let stop = self.text(&piece, false);
-        self.spend();
-        stop
-    }
-
-    /// Counts a token of reasoning; when the budget is spent, queues the closing marker.
-    fn spend(&mut self) {
-        let Some(think) = &self.think else { return };
-        if !think.in_reasoning() || !self.forced.is_empty() {
-            return;
-        }
-        match &mut self.budget {
-            Some(0) => {
-                self.budget = None;
-                let options = EncodeOptions { add_special: false, parse_special: true };
-                self.forced.extend(self.tokenizer.encode(&think.closing(), &options));
-            }
-            Some(left) => *left -= 1,
-            None => {}
-        }
-    }
-
-    fn text(&mut self, piece: &str, last: bool) -> Option<String> {
-        let mut parts: Vec<(Channel, String)> = Vec::new();
-        match &mut self.think {
-            None => parts.push((Channel::Answer, piece.to_owned())),
-            Some(think) => {
-                let mut take = |channel, text: &str| parts.push((channel, text.to_owned()));
-                think.push(piece, &mut take);
-                if last {
-                    think.finish(&mut take);
-                }
-            }
-        }
-        for (channel, part) in parts {
-            if channel == Channel::Reasoning {
-                self.emit(channel, &part);
-                continue;
-            }
-            let (safe, stopped) = self.stop.push(&part);
-            self.emit(channel, &safe);
-            if stopped.is_some() {
-                return stopped;
-            }
-        }
-        None
-    }
-
-    fn emit(&mut self, channel: Channel, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        match channel {
-            Channel::Reasoning => self.reasoning.push_str(text),
-            Channel::Answer => self.answer.push_str(text),
-        }
-        (self.on)(Event::Text { channel, text });
-    }
-
-    fn finish(mut self, tokens: Vec<u32>, mut finish: FinishReason, timings: Timings) -> Generation {
-        if !matches!(finish, FinishReason::Stop(_)) {
-            let rest = self.bytes.finish();
-            match self.text(&rest, true) {
-                Some(stop) => finish = FinishReason::Stop(stop),
-                None => {
-                    let held = self.stop.finish();
-                    self.emit(Channel::Answer, &held);
-                }
-            }
-        }
-        Generation { text: self.answer, reasoning: self.reasoning, tokens, finish, timings }
-    }
 }
