@@ -45,6 +45,11 @@ impl CliError {
         Self::failure(format!("cannot {what} {}: {e}", path.display()), "check the path and its permissions")
     }
 
+    /// The same, with what it was about.
+    pub fn about(self, what: impl Display) -> Self {
+        Self { cause: format!("{what}: {}", self.cause), ..self }
+    }
+
     /// Prints it. A reader that went away (`hewn ... | head`) is no failure.
     pub fn report(&self) -> ExitCode {
         if matches!(self.code, 0 | INTERRUPTED) {

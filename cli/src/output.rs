@@ -160,6 +160,9 @@ pub fn closing_line(t: &Timings) -> String {
             t.prompt_tokens, t.generated
         )
     };
+    if t.guessed > 0 {
+        line += &format!(" ({} of {} guesses right)", t.right, t.guessed);
+    }
     if t.generated > 0 {
         line += &format!("; first token after {}", duration(t.first_token));
     }

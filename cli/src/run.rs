@@ -40,6 +40,7 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
         }
     };
     let mut seq = setup::sequence(&runner, &a.model, g)?;
+    setup::speculate(&mut runner, &tokenizer, &a.model, g)?;
     let seed = g.seed.unwrap_or_else(setup::clock_seed);
     let think = Thinking { parse: template.is_some(), opened: prompt.opened, budget: g.think_budget };
     let options = GenerateOptions {
@@ -106,6 +107,8 @@ fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> 
             "generated_tokens": t.generated,
             "generated_seconds": t.decode.as_secs_f64(),
             "generated_tokens_per_second": t.decode_speed(),
+            "guessed_tokens": t.guessed,
+            "right_guesses": t.right,
         },
         "memory": memory().map(|m| json!({"peak": m.peak, "file": m.file, "private": m.private})),
     });

@@ -5,6 +5,7 @@ use crate::errors::CliError;
 use crate::output::note;
 use crate::{bundled, pack};
 use hewn_engine::chat::{ChatTemplate, family, template_from_gguf};
+use hewn_engine::speculate::{Draft, Speculator};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
     CpuIsa, LoadOptions, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, default_threads,
@@ -28,6 +29,28 @@ pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
     let threads = a.threads.map_or_else(default_threads, usize::from);
     let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
     Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)
+}
+
+/// Has `runner` guess ahead as far as the options ask.
+pub fn speculate(runner: &mut Runner, tokenizer: &Tokenizer, a: &ModelArgs, g: &GenerateArgs) -> Result<(), CliError> {
+    if g.speculate == 0 {
+        if g.draft.is_some() {
+            return Err(CliError::usage("--draft has nothing to do with --speculate 0", "leave out one of them"));
+        }
+        return Ok(());
+    }
+    let mut speculator = Speculator::new(g.speculate.into())?;
+    if let Some(path) = &g.draft {
+        let model = Model::open(path, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })
+            .map_err(|e| CliError::from(e).about(format_args!("the draft model {}", path.display())))?;
+        let small = Runner::new(Arc::new(model), runner.team().clone(), &RunnerOptions { chunk: a.chunk as usize })?;
+        let own = self::tokenizer(&small)?;
+        let options = SequenceOptions { ctx: g.ctx, kv: a.kv.into() };
+        let vocab = runner.model().config().vocab;
+        speculator = speculator.with_draft(Draft::new(small, &options, &own, tokenizer, vocab)?);
+    }
+    runner.speculate(Some(speculator));
+    Ok(())
 }
 
 /// The instruction set of this name, or the best where none is given.

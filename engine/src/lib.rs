@@ -60,6 +60,7 @@ pub mod perplexity;
 pub mod quantize;
 pub mod record;
 pub mod sampler;
+pub mod speculate;
 pub mod synth;
 pub mod text;
 pub mod tokenizer;

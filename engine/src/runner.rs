@@ -6,6 +6,7 @@ use crate::model::Model;
 use crate::record::{Cost, Lap, Op, Recorder, StepEvent};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
+use crate::speculate::Speculator;
 use hewn_kernels::{Team, TeamWatch};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,8 +19,22 @@ pub enum Logits {
     None,
     /// The last token's.
     Last,
+    /// Those of the last so many tokens.
+    Final(usize),
     /// Every token's.
     All,
+}
+
+impl Logits {
+    /// Of how many tokens at the end, of `len`.
+    fn count(self, len: usize) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Last => len.min(1),
+            Self::Final(n) => len.min(n),
+            Self::All => len,
+        }
+    }
 }
 
 /// One sequence's part of a step.
@@ -54,7 +69,10 @@ pub struct Runner {
     rows: usize,
     chunk: usize,
     logits: Vec<f32>,
+    /// How many of them the last step gave.
+    given: usize,
     recorder: Option<Arc<dyn Recorder>>,
+    pub(crate) speculator: Option<Speculator>,
 }
 
 /// Called between chunks with the rows done and the rows in all; `Break` stops the step.
@@ -70,7 +88,17 @@ impl Runner {
             return Err(EngineError::Option { name: "chunk", reason: "at least one row a step".into() });
         }
         let scratch = Scratch::new(model.config(), 1)?;
-        Ok(Self { model, team, scratch, rows: 1, chunk: options.chunk, logits: Vec::new(), recorder: None })
+        Ok(Self {
+            model,
+            team,
+            scratch,
+            rows: 1,
+            chunk: options.chunk,
+            logits: Vec::new(),
+            given: 0,
+            recorder: None,
+            speculator: None,
+        })
     }
 
     /// The model.
@@ -88,6 +116,16 @@ impl Runner {
         self.recorder = recorder;
     }
 
+    /// Has [`generate`](crate::generate()) guess tokens ahead, or not. It changes how long that takes, and nothing else.
+    pub fn speculate(&mut self, speculator: Option<Speculator>) {
+        self.speculator = speculator;
+    }
+
+    /// What guesses, if anything does.
+    pub fn speculator(&self) -> Option<&Speculator> {
+        self.speculator.as_ref()
+    }
+
     /// Appends every work's tokens to its sequence and returns the logits asked for, `[rows, vocab]`, in the order of
     /// the works and their tokens.
     ///
@@ -100,15 +138,9 @@ impl Runner {
     pub fn step(&mut self, works: &mut [Work<'_>], progress: &mut Progress<'_>) -> Result<&[f32], EngineError> {
         let vocab = self.model.config().vocab;
         let total = self.check(works)?;
-        let wanted: usize = works
-            .iter()
-            .map(|w| match w.logits {
-                Logits::None => 0,
-                Logits::Last => w.tokens.len().min(1),
-                Logits::All => w.tokens.len(),
-            })
-            .sum();
+        let wanted: usize = works.iter().map(|w| w.logits.count(w.tokens.len())).sum();
         let need = wanted.saturating_mul(vocab);
+        self.given = 0;
         if self.logits.len() < need {
             self.logits = Vec::new();
             self.logits = zeroed(need, "the logits")?;
@@ -127,7 +159,13 @@ impl Runner {
                 return Err(EngineError::Cancelled);
             }
         }
-        Ok(&self.logits[..need])
+        self.given = need;
+        Ok(self.logits())
+    }
+
+    /// Those that the last step returned; none where it failed.
+    pub(crate) fn logits(&self) -> &[f32] {
+        &self.logits[..self.given]
     }
 
     fn check(&self, works: &[Work<'_>]) -> Result<usize, EngineError> {
@@ -165,11 +203,8 @@ impl Runner {
             let end = start + take;
             *cursor =
                 if end == w.tokens.len() { Cursor { work: i + 1, token: 0 } } else { Cursor { work: i, token: end } };
-            match w.logits {
-                Logits::All => wanted.extend(n..n + take),
-                Logits::Last if take > 0 && end == w.tokens.len() => wanted.push(n + take - 1),
-                _ => {}
-            }
+            let from = w.tokens.len() - w.logits.count(w.tokens.len());
+            wanted.extend((start.max(from)..end).map(|token| n + token - start));
             if take > 0 {
                 segments.push(Segment { seq: w.seq, tokens: &w.tokens[start..end] });
             }

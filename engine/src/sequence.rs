@@ -32,6 +32,8 @@ pub struct Sequence {
     /// Layers that see the last positions only.
     window: Option<Window>,
     mark: Option<Mark>,
+    /// Another, of running states only, for a few tokens that are only guessed.
+    checkpoint: Option<Mark>,
     ctx: usize,
 }
 
@@ -95,7 +97,7 @@ impl Sequence {
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let states = new_states((0..c.layers).map(|i| c.state_of(i)))?;
-        Ok(Self { layers, states, tokens: Vec::new(), window: c.window.clone(), mark: None, ctx })
+        Ok(Self { layers, states, tokens: Vec::new(), window: c.window.clone(), mark: None, checkpoint: None, ctx })
     }
 
     /// The same tokens, keys and values once more: a conversation that goes on in two ways.
@@ -115,7 +117,7 @@ impl Sequence {
             None => None,
         };
         let (tokens, window) = (self.tokens.clone(), self.window.clone());
-        Ok(Self { layers, states, tokens, window, mark, ctx: self.ctx })
+        Ok(Self { layers, states, tokens, window, mark, checkpoint: None, ctx: self.ctx })
     }
 
     /// Tokens held.
@@ -140,7 +142,7 @@ impl Sequence {
 
     /// Bytes of cache held now, running states and their copies among them.
     pub fn kv_bytes(&self) -> usize {
-        let copies = self.mark.iter().flat_map(|mark| &mark.states);
+        let copies = self.mark.iter().chain(&self.checkpoint).flat_map(|mark| &mark.states);
         let states = self.states.iter().chain(copies).flatten().map(|s| s.shape().bytes());
         self.layers.iter().map(KvLayer::bytes).chain(states).sum()
     }
@@ -189,6 +191,19 @@ impl Sequence {
         Ok(())
     }
 
+    /// Notes the present length beside the mark, as one to go back to from a few tokens that are only guessed.
+    ///
+    /// # Errors
+    /// There is not enough memory; the checkpoint before is lost.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), EngineError> {
+        if self.has_running_state() {
+            let mut states = self.checkpoint.take().map_or_else(Vec::new, |c| c.states);
+            copy_states(&mut states, &self.states)?;
+            self.checkpoint = Some(Mark { len: self.tokens.len(), states });
+        }
+        Ok(())
+    }
+
     /// After a step: gives back the memory of what no layer will see again, nor after going back.
     pub(crate) fn forget_unseen(&mut self) {
         let mark = self.mark.as_ref().map_or(0, |mark| mark.len);
@@ -226,20 +241,24 @@ impl Sequence {
     }
 
     fn go_back(&mut self, len: usize) {
-        let len = match &self.mark {
+        // The windows of a checkpoint of long ago may be forgotten.
+        let marks =
+            self.checkpoint.iter().filter(|c| self.sees(c.len)).chain(&self.mark).filter(|mark| mark.len <= len);
+        let len = match marks.max_by_key(|mark| mark.len) {
             _ if self.states.is_empty() && self.sees(len) => len,
-            Some(mark) if mark.len <= len => {
+            Some(mark) => {
                 let pairs = self.states.iter_mut().zip(&mark.states);
                 pairs.for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(to, from)| to.copy_from(from)));
                 mark.len
             }
-            _ => {
+            None => {
                 self.states.iter_mut().flatten().for_each(RunningState::clear);
                 0
             }
         };
-        // One that lies ahead is of tokens that are no more.
+        // Those that lie ahead are of tokens that are no more.
         self.mark.take_if(|mark| mark.len > len);
+        self.checkpoint.take_if(|checkpoint| checkpoint.len > len);
         self.tokens.truncate(len);
         self.layers.iter_mut().for_each(|l| l.truncate(len));
     }

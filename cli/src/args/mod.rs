@@ -188,6 +188,12 @@ pub struct GenerateArgs {
     /// End the reasoning after so many tokens.
     #[arg(long, value_name = "TOKENS")]
     pub think_budget: Option<usize>,
+    /// Tokens guessed ahead at most, and checked in one step; 0 for none. It changes no token, only the speed.
+    #[arg(long, value_name = "TOKENS", default_value_t = 7, value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub speculate: u8,
+    /// A smaller model with the same vocabulary that guesses too; otherwise guesses come from what the text repeats.
+    #[arg(long, value_name = "FILE")]
+    pub draft: Option<PathBuf>,
     /// No closing line with speed and memory.
     #[arg(short, long)]
     pub quiet: bool,

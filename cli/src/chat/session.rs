@@ -34,13 +34,14 @@ struct Talk {
 impl<'a> Session<'a> {
     /// Opens the model.
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
-        let runner = setup::runner(&args.model, args.generate.quiet)?;
+        let mut runner = setup::runner(&args.model, args.generate.quiet)?;
         let tokenizer = setup::tokenizer(&runner)?;
         let Some(template) = setup::template(&runner, &tokenizer, &args.generate.template)? else {
             let hint = "`hewn run --raw` continues a text with any model";
             return Err(CliError::failure("the file has no chat template, nor marks of a known one", hint));
         };
         let seq = setup::sequence(&runner, &args.model, &args.generate)?;
+        setup::speculate(&mut runner, &tokenizer, &args.model, &args.generate)?;
         let talk = Talk { system: args.generate.system.clone(), messages: Vec::new() };
         let seed = args.generate.seed.unwrap_or_else(setup::clock_seed);
         let interrupt = Interrupt::install()?;

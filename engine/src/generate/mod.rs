@@ -1,5 +1,6 @@
 //! The loop that most programs want: a prompt in, text out piece by piece, reasoning kept apart from the answer.
 
+mod decode;
 mod text;
 
 use crate::cancel::CancelToken;
@@ -9,6 +10,7 @@ use crate::runner::{Logits, Runner, Work};
 use crate::sampler::{Sampler, SamplerOptions};
 use crate::sequence::Sequence;
 use crate::tokenizer::Tokenizer;
+use decode::Answer;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use text::Text;
@@ -93,6 +95,10 @@ pub struct Timings {
     pub generated: usize,
     /// Generating all but the first of them.
     pub decode: Duration,
+    /// Tokens that were [guessed](crate::speculate) and checked.
+    pub guessed: usize,
+    /// How many of those were right, so that they took no step of their own.
+    pub right: usize,
 }
 
 impl Timings {
@@ -145,8 +151,8 @@ pub fn generate(
 ) -> Result<Generation, EngineError> {
     let start = Instant::now();
     let vocab = runner.model().config().vocab;
-    let mut sampler = Sampler::new(without_suppressed(&options.sampler, tokenizer, vocab), vocab, options.seed)?;
-    let mut text = Text::new(tokenizer, options, on);
+    let sampler = Sampler::new(without_suppressed(&options.sampler, tokenizer, vocab), vocab, options.seed)?;
+    let text = Text::new(tokenizer, options, on);
     if prompt.is_empty() {
         return Err(EngineError::Option { name: "prompt", reason: "there is no token in it".into() });
     }
@@ -157,7 +163,6 @@ pub fn generate(
     let common = prompt.iter().zip(seq.tokens()).take_while(|(a, b)| a == b).count();
     let cached = seq.truncate(common.min(prompt.len() - 1));
     let mut timings = Timings { prompt_tokens: prompt.len(), cached_tokens: cached, ..Timings::default() };
-    let mut tokens = Vec::new();
 
     let total = prompt.len() - cached;
     let mut progress = |done| {
@@ -171,55 +176,29 @@ pub fn generate(
         }
         Err(e) => Err(e),
     };
-    let mut logits = match read {
+    let logits = match read {
         Ok(logits) => {
             if seq.has_window() && !seq.has_running_state() {
                 // Where the next prompt of a conversation goes on.
                 seq.mark()?;
             }
-            logits
+            logits.to_vec()
         }
-        Err(EngineError::Cancelled) => return Ok(text.finish(tokens, FinishReason::Cancelled, timings)),
+        Err(EngineError::Cancelled) => return Ok(text.finish(Vec::new(), FinishReason::Cancelled, timings)),
         Err(e) => return Err(e),
     };
     timings.prefill = start.elapsed();
-
-    let full = |n| options.max_tokens.is_some_and(|max| n >= max);
-    if full(0) {
-        return Ok(text.finish(tokens, FinishReason::MaxTokens, timings));
+    if options.max_tokens == Some(0) {
+        return Ok(text.finish(Vec::new(), FinishReason::MaxTokens, timings));
     }
-    let mut first = None;
-    let finish = loop {
-        if cancel.is_cancelled() {
-            break FinishReason::Cancelled;
-        }
-        let token = match text.forced.pop_front() {
-            Some(token) => token,
-            None => sampler.sample(logits, seq.tokens())?,
-        };
-        tokens.push(token);
-        timings.generated = tokens.len();
-        let now = *first.get_or_insert_with(Instant::now);
-        timings.first_token = now - start;
-        timings.decode = now.elapsed();
-        if tokenizer.is_eog(token) && !options.ignore_eos {
-            (text.on)(Event::Token(token));
-            break FinishReason::Eog;
-        }
-        if let Some(stop) = text.push(token) {
-            break FinishReason::Stop(stop);
-        }
-        // The last token is not computed: nobody asks what comes after it.
-        if full(tokens.len()) {
-            break FinishReason::MaxTokens;
-        }
-        if seq.len() == seq.ctx() {
-            break FinishReason::ContextFull;
-        }
-        let work = Work { seq: &mut *seq, tokens: &[token], logits: Logits::Last };
-        logits = runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(()))?;
-    };
-    Ok(text.finish(tokens, finish, timings))
+    // What guesses and what runs are one value, and both are needed.
+    let mut speculator = runner.speculator.take();
+    let mut answer =
+        Answer { options, cancel, sampler, text, start, timings, all: prompt.to_vec(), prompt: prompt.len() };
+    let finish = answer.decode(runner, seq, speculator.as_mut(), logits);
+    runner.speculator = speculator;
+    let Answer { text, timings, all, .. } = answer;
+    Ok(text.finish(all[prompt.len()..].to_vec(), finish?, timings))
 }
 
 /// Tokens at the end of a prompt in front of which a running state is noted: more than those with which templates open an

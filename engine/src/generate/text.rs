@@ -21,7 +21,7 @@ pub(crate) fn assemble(tokenizer: &Tokenizer, think: Thinking, tokens: Vec<u32>,
 
 /// From tokens to the two channels of text.
 pub(super) struct Text<'a> {
-    tokenizer: &'a Tokenizer,
+    pub(super) tokenizer: &'a Tokenizer,
     bytes: Utf8Assembler,
     think: Option<ThinkParser>,
     stop: StopMatcher,

@@ -1,0 +1,176 @@
+//! Guesses of a smaller model.
+
+use super::costs::{Costs, Prices, best};
+use super::odds::Odds;
+use crate::cancel::CancelToken;
+use crate::error::EngineError;
+use crate::runner::{Logits, Runner, Work};
+use crate::sampler::{Sampler, SamplerOptions};
+use crate::sequence::{Sequence, SequenceOptions};
+use crate::tokenizer::Tokenizer;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Kinds of guesses by what the smaller model gives the best token, of it and the second best together: less than 0.6, 0.7,
+/// 0.8, 0.9, 0.97, more.
+const KINDS: usize = 6;
+const PRIOR: [f32; KINDS] = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+/// Steps without guesses after which one is made to see whether they pay by now, at first and at most.
+const WAIT: [usize; 2] = [32, 1024];
+
+/// A smaller model that runs beside the one that it guesses for.
+pub struct Draft {
+    runner: Runner,
+    seq: Sequence,
+    /// Tokens of the model that it guesses for.
+    vocab: usize,
+    chooser: Sampler,
+    odds: Odds<KINDS>,
+    /// All kinds together.
+    all: Odds<1>,
+    /// Of the last guesses.
+    kinds: Vec<usize>,
+    costs: Costs,
+    idle: usize,
+    wait: usize,
+}
+
+impl Draft {
+    /// `runner`, whose model has the tokens of `own`, guesses for a model of `vocab` tokens which has those of `target`.
+    ///
+    /// # Errors
+    /// The tokens are not the same, but for one in a hundred (marks of turns and of reasoning may differ); or there is not
+    /// enough memory.
+    pub fn new(
+        runner: Runner,
+        options: &SequenceOptions,
+        own: &Tokenizer,
+        target: &Tokenizer,
+        vocab: usize,
+    ) -> Result<Self, EngineError> {
+        let ids = 0..own.vocab_size().min(target.vocab_size()) as u32;
+        let differ = |id: &u32| own.token_bytes(*id, true) != target.token_bytes(*id, true);
+        let (shared, larger) = (ids.len(), own.vocab_size().max(target.vocab_size()));
+        let others = ids.filter(differ).count();
+        if others * 100 > shared || shared * 100 < larger * 99 {
+            let sizes = format!("{} and {} tokens", own.vocab_size(), target.vocab_size());
+            let reason = format!("its vocabulary is another one ({sizes}, {others} of the first {shared} differ)");
+            return Err(EngineError::Option { name: "draft", reason });
+        }
+        let best_two =
+            SamplerOptions { temperature: 1.0, top_k: 2, top_p: 1.0, min_p: 0.0, ..SamplerOptions::default() };
+        let chooser = Sampler::new(best_two, runner.model().config().vocab, 0)?;
+        let ctx = options.ctx.map(|ctx| ctx.min(runner.model().config().ctx));
+        let seq = Sequence::new(runner.model(), &SequenceOptions { ctx, ..options.clone() })?;
+        let (odds, all) = (Odds::new(PRIOR), Odds::new([0.7]));
+        let (kinds, costs) = (Vec::new(), Costs::default());
+        Ok(Self { runner, seq, vocab, chooser, odds, all, kinds, costs, idle: 0, wait: WAIT[0] })
+    }
+
+    /// Its runner.
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// Its cache.
+    pub fn sequence(&self) -> &Sequence {
+        &self.seq
+    }
+
+    /// How many tokens the best number of guesses is expected to make in the time of a step of one row. Without bound once
+    /// in a while, to see whether it still holds that guesses do not pay.
+    pub(super) fn promises(&mut self, most: usize, prices: &Prices) -> f64 {
+        let odds = std::iter::repeat_n(self.all.of(0), most);
+        let (n, rate) = best(odds, self.price(prices), prices);
+        self.idle += 1;
+        if n == 0 && most > 0 && self.idle > self.wait { f64::INFINITY } else { rate }
+    }
+
+    /// What a guess takes to make.
+    fn price(&self, prices: &Prices) -> f64 {
+        // A model that nothing is known of is taken for one of a quarter of the size.
+        self.costs.one().map_or(0.25, |own| own / prices.one)
+    }
+
+    /// Appends guesses of what follows `text`, up to `most` of them, as long as further ones are expected to pay.
+    ///
+    /// # Errors
+    /// A step failed, or was cancelled.
+    pub(super) fn guess(
+        &mut self,
+        text: &[u32],
+        most: usize,
+        prices: &Prices,
+        cancel: &CancelToken,
+        guesses: &mut Vec<u32>,
+    ) -> Result<(), EngineError> {
+        guesses.clear();
+        self.kinds.clear();
+        // It may have been trained for shorter texts. What it guesses last it does not read.
+        let most = most.min((self.seq.ctx() + 1).saturating_sub(text.len()));
+        if most == 0 {
+            return Ok(());
+        }
+        let (price, average) = (self.price(prices), f64::from(self.all.of(0)));
+        self.idle = 0;
+        let mut logits = self.read(text, cancel)?;
+        let (mut reach, mut tokens, mut time) = (1.0, 1.0, 1.0);
+        loop {
+            let two = self.chooser.distribution(&logits, &[])?;
+            let Some(&(token, share)) = two.first().filter(|(token, _)| (*token as usize) < self.vocab) else { break };
+            let kind = kind(share);
+            let right = f64::from(self.odds.of(kind));
+            // It is made already; to check it takes a row. Where nothing is known it has to be seen.
+            if !guesses.is_empty() && (tokens + reach * right) / (time + prices.further) <= tokens / time {
+                break;
+            }
+            guesses.push(token);
+            self.kinds.push(kind);
+            reach *= right;
+            tokens += reach;
+            time += prices.further;
+            let next = (tokens + reach * average) / (time + prices.further + price);
+            if guesses.len() == most || next <= tokens / time {
+                break;
+            }
+            time += price;
+            logits = self.step(&[token], cancel)?;
+        }
+        Ok(())
+    }
+
+    /// The logits behind `text`.
+    fn read(&mut self, text: &[u32], cancel: &CancelToken) -> Result<Vec<f32>, EngineError> {
+        let same = self.seq.tokens().iter().zip(text).take_while(|(a, b)| a == b).count();
+        let kept = self.seq.truncate(same.min(text.len() - 1));
+        let logits = self.step(&text[kept..], cancel)?;
+        if self.seq.has_running_state() {
+            // Its own guesses are not to be gone back over to the beginning.
+            self.seq.mark()?;
+        }
+        Ok(logits)
+    }
+
+    fn step(&mut self, tokens: &[u32], cancel: &CancelToken) -> Result<Vec<f32>, EngineError> {
+        let start = Instant::now();
+        let work = Work { seq: &mut self.seq, tokens, logits: Logits::Last };
+        let mut stop = |_, _| if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let logits = self.runner.step(&mut [work], &mut stop)?.to_vec();
+        self.costs.note(tokens.len(), start.elapsed().as_secs_f64());
+        Ok(logits)
+    }
+
+    /// What became of the last guesses: so many were right, and perhaps one behind them wrong.
+    pub(super) fn judge(&mut self, right: usize, wrong: bool) {
+        for (i, &kind) in self.kinds.iter().take(right + usize::from(wrong)).enumerate() {
+            self.odds.note(kind, i < right);
+            self.all.note(0, i < right);
+        }
+        self.wait = if right > 0 { WAIT[0] } else { (2 * self.wait).min(WAIT[1]) };
+        self.kinds.clear();
+    }
+}
+
+fn kind(share: f64) -> usize {
+    [0.6, 0.7, 0.8, 0.9, 0.97].iter().take_while(|bound| share >= **bound).count()
+}
