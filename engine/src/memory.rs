@@ -15,7 +15,7 @@ pub struct Memory {
     /// The key/value cache of one sequence when full. Layers with a window keep what they can still see, and what they could
     /// see at a mark.
     pub kv: u64,
-    /// The running states of one sequence, and their copy for a mark.
+    /// The running states of one sequence, and their copies for a mark and for tokens that are guessed.
     pub states: u64,
     /// The buffers of a step.
     pub scratch: u64,
@@ -33,7 +33,7 @@ impl Memory {
         Self {
             weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
             kv: tiles.fold(0, u64::saturating_add),
-            states: states.fold(0, |sum, bytes| 2u64.saturating_mul(bytes).saturating_add(sum)),
+            states: states.fold(0, |sum, bytes| 3u64.saturating_mul(bytes).saturating_add(sum)),
             scratch: Scratch::bytes(c, chunk),
         }
     }

@@ -3,6 +3,7 @@
 use crate::arch::HeadGates;
 use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::EngineError;
+use crate::speculate;
 use bytemuck::Zeroable;
 use hewn_kernels::op::altup::STREAMS;
 use hewn_kernels::op::quantize::ActBlock;
@@ -154,9 +155,10 @@ impl Scratch {
         Self::build(c, &mut Rows { rows, arena, bytes })
     }
 
-    /// Bytes of the buffers for `rows` rows, with the logits of one.
+    /// Bytes of the buffers for `rows` rows, with the logits of a row and of the usual number of guesses.
     pub fn bytes(c: &ModelConfig, rows: usize) -> u64 {
-        (Self::buffers(c, rows) as u64).saturating_add((c.vocab * size_of::<f32>()) as u64)
+        let logits = (1 + speculate::USUAL) * c.vocab * size_of::<f32>();
+        (Self::buffers(c, rows) as u64).saturating_add(logits as u64)
     }
 
     fn buffers(c: &ModelConfig, rows: usize) -> usize {

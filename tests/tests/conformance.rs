@@ -119,7 +119,8 @@ fn caches_take_what_was_estimated() {
             runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap();
             seq.mark().unwrap();
             let memory = model.memory(130, kv, 1);
-            assert_eq!(seq.kv_bytes() as u64, memory.kv + memory.states, "{name} {kv:?}");
+            // What is guessed takes the third copy.
+            assert_eq!(seq.kv_bytes() as u64, memory.kv + memory.states / 3 * 2, "{name} {kv:?}");
             assert_eq!(memory.states > 0, seq.has_running_state(), "{name}");
         }
     }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hewn_engine::quantize::QuantType;
 use hewn_engine::sampler::SamplerOptions;
+use hewn_engine::speculate::USUAL;
 use hewn_engine::{IsaKind, KvType, PackMode};
 pub use measure::*;
 use std::path::PathBuf;
@@ -189,7 +190,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TOKENS")]
     pub think_budget: Option<usize>,
     /// Tokens guessed ahead at most, and checked in one step; 0 for none. It changes no token, only the speed.
-    #[arg(long, value_name = "TOKENS", default_value_t = 7, value_parser = clap::value_parser!(u8).range(0..=64))]
+    #[arg(long, value_name = "TOKENS", default_value_t = USUAL as u8, value_parser = clap::value_parser!(u8).range(0..=64))]
     pub speculate: u8,
     /// A smaller model with the same vocabulary that guesses too; otherwise guesses come from what the text repeats.
     #[arg(long, value_name = "FILE")]

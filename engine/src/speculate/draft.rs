@@ -16,7 +16,7 @@ use std::time::Instant;
 const KINDS: usize = 6;
 const PRIOR: [f32; KINDS] = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Steps without guesses after which one is made to see whether they pay by now, at first and at most.
-const WAIT: [usize; 2] = [32, 1024];
+const WAIT: [usize; 2] = [64, 4096];
 
 /// A smaller model that runs beside the one that it guesses for.
 pub struct Draft {
@@ -77,22 +77,31 @@ impl Draft {
         &self.seq
     }
 
-    /// How many tokens the best number of guesses is expected to make in the time of a step of one row. Without bound once
-    /// in a while, to see whether it still holds that guesses do not pay.
-    pub(super) fn promises(&mut self, most: usize, prices: &Prices) -> f64 {
-        let odds = std::iter::repeat_n(self.all.of(0), most);
-        let (n, rate) = best(odds, self.price(prices), prices);
+    /// The most guesses that can be made behind so many tokens, up to `most`: it may have been trained for shorter texts. What
+    /// it guesses last it does not read.
+    fn room(&self, len: usize, most: usize) -> usize {
+        most.min((self.seq.ctx() + 1).saturating_sub(len))
+    }
+
+    /// How many tokens the best number of guesses behind so many tokens is expected to make in the time of a step of one row.
+    /// Without bound once in a while, to see whether it still holds that guesses do not pay.
+    pub(super) fn promises(&mut self, len: usize, most: usize, prices: &Prices<'_>) -> f64 {
+        let most = self.room(len, most);
+        let (n, rate) = best(std::iter::repeat_n(self.all.of(0), most), &self.price(prices));
         self.idle += 1;
         if n == 0 && most > 0 && self.idle > self.wait { f64::INFINITY } else { rate }
     }
 
-    /// What a guess takes to make.
-    fn price(&self, prices: &Prices) -> f64 {
-        // A model that nothing is known of is taken for one of a quarter of the size.
-        self.costs.one().map_or(0.25, |own| own / prices.one)
+    /// With what its own guesses take to make.
+    fn price<'p>(&self, prices: &Prices<'p>) -> Prices<'p> {
+        let guess = prices.check.and_then(Costs::one).map_or(0.0, |one| {
+            // A model that nothing is known of is taken for one of a quarter of the size.
+            self.costs.one().map_or(0.25, |own| own / one)
+        });
+        Prices { guess, ..*prices }
     }
 
-    /// Appends guesses of what follows `text`, up to `most` of them, as long as further ones are expected to pay.
+    /// Puts guesses of what follows `text` into `guesses`, up to `most` of them, as long as further ones are expected to pay.
     ///
     /// # Errors
     /// A step failed, or was cancelled.
@@ -100,42 +109,36 @@ impl Draft {
         &mut self,
         text: &[u32],
         most: usize,
-        prices: &Prices,
+        prices: &Prices<'_>,
         cancel: &CancelToken,
         guesses: &mut Vec<u32>,
     ) -> Result<(), EngineError> {
         guesses.clear();
         self.kinds.clear();
-        // It may have been trained for shorter texts. What it guesses last it does not read.
-        let most = most.min((self.seq.ctx() + 1).saturating_sub(text.len()));
+        let most = self.room(text.len(), most);
         if most == 0 {
             return Ok(());
         }
-        let (price, average) = (self.price(prices), f64::from(self.all.of(0)));
+        let (prices, average) = (self.price(prices), self.all.of(0));
         self.idle = 0;
         let mut logits = self.read(text, cancel)?;
-        let (mut reach, mut tokens, mut time) = (1.0, 1.0, 1.0);
+        let mut odds: Vec<f32> = Vec::new();
         loop {
             let two = self.chooser.distribution(&logits, &[])?;
             let Some(&(token, share)) = two.first().filter(|(token, _)| (*token as usize) < self.vocab) else { break };
             let kind = kind(share);
-            let right = f64::from(self.odds.of(kind));
-            // It is made already; to check it takes a row. Where nothing is known it has to be seen.
-            if !guesses.is_empty() && (tokens + reach * right) / (time + prices.further) <= tokens / time {
-                break;
-            }
             guesses.push(token);
             self.kinds.push(kind);
-            reach *= right;
-            tokens += reach;
-            time += prices.further;
-            let next = (tokens + reach * average) / (time + prices.further + price);
-            if guesses.len() == most || next <= tokens / time {
+            odds.push(self.odds.of(kind));
+            let further = odds.iter().copied().chain(std::iter::repeat(average));
+            if best(further.take(most), &prices).0 <= guesses.len() {
                 break;
             }
-            time += price;
             logits = self.step(&[token], cancel)?;
         }
+        // Made they are, but a check takes another row. One is checked in any case, or nothing would be learnt.
+        let (n, _) = best(odds.into_iter(), &Prices { guess: 0.0, ..prices });
+        guesses.truncate(n.max(1));
         Ok(())
     }
 

@@ -59,6 +59,9 @@ pub(crate) struct Asked<'a> {
     pub cancel: &'a CancelToken,
 }
 
+/// The most guesses that programs make unless they are told otherwise: more are seldom right.
+pub const USUAL: usize = 7;
+
 impl Speculator {
     /// Guesses of at most so many tokens, 1 to 64, from what the text repeats.
     ///
@@ -101,20 +104,16 @@ impl Speculator {
         self.lookup.follow(asked.text, asked.own);
         let most = self.most.min(asked.room);
         // What guesses save is known only once a single row was measured.
-        let prices = match self.costs.one() {
-            _ if self.eager => Prices::NOTHING,
-            Some(one) => {
-                let further = self.costs.further();
-                Prices { one, further, redo: if asked.redo { further } else { 0.0 } }
-            }
-            None => return Ok(&self.guesses),
-        };
+        if !self.eager && self.costs.one().is_none() {
+            return Ok(&self.guesses);
+        }
+        let prices = Prices { check: (!self.eager).then_some(&self.costs), guess: 0.0, redo: asked.redo };
         let odds = self.lookup.guesses().map(|(_, p)| p).take(most);
-        let (n, rate) = best(odds, 0.0, &prices);
+        let (n, rate) = best(odds, &prices);
         self.source = Source::Lookup;
         self.guesses.extend(self.lookup.guesses().map(|(token, _)| token).take(n));
         if let Some(draft) = &mut self.draft
-            && (if self.eager { n == 0 } else { draft.promises(most, &prices) > rate })
+            && (if self.eager { n == 0 } else { draft.promises(asked.text.len(), most, &prices) > rate })
         {
             self.source = Source::Draft;
             draft.guess(asked.text, most, &prices, asked.cancel, &mut self.guesses)?;
