@@ -66,7 +66,7 @@ fn products_equal_the_oracle() {
         // There, bits are compared without an emulator anyway.
         true if cfg!(target_arch = "x86_64") => (&[17][..], &[1, 2, 7, 33][..]),
         true => (&[0, 1, 17, 35][..], &[0, 1, 2, 7, 15, 33, 65][..]),
-        false => (&[0, 1, 4, 15, 16, 17, 83, 363][..], &[0, 1, 2, 3, 7, 15, 33, 65, 83][..]),
+        false => (&[0, 1, 4, 15, 16, 17, 83, 363][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 33, 65, 83][..]),
     };
     for &format in Format::ALL {
         let unit = format.block_len().max(1);
@@ -132,6 +132,7 @@ fn a_gated_product_equals_its_operations_one_by_one() {
             (256, 0, 3),
             (256, 64, 0),
             (512, 96, 3),
+            (512, 96, 8),
             (256, 544, 70),
             (256, 96, 530),
         ] {
@@ -257,8 +258,8 @@ fn extreme_integers_do_not_overflow() {
             let want = reference::dot(format, &row, &x, &blocks).to_bits();
             let w = Matrix::new(format, Layout::File, 1, cols, &row).unwrap();
             for team in teams() {
-                // One column goes straight through, sixteen go through a panel, sixty-four to a matrix unit.
-                for n in [1, 16, 64] {
+                // One column goes straight through, as do four, sixteen go through a panel, sixty-four to a matrix unit.
+                for n in [1, 4, 16, 64] {
                     let x = x.repeat(n);
                     let mut blocks = vec![ActBlock::default(); n * cols / 32];
                     quantize_all(CpuIsa::best(), n, &x, &mut blocks).unwrap();

@@ -272,6 +272,25 @@ impl CpuIsa {
         }
     }
 
+    /// The same for a kernel that takes several columns at a time; nothing on instruction sets that do not [take
+    /// several](Self::takes_several). Those with few registers gain nothing from it, and AVX-512 without VNNI is rare, but would
+    /// take as long to compile.
+    #[inline]
+    pub fn run_several<K: Kernel>(self, kernel: K) -> Option<K::Out> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(s) => Some(s.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Token::Amx(s) => Some(super::avx512vnni::Avx512Vnni::<false>::from(s).run(kernel)),
+            _ => None,
+        }
+    }
+
+    /// Whether [`run_several`](Self::run_several) runs kernels.
+    pub fn takes_several(self) -> bool {
+        matches!(self.kind(), IsaKind::Avx512Vnni | IsaKind::Amx)
+    }
+
     /// Runs a kernel that multiplies no bytes: the operations on lanes are the same on all instruction sets with
     /// registers of one width.
     #[inline]

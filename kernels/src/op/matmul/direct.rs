@@ -1,4 +1,4 @@
-//! One column: a decode step.
+//! One column: a decode step; or a few columns, where their sums fit the registers.
 //!
 //! Bounded by the memory that the weights come from, so each byte is touched once: a sub-block of 32 weights x 16 rows
 //! is decoded in registers and multiplied there and then. From the file's layout, a block of 16 rows is regrouped first:
@@ -6,7 +6,7 @@
 
 use super::Rows;
 use super::matrix::{Layout, Matrix};
-use crate::format::{EvenRows, Form, Quant, SUB, TILE_ROWS, TileRows, pack_block};
+use crate::format::{EvenRows, Form, Lanes, Quant, SUB, TILE_ROWS, TileRows, pack_block};
 use crate::isa::{Isa, Kernel, Words, each, each_in};
 use crate::op::quantize::ActBlock;
 use crate::team::Crew;
@@ -16,30 +16,39 @@ use std::sync::atomic::{Ordering, compiler_fence};
 /// The largest packed block of one sub-block: of Q8_0.
 const SMALL: usize = 34 * TILE_ROWS;
 
-/// Multiplies tiles `range[0]..range[1]` with `x` (`[cols / 32]`).
-pub(super) fn run<Q: Quant>(
+/// Multiplies tiles `range[0]..range[1]` with the columns `x` (`[N][cols / 32]`): one, or more where the instruction set
+/// [takes several](crate::CpuIsa::takes_several).
+pub(super) fn run<Q: Quant, const N: usize>(
     crew: &Crew<'_>,
     worker: usize,
     w: &Matrix<'_>,
-    x: &[ActBlock],
+    x: [&[ActBlock]; N],
     range: [usize; 2],
     out: Rows,
 ) {
+    assert!(out.n == N);
     match w.layout() {
         Layout::Packed => {
             let ahead = if Q::IN_ORDER { crew.ahead().in_order } else { crew.ahead().scattered };
-            crew.isa().run_products(Packed::<Q> { w, x, range, out, ahead, format: PhantomData })
+            run_kernel::<_, N>(crew, Packed::<Q, N> { w, x, range, out, ahead, format: PhantomData });
         }
         Layout::File => crew.with_scratch(worker, Q::PACKED, |block| {
-            crew.isa().run_products(InPlace::<Q> { w, x, range, out, block, format: PhantomData });
+            run_kernel::<_, N>(crew, InPlace::<Q, N> { w, x, range, out, block, format: PhantomData });
         }),
     }
 }
 
-/// Packed tiles times the column.
-struct Packed<'a, Q> {
+fn run_kernel<K: Kernel<Out = ()>, const N: usize>(crew: &Crew<'_>, kernel: K) {
+    match N {
+        1 => crew.isa().run_products(kernel),
+        _ => crew.isa().run_several(kernel).expect("an instruction set that takes several"),
+    }
+}
+
+/// Packed tiles times the columns.
+struct Packed<'a, Q, const N: usize> {
     w: &'a Matrix<'a>,
-    x: &'a [ActBlock],
+    x: [&'a [ActBlock]; N],
     range: [usize; 2],
     out: Rows,
     /// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache and into the second.
@@ -47,25 +56,30 @@ struct Packed<'a, Q> {
     format: PhantomData<Q>,
 }
 
-impl<Q: Quant> Kernel for Packed<'_, Q> {
+impl<Q: Quant, const N: usize> Kernel for Packed<'_, Q, N> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        let bytes = self.w.cols() / Q::BLOCK * Q::PACKED;
+        let (blocks, subs) = (self.w.cols() / Q::BLOCK, Q::BLOCK / SUB);
+        let bytes = blocks * Q::PACKED;
         let data = self.w.data();
         // What lies behind the last tile is most often this thread's next chunk.
         let last = data.len().saturating_sub(Q::PACKED);
         for tile in self.range[0]..self.range[1] {
             let from = tile * bytes;
-            let mut acc = s.f_splat(0.0);
-            for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
+            let mut acc = [s.f_splat(0.0); N];
+            for b in 0..blocks {
                 let at = from + b * Q::PACKED;
                 let next = self.ahead.map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
-                acc = block_column::<S, Q, true>(s, alone(&data[at..at + Q::PACKED]), x, acc, next);
+                let mut x = self.x;
+                each!(N, c => { x[c] = &self.x[c][b * subs..][..subs]; });
+                acc = block_columns::<S, Q, true, N>(s, alone(&data[at..at + Q::PACKED]), x, acc, next);
             }
-            let mut v = [0.0; TILE_ROWS];
-            s.f_store(&mut v, acc);
-            self.out.store_tile(0, tile, &v);
+            each!(N, c => {
+                let mut v = [0.0; TILE_ROWS];
+                s.f_store(&mut v, acc[c]);
+                self.out.store_tile(c, tile, &v);
+            });
         }
     }
 }
@@ -90,22 +104,23 @@ fn alone(block: &[u8]) -> &[u8] {
     block
 }
 
-/// Tiles in the file's layout times the column.
-struct InPlace<'a, Q> {
+/// Tiles in the file's layout times the columns.
+struct InPlace<'a, Q, const N: usize> {
     w: &'a Matrix<'a>,
-    x: &'a [ActBlock],
+    x: [&'a [ActBlock]; N],
     range: [usize; 2],
     out: Rows,
     block: &'a mut [u8],
     format: PhantomData<Q>,
 }
 
-impl<Q: Quant> Kernel for InPlace<'_, Q> {
+impl<Q: Quant, const N: usize> Kernel for InPlace<'_, Q, N> {
     type Out = ();
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
         const { assert!(Q::BLOCK > SUB || Q::PACKED <= SMALL) };
-        let (rows, row) = (self.w.rows(), self.w.cols() / Q::BLOCK * Q::BYTES);
+        let (rows, blocks, subs) = (self.w.rows(), self.w.cols() / Q::BLOCK, Q::BLOCK / SUB);
+        let row = blocks * Q::BYTES;
         let data = self.w.data();
         let last = data.len().saturating_sub(Q::PACKED);
         for tile in self.range[0]..self.range[1] {
@@ -118,8 +133,10 @@ impl<Q: Quant> Kernel for InPlace<'_, Q> {
                     true => EvenRows::same(&data[turn * row..][..row]),
                     false => EvenRows::new(&data[first * row..][..TILE_ROWS * row]),
                 };
-                let mut acc = s.f_splat(0.0);
-                for (b, x) in self.x.chunks_exact(Q::BLOCK / SUB).enumerate() {
+                let mut acc = [s.f_splat(0.0); N];
+                for b in 0..blocks {
+                    let mut x = self.x;
+                    each!(N, c => { x[c] = &self.x[c][b * subs..][..subs]; });
                     // The rows of the next tile lie behind those of this one.
                     let next = ((tile + 1) * TILE_ROWS * row + b * Q::PACKED).min(last);
                     let next = [data.as_ptr().wrapping_add(next); 2];
@@ -132,37 +149,39 @@ impl<Q: Quant> Kernel for InPlace<'_, Q> {
                         let mut block = [0; SMALL];
                         let block = &mut block[..Q::PACKED];
                         pack_block::<S, Q>(s, here, block);
-                        acc = block_column::<S, Q, false>(s, block, x, acc, next);
+                        acc = block_columns::<S, Q, false, N>(s, block, x, acc, next);
                     } else {
                         pack_block::<S, Q>(s, here, self.block);
-                        acc = block_column::<S, Q, false>(s, self.block, x, acc, next);
+                        acc = block_columns::<S, Q, false, N>(s, self.block, x, acc, next);
                     }
                 }
-                let mut v = [0.0; TILE_ROWS];
-                s.f_store(&mut v, acc);
-                if rows < TILE_ROWS {
-                    self.out.store(0, turn, &v[..1]);
-                } else if first < start {
-                    self.out.store(0, start, &v[start - first..]);
-                } else {
-                    self.out.store_tile(0, tile, &v);
-                }
+                each!(N, c => {
+                    let mut v = [0.0; TILE_ROWS];
+                    s.f_store(&mut v, acc[c]);
+                    if rows < TILE_ROWS {
+                        self.out.store(c, turn, &v[..1]);
+                    } else if first < start {
+                        self.out.store(c, start, &v[start - first..]);
+                    } else {
+                        self.out.store_tile(c, tile, &v);
+                    }
+                });
             }
         }
     }
 }
 
-/// `acc` and one packed block times `x`, its sub-blocks' activations. On the way, as many bytes as a block has are
-/// asked for from `next` on: into the nearest cache with `NEAR`, and into the second. Spread over the block, because a
+/// `acc` and one packed block times `x`, its sub-blocks' activations of each column. On the way, as many bytes as a block has
+/// are asked for from `next` on: into the nearest cache with `NEAR`, and into the second. Spread over the block, because a
 /// burst of requests finds no room and waits.
 #[inline(always)]
-fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
+fn block_columns<S: Isa, Q: Quant, const NEAR: bool, const N: usize>(
     s: S,
     block: &[u8],
-    x: &[ActBlock],
-    mut acc: S::F,
+    x: [&[ActBlock]; N],
+    mut acc: [S::F; N],
     next: [*const u8; 2],
-) -> S::F {
+) -> [S::F; N] {
     let subs = Q::BLOCK / SUB;
     let head = Q::head(s, block);
     each_in!(S, subs, i => {
@@ -170,7 +189,7 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
         // registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). Not for a block of one
         // sub-block from the file, which comes here in registers.
         if subs > 1 && !Q::MIXED {
-            acc = s.seam(acc);
+            acc[0] = s.seam(acc[0]);
         } else if NEAR && !Q::MIXED {
             compiler_fence(Ordering::SeqCst);
         }
@@ -182,25 +201,36 @@ fn block_column<S: Isa, Q: Quant, const NEAR: bool>(
             s.prefetch_far(next[1].wrapping_add((line + k) * 64));
         }
         let lanes = Q::sub_with(s, &head, block, i);
-        let sum = if Q::WORDS && S::UNROLL {
+        if N == 1 && Q::WORDS && S::UNROLL {
             let all = Alone::<Q> { block, i, first: 0, format: PhantomData };
             let rest = Alone::<Q> { first: 4, ..all };
-            isum::<S, Q::Form>(s, &all, &rest, lanes.half, &x[i])
+            let sum = isum::<S, Q::Form>(s, &all, &rest, lanes.half, &x[0][i]);
+            acc[0] = add_sub_block::<S, Q>(s, &lanes, sum, &x[0][i], acc[0]);
         } else {
+            // The weights of several columns are decoded once.
             let mut w = lanes.w;
             if Q::Form::BITS == 8 {
                 each!(8, g => { w[g] = s.i_signed(w[g]); });
             }
-            isum::<S, Q::Form>(s, &w, &[w[4], w[5], w[6], w[7]], lanes.half, &x[i])
-        };
-        let d = s.f_splat(x[i].d);
-        acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
-        if Q::Form::OFFSET {
-            let [low, high] = lanes.offset_half;
-            let sum = offset_sum::<S, Q::Form>(s, [s.f_sub(low, high), high], &x[i]);
-            acc = s.f_fma(s.f_mul(lanes.offset, d), sum, acc);
+            each!(N, c => {
+                let sum = isum::<S, Q::Form>(s, &w, &[w[4], w[5], w[6], w[7]], lanes.half, &x[c][i]);
+                acc[c] = add_sub_block::<S, Q>(s, &lanes, sum, &x[c][i], acc[c]);
+            });
         }
     });
+    acc
+}
+
+/// `acc` and a sub-block whose integer sum with `x` is `sum`.
+#[inline(always)]
+fn add_sub_block<S: Isa, Q: Quant>(s: S, lanes: &Lanes<S>, sum: S::F, x: &ActBlock, mut acc: S::F) -> S::F {
+    let d = s.f_splat(x.d);
+    acc = s.f_fma(s.f_mul(lanes.scale, d), sum, acc);
+    if Q::Form::OFFSET {
+        let [low, high] = lanes.offset_half;
+        let sum = offset_sum::<S, Q::Form>(s, [s.f_sub(low, high), high], x);
+        acc = s.f_fma(s.f_mul(lanes.offset, d), sum, acc);
+    }
     acc
 }
 

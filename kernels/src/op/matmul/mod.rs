@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! matmul        cuts the products of a region into chunks of tiles, which threads take off a counter
-//!   direct      one column: a tile goes once through the registers, straight from where it lies; two or three by turns
+//!   direct      one column, or a few: a tile goes once through the registers, straight from where it lies
 //!   panel       more columns: a pair of tiles is decoded once to 8-bit integers in cache ...
 //!     micro       ... and multiplied with all columns, six at a time, by one kernel for all formats
 //!     tiled     ... or with the help of a matrix unit
@@ -31,6 +31,7 @@ use super::quantize::ActBlock;
 use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
 use crate::team::{Crew, SendPtr};
 use panel::Sums;
+use std::array::from_fn;
 use std::ops::Range;
 
 /// The left operand in the two forms that formats ask for.
@@ -49,17 +50,29 @@ const CHUNK: usize = 48 << 10;
 /// Bytes of weights that a waiting thread fetches for later: a part of the second cache that most CPUs have.
 const AHEAD: usize = 128 << 10;
 
-/// Rows of x up to which each takes its turn with a tile, straight from where the tile lies, or from the caches after the
-/// first. With more, a tile that is decoded once for all of them is sooner done (measured on a Zen 4, AVX2 and AVX-512:
-/// with two rows 1.2 to 1.9 times the speed, with three 1 to 1.5, with four mostly less).
-const FEW: usize = 3;
-
-/// Whether `n` rows of x are so few, for weights that are decoded quickly.
-fn are_few(crew: &Crew<'_>, n: usize, w: &Matrix<'_>) -> bool {
-    // The same kernels run on all of these; of other instruction sets it is not known.
+/// Rows of x up to which a tile is multiplied straight from where it lies, where `w` is such. With more, or on other instruction
+/// sets, it is decoded once for all of them to a panel in cache.
+///
+/// Up to four rows share a decoded sub-block where there are registers for their sums (measured on a Zen 4 with AVX-512-VNNI: two
+/// rows 1.3 to 1.8 times as fast as each by itself, eight from the GGUF 1.4 to 2 times as fast as by panels, packed as fast to
+/// 1.9 times; codebooks as fast, or up to a tenth slower, with more than three packed rows). Otherwise each takes its turn with a
+/// tile, which comes from the caches after the first (AVX2: two rows 1.2 to 1.9 times as fast as by panels, three 1 to 1.5, four
+/// mostly less; codebooks, which take long to decode, less). With a matrix unit it was not measured for more than three.
+fn few(crew: &Crew<'_>, w: &Matrix<'_>) -> usize {
     use crate::isa::IsaKind::{Amx, Avx2, Avx512, Avx512Vnni, AvxVnni};
-    let known = matches!(crew.isa().kind(), Avx2 | AvxVnni | Avx512 | Avx512Vnni | Amx);
-    (2..=FEW).contains(&n) && known && w.format().is_quick()
+    match (crew.isa().kind(), w.format().is_quick(), w.layout()) {
+        (Avx512Vnni, true, _) | (Avx512Vnni, false, Layout::File) => MOST,
+        (Avx512Vnni, false, Layout::Packed) | (Avx2 | AvxVnni | Avx512 | Amx, true, _) => 3,
+        _ => 1,
+    }
+}
+
+/// The most rows of x that are [few](few()).
+const MOST: usize = 8;
+
+/// Whether `n` rows of x are few, and more than one.
+fn are_few(crew: &Crew<'_>, n: usize, w: &Matrix<'_>) -> bool {
+    (2..=MOST).contains(&n) && w.format().is_quant() && n <= few(crew, w)
 }
 
 /// The blocks of `n` rows, less than a group, one row after the other.
@@ -211,20 +224,42 @@ struct Task<'a> {
     out: Rows,
 }
 
+impl Task<'_> {
+    /// The product with few rows of x, but more than one: a tile with as many at a time as share its weights.
+    fn few<Q: Quant>(self) {
+        let subs = self.w.cols() / SUB;
+        let most = if self.crew.isa().takes_several() { 4 } else { 1 };
+        for tile in self.range[0]..self.range[1] {
+            let mut first = 0;
+            while first < self.out.n {
+                // Five are three and two: four and one would be slower.
+                let n = match self.out.n - first {
+                    5 => most.min(3),
+                    left => most.min(left),
+                };
+                let row = |c: usize| &self.rows[(first + c) * subs..][..subs];
+                let (crew, worker, w, range) = (self.crew, self.worker, self.w, [tile, tile + 1]);
+                let out = self.out.columns(first, n);
+                match n {
+                    1 => direct::run::<Q, 1>(crew, worker, w, from_fn(row), range, out),
+                    2 => direct::run::<Q, 2>(crew, worker, w, from_fn(row), range, out),
+                    3 => direct::run::<Q, 3>(crew, worker, w, from_fn(row), range, out),
+                    _ => direct::run::<Q, 4>(crew, worker, w, from_fn(row), range, out),
+                }
+                first += n;
+            }
+        }
+    }
+}
+
 impl FormatVisitor for Task<'_> {
     type Out = ();
 
     fn quant<Q: Quant>(self) {
         if self.out.n == 1 {
-            direct::run::<Q>(self.crew, self.worker, self.w, self.x.blocks, self.range, self.out);
+            direct::run::<Q, 1>(self.crew, self.worker, self.w, [self.x.blocks], self.range, self.out);
         } else if !self.rows.is_empty() {
-            let subs = self.w.cols() / SUB;
-            for tile in self.range[0]..self.range[1] {
-                for (c, x) in self.rows.chunks_exact(subs).enumerate() {
-                    let (range, out) = ([tile, tile + 1], self.out.column(c));
-                    direct::run::<Q>(self.crew, self.worker, self.w, x, range, out);
-                }
-            }
+            self.few::<Q>();
         } else {
             let x = (self.out.n, self.x.blocks);
             panel::run::<Q>(self.crew, self.worker, self.w, x, self.range, Sums::Out(self.out));
@@ -257,11 +292,11 @@ impl Rows {
         Self { out: SendPtr(out.as_mut_ptr()), n, first, rows: first + width, stride: width }
     }
 
-    /// Column `c` alone.
-    fn column(&self, c: usize) -> Self {
-        assert!(c < self.n);
-        // SAFETY: inside `[n, stride]` by the assertion.
-        Self { out: SendPtr(unsafe { self.out.get().add(c * self.stride) }), n: 1, ..*self }
+    /// Columns `first..first + n` alone.
+    fn columns(&self, first: usize, n: usize) -> Self {
+        assert!(first <= self.n && n <= self.n - first);
+        // SAFETY: inside `[n, stride]`, or behind its end, by the assertion.
+        Self { out: SendPtr(unsafe { self.out.get().add(first * self.stride) }), n, ..*self }
     }
 
     /// Writes `v` to rows `row..` of column `c`.
