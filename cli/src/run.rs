@@ -68,6 +68,7 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
     });
     printer.finish()?;
     let result = result?;
+    setup::tell_of_draft(&mut runner);
     if a.json {
         println_json(a, &result, seed)?;
     }

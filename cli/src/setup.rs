@@ -2,7 +2,7 @@
 
 use crate::args::{GenerateArgs, ModelArgs, TemplateArgs};
 use crate::errors::CliError;
-use crate::output::note;
+use crate::output::{note, warn};
 use crate::{bundled, pack};
 use hewn_engine::chat::{ChatTemplate, family, template_from_gguf};
 use hewn_engine::speculate::{Draft, Speculator};
@@ -51,6 +51,13 @@ pub fn speculate(runner: &mut Runner, tokenizer: &Tokenizer, a: &ModelArgs, g: &
     }
     runner.speculate(Some(speculator));
     Ok(())
+}
+
+/// Says so where the draft model failed while it guessed.
+pub fn tell_of_draft(runner: &mut Runner) {
+    if let Some(e) = runner.speculator().and_then(Speculator::take_lost) {
+        warn(&format!("the draft model guesses no more: {e}"));
+    }
 }
 
 /// The instruction set of this name, or the best where none is given.

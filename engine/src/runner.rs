@@ -122,8 +122,8 @@ impl Runner {
     }
 
     /// What guesses, if anything does.
-    pub fn speculator(&self) -> Option<&Speculator> {
-        self.speculator.as_ref()
+    pub fn speculator(&mut self) -> Option<&mut Speculator> {
+        self.speculator.as_mut()
     }
 
     /// Appends every work's tokens to its sequence and returns the logits asked for, `[rows, vocab]`, in the order of

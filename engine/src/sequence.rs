@@ -39,7 +39,10 @@ pub struct Sequence {
 
 /// How far [`Sequence::truncate`] can go back in any case, where layers have a window: so many positions before its
 /// beginning are kept. More than the tokens with which templates open an answer, and than anyone guesses ahead.
-pub(crate) const WAY_BACK: usize = 256;
+pub(crate) const WAY_BACK: usize = 256 + GUESSES;
+
+/// The most tokens that are guessed ahead: they are positions, too, until they turn out wrong.
+pub(crate) const GUESSES: usize = 64;
 
 /// A length to come back to, and the running states once more as they were.
 #[derive(Debug)]
@@ -160,10 +163,10 @@ impl Sequence {
     /// Forgets the tokens from `len` on, as for an edit or another try, and returns how many are left: `len`, or as many as
     /// there were.
     ///
-    /// Layers with a [window](Self::has_window) can go back to the last 256 positions that there ever were, and to as many
-    /// before the last [`mark`](Self::mark); [running states](Self::has_running_state) exactly to the mark; both to the
-    /// beginning. Where there is no other way, fewer are left than asked for, and what was forgotten needlessly has to be
-    /// computed again.
+    /// Layers with a [window](Self::has_window) can go back to the last 320 positions that there ever were (of which 64 may be
+    /// tokens that were only guessed), and to as many before the last [`mark`](Self::mark);
+    /// [running states](Self::has_running_state) exactly to the mark; both to the beginning. Where there is no other way, fewer
+    /// are left than asked for, and what was forgotten needlessly has to be computed again.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.tokens.len() {
             self.go_back(len);

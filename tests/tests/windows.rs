@@ -93,24 +93,24 @@ fn it_goes_back_a_little_and_to_a_mark_and_on() {
     assert_eq!((seq.truncate(899), seq.truncate(650), seq.len()), (899, 650, 650));
     assert_eq!(run(&mut r, &mut seq, &all[650..]), want);
     // Too far, and nothing is marked: what is kept goes by the greatest length, not by the present one.
-    assert_eq!((seq.truncate(700), seq.truncate(580), seq.len()), (700, 0, 0));
+    assert_eq!((seq.truncate(700), seq.truncate(520), seq.len()), (700, 0, 0));
     run(&mut r, &mut seq, &all);
     assert_eq!((seq.truncate(500), seq.len()), (0, 0));
 
-    run(&mut r, &mut seq, &all[..500]);
+    run(&mut r, &mut seq, &all[..400]);
     seq.mark().unwrap();
-    run(&mut r, &mut seq, &all[500..]);
+    run(&mut r, &mut seq, &all[400..]);
     let mut other = seq.try_clone().unwrap();
     assert_eq!(other.kv_bytes(), seq.kv_bytes());
-    assert_eq!(seq.truncate(570), 500);
-    assert_eq!(run(&mut r, &mut seq, &all[500..]), want);
+    assert_eq!(seq.truncate(470), 400);
+    assert_eq!(run(&mut r, &mut seq, &all[400..]), want);
     // The mark is still there, and what was a little before it.
-    assert_eq!((seq.truncate(570), seq.truncate(300), seq.truncate(100)), (500, 300, 0));
+    assert_eq!((seq.truncate(470), seq.truncate(300), seq.truncate(60)), (400, 300, 0));
     assert_eq!(run(&mut r, &mut seq, &all), want);
     assert_eq!(other.truncate(890), 890);
     assert_eq!(run(&mut r, &mut other, &all[890..]), want);
-    assert_eq!(other.truncate(530), 500);
-    assert_eq!(run(&mut r, &mut other, &all[500..]), want);
+    assert_eq!(other.truncate(470), 400);
+    assert_eq!(run(&mut r, &mut other, &all[400..]), want);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn it_holds_no_more_than_was_estimated() {
     for (chunk, every) in [(16, 2000), (16, 1), (100, 300), (64, 640), (7, 449)] {
         let most = model.memory(2000, KvType::F16, chunk).kv;
         // Of three caches, two have windows.
-        assert!(most < model.memory(2000, KvType::F16, 2000).kv * 3 / 4);
+        assert!(most < model.memory(2000, KvType::F16, 2000).kv * 4 / 5);
         let mut r = runner(&model, chunk);
         let mut seq = sequence(&model);
         for part in all.chunks(chunk) {

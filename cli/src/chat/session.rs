@@ -93,6 +93,7 @@ impl<'a> Session<'a> {
         });
         printer.finish()?;
         let result = result?;
+        setup::tell_of_draft(&mut self.runner);
         self.last = Some(result.timings);
         if result.finish == FinishReason::Cancelled && result.text.is_empty() && result.reasoning.is_empty() {
             note("stopped before the answer began: nothing is added to the conversation");

@@ -400,6 +400,11 @@ impl Reader<'_> {
     /// The layers, and those of them that only guess further tokens, which are the last.
     fn layers(&self) -> Result<(usize, usize), EngineError> {
         let (all, key) = (self.need("block_count")?, "nextn_predict_layers");
+        // Before anything is made for each of them. The deepest models have less than two hundred.
+        const MOST: usize = 4096;
+        if all > MOST {
+            return self.bad("block_count", format!("{all} is out of any bounds"));
+        }
         let further = self.size_or_none(key)?.unwrap_or(0);
         match all.checked_sub(further) {
             Some(layers) if layers > 0 => Ok((layers, further)),
@@ -511,8 +516,13 @@ impl Reader<'_> {
     fn window(&self, arch: &Arch, layers: usize) -> Result<Option<Window>, EngineError> {
         let key = "attention.sliding_window";
         let said = self.size_or_none(key)?;
-        if arch.chunked && said.is_none() && self.meta.contains(&self.key(key)) {
-            return self.bad(key, format!("`{}` without chunks is not supported", arch.name));
+        // Without windows those architectures would be other ones: all layers would be turned, and see everything.
+        let windows = arch.chunked || arch.full_first;
+        if windows && said.is_none() && self.meta.contains(&self.key(key)) {
+            return self.bad(
+                key,
+                format!("`{}` without {} is not supported", arch.name, if arch.chunked { "chunks" } else { "windows" }),
+            );
         }
         let Some(size) = said.or(arch.window) else { return Ok(None) };
         let key = "attention.sliding_window_pattern";

@@ -47,8 +47,14 @@ impl Answer<'_> {
             let mut right = 0;
             let finish = loop {
                 let row = &logits[right * vocab..(right + 1) * vocab];
-                if let Some(finish) = self.choose(row, seq.ctx(), &mut first)? {
-                    break Some(finish);
+                match self.choose(row, seq.ctx(), &mut first) {
+                    Ok(None) => {}
+                    Ok(finish) => break finish,
+                    Err(e) => {
+                        // What is only guessed is not left behind.
+                        seq.truncate(self.all.len());
+                        return Err(e);
+                    }
                 }
                 if ahead.get(right) != self.all.last() {
                     break None;
@@ -67,17 +73,23 @@ impl Answer<'_> {
             }
             let mut held = seq.truncate(keep);
             if let Some(finish) = finish {
+                if held < keep {
+                    // Running states were taken back further.
+                    let work = Work { seq, tokens: &self.all[held..keep], logits: Logits::None };
+                    runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(()))?;
+                }
                 return Ok(finish);
             }
-            guessed = match self.look_ahead(&mut ahead, seq, held, speculator.as_deref_mut()) {
-                Err(EngineError::Cancelled) => return Ok(FinishReason::Cancelled),
-                other => other?,
-            };
-            let start = Instant::now();
+            guessed = self.look_ahead(&mut ahead, seq, held, speculator.as_deref_mut());
+            let mut start = Instant::now();
             if !ahead.is_empty() && (seq.checkpoint().is_err() || self.step(runner, seq, &ahead).is_err()) {
                 // A wrong guess must not end an answer: it may lead to infinities, or take more memory than there is.
                 (guessed, held) = (0, seq.truncate(keep));
                 ahead.clear();
+                if let Some(s) = speculator.as_deref_mut() {
+                    s.failed();
+                }
+                start = Instant::now();
             }
             if ahead.is_empty() {
                 self.step(runner, seq, &[])?;
@@ -137,22 +149,22 @@ impl Answer<'_> {
         seq: &Sequence,
         held: usize,
         speculator: Option<&mut Speculator>,
-    ) -> Result<usize, EngineError> {
+    ) -> usize {
         ahead.clear();
         let left = self.options.max_tokens.map_or(usize::MAX, |max| max - self.timings.generated);
         let room = (seq.ctx() - self.all.len()).min(left - 1);
         // Tokens that a running state was taken back over come first, or there would be ever more of them.
         if held + 1 < self.all.len() {
-            return Ok(0);
+            return 0;
         }
         if !self.text.forced.is_empty() {
             ahead.extend(self.text.forced.iter().take(room));
-            return Ok(0);
+            return 0;
         }
-        let Some(speculator) = speculator else { return Ok(0) };
+        let Some(speculator) = speculator else { return 0 };
         let (redo, cancel) = (seq.has_running_state(), self.cancel);
         let asked = Asked { text: &self.all, own: self.prompt, room, redo, cancel };
-        ahead.extend_from_slice(speculator.guess(&asked)?);
-        Ok(ahead.len())
+        ahead.extend_from_slice(speculator.guess(&asked));
+        ahead.len()
     }
 }

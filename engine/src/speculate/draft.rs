@@ -77,16 +77,19 @@ impl Draft {
         &self.seq
     }
 
-    /// The most guesses that can be made behind so many tokens, up to `most`: it may have been trained for shorter texts. What
-    /// it guesses last it does not read.
-    fn room(&self, len: usize, most: usize) -> usize {
-        most.min((self.seq.ctx() + 1).saturating_sub(len))
+    /// The most guesses that can be made behind `text`, up to `most`: it may have been trained for shorter ones, and there may
+    /// be tokens that it does not have. What it guesses last it does not read.
+    fn room(&self, text: &[u32], most: usize) -> usize {
+        let own = self.runner.model().config().vocab;
+        // Without a way out of the loop, so that the compiler compares several at once.
+        let known = text.iter().fold(true, |all, token| all & ((*token as usize) < own));
+        if known { most.min((self.seq.ctx() + 1).saturating_sub(text.len())) } else { 0 }
     }
 
-    /// How many tokens the best number of guesses behind so many tokens is expected to make in the time of a step of one row.
+    /// How many tokens the best number of guesses behind `text` is expected to make in the time of a step of one row.
     /// Without bound once in a while, to see whether it still holds that guesses do not pay.
-    pub(super) fn promises(&mut self, len: usize, most: usize, prices: &Prices<'_>) -> f64 {
-        let most = self.room(len, most);
+    pub(super) fn promises(&mut self, text: &[u32], most: usize, prices: &Prices<'_>) -> f64 {
+        let most = self.room(text, most);
         let (n, rate) = best(std::iter::repeat_n(self.all.of(0), most), &self.price(prices));
         self.idle += 1;
         if n == 0 && most > 0 && self.idle > self.wait { f64::INFINITY } else { rate }
@@ -115,7 +118,7 @@ impl Draft {
     ) -> Result<(), EngineError> {
         guesses.clear();
         self.kinds.clear();
-        let most = self.room(text.len(), most);
+        let most = self.room(text, most);
         if most == 0 {
             return Ok(());
         }

@@ -20,7 +20,7 @@ pub use draft::Draft;
 
 use crate::cancel::CancelToken;
 use crate::error::EngineError;
-use crate::sequence::WAY_BACK;
+use crate::sequence::GUESSES;
 use costs::{Costs, Prices, best};
 use lookup::Lookup;
 use std::time::Duration;
@@ -32,8 +32,12 @@ pub struct Speculator {
     lookup: Lookup,
     /// Has a runner of its own, as runners have what guesses for them.
     draft: Option<Box<Draft>>,
+    /// Why it is no more.
+    lost: Option<EngineError>,
     costs: Costs,
     guesses: Vec<u32>,
+    /// Steps without guesses after one that failed.
+    rest: usize,
     /// Who made them.
     source: Source,
 }
@@ -59,6 +63,9 @@ pub(crate) struct Asked<'a> {
     pub cancel: &'a CancelToken,
 }
 
+/// Steps without guesses after a step with some failed.
+const REST: usize = 64;
+
 /// The most guesses that programs make unless they are told otherwise: more are seldom right.
 pub const USUAL: usize = 7;
 
@@ -68,14 +75,22 @@ impl Speculator {
     /// # Errors
     /// Another number.
     pub fn new(most: usize) -> Result<Self, EngineError> {
-        // Windows are kept so far back that all guesses can be forgotten.
-        const MOST: usize = WAY_BACK / 4;
-        if !(1..=MOST).contains(&most) {
-            let reason = format!("{most} guesses are not within 1..={MOST}");
+        if !(1..=GUESSES).contains(&most) {
+            let reason = format!("{most} guesses are not within 1..={GUESSES}");
             return Err(EngineError::Option { name: "speculate", reason });
         }
         let (lookup, costs) = (Lookup::new(), Costs::default());
-        Ok(Self { most, eager: false, lookup, draft: None, costs, guesses: Vec::new(), source: Source::Lookup })
+        Ok(Self {
+            most,
+            eager: false,
+            lookup,
+            draft: None,
+            lost: None,
+            costs,
+            guesses: Vec::new(),
+            rest: 0,
+            source: Source::Lookup,
+        })
     }
 
     /// Asks a smaller model as well.
@@ -95,17 +110,23 @@ impl Speculator {
         self.draft.as_deref()
     }
 
+    /// Why the smaller model guesses no more, once: it failed. The answer went on without it.
+    pub fn take_lost(&mut self) -> Option<EngineError> {
+        self.lost.take()
+    }
+
     /// What may come next, as far as it pays to check it.
-    ///
-    /// # Errors
-    /// A step of the smaller model failed, or was cancelled.
-    pub(crate) fn guess(&mut self, asked: &Asked<'_>) -> Result<&[u32], EngineError> {
+    pub(crate) fn guess(&mut self, asked: &Asked<'_>) -> &[u32] {
         self.guesses.clear();
         self.lookup.follow(asked.text, asked.own);
+        if self.rest > 0 {
+            self.rest -= 1;
+            return &self.guesses;
+        }
         let most = self.most.min(asked.room);
         // What guesses save is known only once a single row was measured.
         if !self.eager && self.costs.one().is_none() {
-            return Ok(&self.guesses);
+            return &self.guesses;
         }
         let prices = Prices { check: (!self.eager).then_some(&self.costs), guess: 0.0, redo: asked.redo };
         let odds = self.lookup.guesses().map(|(_, p)| p).take(most);
@@ -113,12 +134,18 @@ impl Speculator {
         self.source = Source::Lookup;
         self.guesses.extend(self.lookup.guesses().map(|(token, _)| token).take(n));
         if let Some(draft) = &mut self.draft
-            && (if self.eager { n == 0 } else { draft.promises(asked.text.len(), most, &prices) > rate })
+            && (if self.eager { n == 0 } else { draft.promises(asked.text, most, &prices) > rate })
         {
             self.source = Source::Draft;
-            draft.guess(asked.text, most, &prices, asked.cancel, &mut self.guesses)?;
+            // What only guesses must not end an answer. Where it was stopped, so will be what it guesses for.
+            if let Err(e) = draft.guess(asked.text, most, &prices, asked.cancel, &mut self.guesses) {
+                self.guesses.clear();
+                if !matches!(e, EngineError::Cancelled) {
+                    (self.draft, self.lost) = (None, Some(e));
+                }
+            }
         }
-        Ok(&self.guesses)
+        &self.guesses
     }
 
     /// Of the last guesses so many were right, and then one was wrong unless there was no more or the answer was at its end.
@@ -128,6 +155,11 @@ impl Speculator {
         {
             draft.judge(right, wrong);
         }
+    }
+
+    /// The step with the last guesses failed; without them it may not.
+    pub(crate) fn failed(&mut self) {
+        self.rest = REST;
     }
 
     /// A step of so many rows took so long.
