@@ -54,8 +54,8 @@ const AHEAD: usize = 128 << 10;
 /// sets, it is decoded once for all of them to a panel in cache.
 ///
 /// Up to four rows share a decoded sub-block where there are registers for their sums (measured on a Zen 4 with AVX-512-VNNI: two
-/// rows 1.3 to 1.8 times as fast as each by itself, eight from the GGUF 1.4 to 2 times as fast as by panels, packed as fast to
-/// 1.9 times; codebooks as fast, or up to a tenth slower, with more than three packed rows). Otherwise each takes its turn with a
+/// rows 1.0 to 1.8 times as fast as each by itself; whole models with eight rows 1.3 to 1.4 times as fast as by panels from the
+/// GGUF, 1.1 to 1.2 times packed; codebooks as fast, or up to a tenth slower, with more than three packed rows). Otherwise each takes its turn with a
 /// tile, which comes from the caches after the first (AVX2: two rows 1.2 to 1.9 times as fast as by panels, three 1 to 1.5, four
 /// mostly less; codebooks, which take long to decode, less). With a matrix unit it was not measured for more than three.
 fn few(crew: &Crew<'_>, w: &Matrix<'_>) -> usize {
