@@ -1,8 +1,9 @@
 //! What architectures take for granted where a file does not say, and which of their files are refused.
 
-use hewn_engine::loader::{Gguf, GgufWriter, MetaValue};
+use hewn_engine::loader::{Gguf, MetaValue};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
+use hewn_tests::altered::with_value;
 use hewn_tests::{Setup, all_logits, nmse};
 use std::sync::Arc;
 
@@ -13,19 +14,7 @@ fn fixture(name: &str) -> Gguf {
 
 /// The fixture without a key, or with another value of it.
 fn with(name: &str, key: &str, value: Option<MetaValue>) -> Result<Model, String> {
-    let gguf = fixture(name);
-    let mut w = GgufWriter::new();
-    gguf.metadata().iter().filter(|(k, _)| *k != key).try_for_each(|(k, v)| w.value(k, &v)).unwrap();
-    if let Some(v) = value {
-        w.meta(key, v).unwrap();
-    }
-    let mut data = Vec::new();
-    for t in gguf.tensors() {
-        w.tensor(&t.name, &t.dims, Some(t.dtype)).unwrap();
-        data.push(gguf.tensor_data(t));
-    }
-    let mut file = Vec::new();
-    w.write_to(&mut file, data).unwrap();
+    let file = with_value(&fixture(name), key, value);
     Model::from_gguf(Gguf::from_bytes(file).unwrap()).map_err(|e| e.to_string())
 }
 

@@ -199,7 +199,7 @@ fn cancelling(shape: &str) {
 }
 
 #[test]
-fn only_as_many_guesses_as_pay_are_made_and_the_text_is_the_same() {
+fn however_many_guesses_seem_to_pay_the_text_is_the_same() {
     for shape in SHAPES {
         let model = model(shape, 1);
         let mut plain = runner(&model, 64);

@@ -1,6 +1,6 @@
 //! Sequences whose layers forget what lies before their window: going back, going on, and how much they hold.
 
-use hewn_engine::loader::{Gguf, GgufWriter, MetaValue};
+use hewn_engine::loader::{Gguf, MetaValue};
 use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::synth::{self, Mix, Shape};
 use hewn_engine::tokenizer::Tokenizer;
@@ -8,6 +8,7 @@ use hewn_engine::{
     CancelToken, CpuIsa, EngineError, GenerateOptions, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions,
     Sequence, SequenceOptions, Team, Work, generate,
 };
+use hewn_tests::altered::with_value;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,16 +27,7 @@ fn model() -> Arc<Model> {
 
 /// The same file with another window.
 fn with_window(gguf: &Gguf, key: &str, size: u32) -> Arc<Model> {
-    let mut w = GgufWriter::new();
-    gguf.metadata().iter().filter(|(name, _)| *name != key).try_for_each(|(name, v)| w.value(name, &v)).unwrap();
-    w.meta(key, MetaValue::U32(size)).unwrap();
-    let mut data = Vec::new();
-    for t in gguf.tensors() {
-        w.tensor(&t.name, &t.dims, Some(t.dtype)).unwrap();
-        data.push(gguf.tensor_data(t));
-    }
-    let mut file = Vec::new();
-    w.write_to(&mut file, data).unwrap();
+    let file = with_value(gguf, key, Some(MetaValue::U32(size)));
     Arc::new(Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap())
 }
 
