@@ -67,16 +67,6 @@ impl Draft {
         Ok(Self { runner, seq, vocab, chooser, odds, all, kinds, costs, idle: 0, wait: WAIT[0] })
     }
 
-    /// Its runner.
-    pub fn runner(&self) -> &Runner {
-        &self.runner
-    }
-
-    /// Its cache.
-    pub fn sequence(&self) -> &Sequence {
-        &self.seq
-    }
-
     /// The most guesses that can be made behind `text`, up to `most`: it may have been trained for shorter ones, and there may
     /// be tokens that it does not have. What it guesses last it does not read.
     fn room(&self, text: &[u32], most: usize) -> usize {

@@ -105,11 +105,6 @@ impl Speculator {
         self
     }
 
-    /// The smaller model.
-    pub fn draft(&self) -> Option<&Draft> {
-        self.draft.as_deref()
-    }
-
     /// Why the smaller model guesses no more, once: it failed. The answer went on without it.
     pub fn take_lost(&mut self) -> Option<EngineError> {
         self.lost.take()
