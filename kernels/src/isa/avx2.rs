@@ -79,17 +79,17 @@ impl Isa for Avx2 {
     // The loop over words is unrolled: nobody reads what the last of them begins.
     #[allow(unused_assignments)]
     #[inline(always)]
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         words: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     ) {
         // A tile at a time: the pair sums of four columns, two registers of weights, one of activations and one of products
         // fit the sixteen registers. Left alone the compiler takes column after column, with all weights on the stack
         // (measured on a Zen 3: Q4_0 1.38 times, Q6_K 1.43 and Q8_0 1.3 times as long).
-        each!(2, t => {
+        each!(T, t => {
             let mut pairs = [[simd!(_mm256_setzero_si256()); 2]; C];
             each!(8, g => {
                 if words[0] <= g && g < words[1] {

@@ -43,6 +43,9 @@ impl Isa for Avx512 {
     lanes512!();
     const SIGNED_ZERO: i32 = 0;
     const WIDE_IS_CHEAP: bool = false;
+    // Beside sums of pairs, those of six columns do not fit (measured on a Cascade Lake: Q4_0 and Q4_K 1.2 times as fast with
+    // four, Q6_K the same, Q8_0 3 % slower).
+    const COLUMNS: usize = 4;
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
@@ -63,27 +66,27 @@ impl Isa for Avx512 {
         acc
     }
     #[inline(always)]
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         words: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     ) {
         let mut g = words[0];
         while g < words[1] {
             let end = words[1].min(g + const { room(BITS) });
-            let mut pairs = [[simd!(_mm512_setzero_si512()); C]; 2];
+            let mut pairs = [[simd!(_mm512_setzero_si512()); C]; T];
             while g < end {
-                let (a, b) = (self.i_load(&w[0][g]), self.i_load(&w[1][g]));
+                let mut word = [self.i_splat(0); T];
+                each!(T, t => { word[t] = self.i_load(&w[t][g]); });
                 each!(C, c => {
                     let x = self.i_splat(bytemuck::cast(x[c][g]));
-                    pairs[0][c] = simd!(_mm512_add_epi16(pairs[0][c], products::<BITS>(a, x)));
-                    pairs[1][c] = simd!(_mm512_add_epi16(pairs[1][c], products::<BITS>(b, x)));
+                    each!(T, t => { pairs[t][c] = simd!(_mm512_add_epi16(pairs[t][c], products::<BITS>(word[t], x))); });
                 });
                 g += 1;
             }
-            each!(2, t => {
+            each!(T, t => {
                 each!(C, c => {
                     let sum = simd!(_mm512_madd_epi16(pairs[t][c], _mm512_set1_epi16(1)));
                     acc[t][c] = simd!(_mm512_add_epi32(acc[t][c], sum));

@@ -29,6 +29,8 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     const SIGNED_ZERO: i32 = 128;
     const WIDE_IS_CHEAP: bool = true;
     const TILES: bool = TILES;
+    const TOGETHER: usize = if TILES { 2 } else { 3 };
+    const COLUMNS: usize = if TILES { 6 } else { 4 };
 
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
@@ -44,19 +46,19 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
         acc
     }
     #[inline(always)]
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         words: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     ) {
         for g in words[0]..words[1] {
-            let (a, b) = (self.i_load(&w[0][g]), self.i_load(&w[1][g]));
+            let mut word = [self.i_splat(0); T];
+            each!(T, t => { word[t] = self.i_load(&w[t][g]); });
             each!(C, c => {
                 let x = self.i_splat(bytemuck::cast(x[c][g]));
-                acc[0][c] = simd!(_mm512_dpbusd_epi32(acc[0][c], a, x));
-                acc[1][c] = simd!(_mm512_dpbusd_epi32(acc[1][c], b, x));
+                each!(T, t => { acc[t][c] = simd!(_mm512_dpbusd_epi32(acc[t][c], word[t], x)); });
             });
         }
     }

@@ -32,15 +32,15 @@ impl Isa for AvxVnni {
         acc
     }
     #[inline(always)]
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         words: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     ) {
         // Eight rows at a time: their sums for all columns fit the sixteen registers.
-        each!(2, t => {
+        each!(T, t => {
             each!(2, h => {
                 let mut sums = [simd!(_mm256_setzero_si256()); C];
                 each!(C, c => { sums[c] = acc[t][c][h]; });

@@ -81,6 +81,10 @@ pub(crate) struct ReadAhead {
 /// Blocks read out of order need far requests: many loads at once leave no room for those that wait for memory (Q6_K 1.5
 /// to 2.1 times as fast, Q3_K 1.2 to 1.3, Q2_K and Q5_K 1.1 to 1.2 times).
 ///
+/// A Xeon with the matrix unit (Sapphire Rapids) reads best with both distances, one without (Cascade Lake) with one that is
+/// the same for both caches: 2 to 4 % faster with one thread and with two (Q4_0, Q8_0, Q4_K, Q6_K); 6144 or 8192 for the
+/// second are 2 to 4 % slower than 4096 there, 256 to 1024 for both 2 to 8.
+///
 /// Keys and values of 32 KiB a tile and head: on a Xeon 8 KiB and half as much are alike, and 6 % faster than a tile; on a
 /// Zen 4 16 KiB are 5 to 8 % faster than 8, and 24 or 32 the same.
 pub(crate) fn read_ahead(kind: IsaKind) -> ReadAhead {
@@ -92,8 +96,10 @@ pub(crate) fn read_ahead(kind: IsaKind) -> ReadAhead {
             _ => ReadAhead { in_order: [3072; 2], scattered: [3072; 2], context },
         };
     }
-    let _ = kind;
-    ReadAhead { in_order: [2048, 4096], scattered: [2048, 4096], context: 8 << 10 }
+    if kind == IsaKind::Amx {
+        return ReadAhead { in_order: [2048, 4096], scattered: [2048, 4096], context: 8 << 10 };
+    }
+    ReadAhead { in_order: [3584; 2], scattered: [3584; 2], context: 8 << 10 }
 }
 
 /// Asks for the cache line at an address, on any CPU and outside of any frame; any address will do, nothing is read.
@@ -192,7 +198,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const UNROLL: bool = true;
     /// Whether products of signed 8-bit weights are as cheap as those of narrow ones.
     const WIDE_IS_CHEAP: bool;
-    /// Columns whose sums with two tiles [`dot_pair`](Isa::dot_pair) takes at best: 6, or 4 where registers are few.
+    /// Tiles that are decoded to a panel together: three where their sums with four columns fit the registers, as those of
+    /// two tiles with six do. That is as many products with a seventh fewer loads, and columns come from the second cache
+    /// two thirds as often.
+    const TOGETHER: usize = 2;
+    /// Columns whose sums with so many tiles [`dot_tiles`](Isa::dot_tiles) takes at best: 6 or 4.
     const COLUMNS: usize = 6;
 
     /// Opens the instruction set's frame and calls the kernel in it.
@@ -294,14 +304,14 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// [`i_signed`](Isa::i_signed). `x` lies within -127..=127.
     fn dot<const BITS: u32, const N: usize>(self, w: &impl Words<Self>, x: &[[i8; 4]; N], init: Self::I) -> Self::I;
 
-    /// The same for two tiles in memory and `C` columns: adds the products of words `words[0]..words[1]` of tile `t`
+    /// The same for `T` tiles in memory and `C` columns: adds the products of words `words[0]..words[1]` of tile `t`
     /// with column `c` to `acc[t][c]`.
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         words: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     );
 
     /// Whether there is a matrix unit for the sums of many columns; the `tiles` methods are for such ISAs only.

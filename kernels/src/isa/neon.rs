@@ -59,11 +59,11 @@ fn spread(x: [i8; 4]) -> int8x16_t {
 /// The CPU has NEON.
 #[target_feature(enable = "neon")]
 #[inline(never)]
-unsafe fn products_pair<const BITS: u32, const C: usize>(
-    w: &[[[u8; 64]; 8]; 2],
+unsafe fn products_of<const BITS: u32, const T: usize, const C: usize>(
+    w: [&[[u8; 64]; 8]; T],
     x: [&[[i8; 4]; 8]; C],
     range: [usize; 2],
-    acc: &mut [[[int32x4_t; 4]; C]; 2],
+    acc: &mut [[[int32x4_t; 4]; C]; T],
 ) {
     // Four rows at a time: their 16-bit and 32-bit sums for six columns fit the 32 registers.
     let step = const { if room(BITS) < 4 { room(BITS) } else { 4 } };
@@ -115,14 +115,14 @@ impl Isa for Neon {
         acc
     }
     #[inline(always)]
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         range: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     ) {
         // SAFETY: NEON is part of the baseline of this architecture.
-        unsafe { products_pair::<BITS, C>(w, x, range, acc) }
+        unsafe { products_of::<BITS, T, C>(w, x, range, acc) }
     }
 }

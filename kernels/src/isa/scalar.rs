@@ -207,12 +207,12 @@ impl Isa for Scalar {
         w
     }
     #[inline(never)]
-    fn dot_pair<const BITS: u32, const C: usize>(
+    fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
         self,
-        w: &[[[u8; 64]; 8]; 2],
+        w: [&[[u8; 64]; 8]; T],
         x: [&[[i8; 4]; 8]; C],
         words: [usize; 2],
-        acc: &mut [[Self::I; C]; 2],
+        acc: &mut [[Self::I; C]; T],
     ) {
         for g in words[0]..words[1] {
             for (w, acc) in w.iter().zip(&mut *acc) {

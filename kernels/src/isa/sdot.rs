@@ -29,11 +29,11 @@ pub(super) unsafe fn sdot<const LANE: usize>(mut acc: int32x4_t, w: int32x4_t, x
 /// The CPU has `dotprod`.
 #[target_feature(enable = "neon,dotprod")]
 #[inline(never)]
-pub(super) unsafe fn sdot_pair<const C: usize>(
-    w: &[[[u8; 64]; 8]; 2],
+pub(super) unsafe fn sdot_tiles<const T: usize, const C: usize>(
+    w: [&[[u8; 64]; 8]; T],
     x: [&[[i8; 4]; 8]; C],
     range: [usize; 2],
-    acc: &mut [[[int32x4_t; 4]; C]; 2],
+    acc: &mut [[[int32x4_t; 4]; C]; T],
 ) {
     // Four rows at a time, whose sums stay in registers, as do the activations of all columns.
     for g in (range[0]..range[1]).step_by(4) {
@@ -96,15 +96,15 @@ macro_rules! sdot_products {
             acc
         }
         #[inline(always)]
-        fn dot_pair<const BITS: u32, const C: usize>(
+        fn dot_tiles<const BITS: u32, const T: usize, const C: usize>(
             self,
-            w: &[[[u8; 64]; 8]; 2],
+            w: [&[[u8; 64]; 8]; T],
             x: [&[[i8; 4]; 8]; C],
             range: [usize; 2],
-            acc: &mut [[Self::I; C]; 2],
+            acc: &mut [[Self::I; C]; T],
         ) {
             // SAFETY: a token of this kind exists only where the CPU has `dotprod`.
-            unsafe { sdot_pair(w, x, range, acc) }
+            unsafe { sdot_tiles(w, x, range, acc) }
         }
     };
 }

@@ -1,9 +1,9 @@
 //! The gated half of a feed-forward part in one region: `quantize(activation(gate x) * (up x))`.
 //!
 //! ```text
-//! chunk          up to 8 tiles of `gate`, and the same of `up`
+//! chunk          up to 8 tiles of `gate`, or whole units of 3 (see panel.rs), and the same of `up`
 //!   block        up to 512 rows of x
-//!     products   their sums stay in scratch that fits the second cache, `[pair of tiles, row, 32]`
+//!     products   their sums stay in scratch that fits the second cache, `[tile, row, 16]`
 //!     finish     activation, product and quantization of 32 channels at a time
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! slower): the weights come in twice as many streams, and memory waits while a thread finishes.
 
 use super::matrix::Matrix;
-use super::panel::{self, COLUMNS, PairSums, Sums};
+use super::panel::{self, COLUMNS, RowSums, Sums};
 use super::{Input, Rows, Task, apart, are_few, tiles_per_chunk};
 use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
 use crate::isa::{Isa, Kernel};
@@ -20,6 +20,9 @@ use crate::op::activation::{Activation, gated};
 use crate::op::quantize::{ActBlock, GROUP, NonFinite, block, block_index};
 use crate::team::{Crew, SendPtr};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The most tiles of each matrix in a chunk.
+const MOST: usize = 8;
 
 /// The two products and what joins them.
 #[derive(Clone, Copy)]
@@ -53,21 +56,24 @@ pub fn gated_matmul(crew: &Crew<'_>, n: usize, g: &Gate<'_>, out: &mut [ActBlock
         return Ok(());
     }
     let tiles = channels / TILE_ROWS;
-    let per = tiles_per_chunk(crew.threads(), n, [g.gate].into_iter()).next_multiple_of(2).min(2 * panel::PAIRS);
+    // Pairs of tiles, as a block needs, and whole units of a panel.
+    let [gate, up] = [&g.gate, &g.up].map(|w| panel::unit(crew.isa(), w.format()));
+    let unit = if gate == 3 || up == 3 { 6 } else { 2 };
+    let per = tiles_per_chunk(crew.threads(), n, [g.gate].into_iter()).next_multiple_of(unit).min(MOST / unit * unit);
     let few = if [g.gate, g.up].iter().any(|w| are_few(crew, n, w)) { apart(n, g.x.blocks) } else { Vec::new() };
     let (blocks, bad) = (SendPtr(out.as_mut_ptr()), AtomicBool::new(false));
     crew.run(tiles.div_ceil(per), &|worker, chunk| {
         let range = [chunk * per, ((chunk + 1) * per).min(tiles)];
-        let pairs = (range[1] - range[0]) / 2;
-        crew.with_room(worker, 2 * pairs * n.min(COLUMNS) * size_of::<PairSums>(), |room| {
+        let tiles = range[1] - range[0];
+        crew.with_room(worker, 2 * tiles * n.min(COLUMNS) * size_of::<RowSums>(), |room| {
             for first in (0..n).step_by(COLUMNS) {
                 let rows = COLUMNS.min(n - first);
-                let room = &mut bytemuck::cast_slice_mut(room)[..2 * pairs * rows];
-                let (gate, up) = room.split_at_mut(pairs * rows);
+                let room = &mut bytemuck::cast_slice_mut(room)[..2 * tiles * rows];
+                let (gate, up) = room.split_at_mut(tiles * rows);
                 for (w, sums) in [(&g.gate, &mut *gate), (&g.up, &mut *up)] {
                     let x = g.x.part(w, first..first + rows);
                     let rows_apart = if are_few(crew, n, w) { &*few } else { &[] };
-                    w.format().visit(Pairs { crew, worker, w, x, rows: rows_apart, range, n: rows, sums });
+                    w.format().visit(Part { crew, worker, w, x, rows: rows_apart, range, n: rows, sums });
                 }
                 let to = Blocks { out: blocks, n, subs: channels / SUB, first: [first, range[0] / 2] };
                 if crew.isa().run_lanes(Finish { gate, up, rows, activation: g.activation, to }).is_err() {
@@ -79,8 +85,8 @@ pub fn gated_matmul(crew: &Crew<'_>, n: usize, g: &Gate<'_>, out: &mut [ActBlock
     if bad.into_inner() { Err(NonFinite) } else { Ok(()) }
 }
 
-/// Products of a chunk's tiles, in whole pairs, with `n` rows of x.
-struct Pairs<'a> {
+/// Products of a chunk's tiles with `n` rows of x.
+struct Part<'a> {
     crew: &'a Crew<'a>,
     worker: usize,
     w: &'a Matrix<'a>,
@@ -89,23 +95,23 @@ struct Pairs<'a> {
     rows: &'a [ActBlock],
     range: [usize; 2],
     n: usize,
-    /// `[pairs, n]`, overwritten.
-    sums: &'a mut [PairSums],
+    /// `[tiles, n]`, overwritten.
+    sums: &'a mut [RowSums],
 }
 
-impl Pairs<'_> {
-    /// Pair by pair.
+impl Part<'_> {
+    /// Tile by tile.
     fn each(self, product: impl Fn(Task<'_>)) {
-        for (p, sums) in self.sums.chunks_exact_mut(self.n).enumerate() {
-            let first = self.range[0] + 2 * p;
-            let out = Rows::part(bytemuck::cast_slice_mut(sums), self.n, first * TILE_ROWS, SUB);
+        for (i, sums) in self.sums.chunks_exact_mut(self.n).enumerate() {
+            let first = self.range[0] + i;
+            let out = Rows::part(sums.as_flattened_mut(), self.n, first * TILE_ROWS, TILE_ROWS);
             let (crew, worker, w, x, rows) = (self.crew, self.worker, self.w, self.x, self.rows);
-            product(Task { crew, worker, w, x, rows, range: [first, first + 2], out });
+            product(Task { crew, worker, w, x, rows, range: [first, first + 1], out });
         }
     }
 }
 
-impl FormatVisitor for Pairs<'_> {
+impl FormatVisitor for Part<'_> {
     type Out = ();
 
     fn quant<Q: Quant>(self) {
@@ -141,10 +147,10 @@ impl Blocks {
     }
 }
 
-/// `gate` and `up` are `[pairs, rows]`.
+/// `gate` and `up` are `[tiles, rows]`.
 struct Finish<'a> {
-    gate: &'a [PairSums],
-    up: &'a [PairSums],
+    gate: &'a [RowSums],
+    up: &'a [RowSums],
     rows: usize,
     activation: Activation,
     to: Blocks,
@@ -156,11 +162,11 @@ impl Kernel for Finish<'_> {
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> Self::Out {
         for first in (0..self.rows).step_by(GROUP) {
-            for sub in 0..self.gate.len() / self.rows {
+            for sub in 0..self.gate.len() / self.rows / 2 {
                 for row in first..self.rows.min(first + GROUP) {
-                    let (g, u) = (&self.gate[sub * self.rows + row], &self.up[sub * self.rows + row]);
-                    let low = gated(s, self.activation, s.f_load(&g[0]), s.f_load(&u[0]));
-                    let high = gated(s, self.activation, s.f_load(&g[1]), s.f_load(&u[1]));
+                    let at = [2 * sub, 2 * sub + 1].map(|tile| tile * self.rows + row);
+                    let low = gated(s, self.activation, s.f_load(&self.gate[at[0]]), s.f_load(&self.up[at[0]]));
+                    let high = gated(s, self.activation, s.f_load(&self.gate[at[1]]), s.f_load(&self.up[at[1]]));
                     self.to.store(row, sub, block(s, low, high)?);
                 }
             }

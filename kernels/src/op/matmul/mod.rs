@@ -143,7 +143,7 @@ pub fn matmul_each(crew: &Crew<'_>, products: &mut [Product<'_>]) {
         .iter_mut()
         .map(|p| {
             let n = p.n();
-            let per = per[usize::from(n > 1)];
+            let per = if n > 1 { whole_units(crew, &p.w, per[1]) } else { per[0] };
             let chunks = if n > 0 { p.w.rows().div_ceil(TILE_ROWS * per) } else { 0 };
             let rows = if are_few(crew, n, &p.w) { apart(n, p.x.blocks) } else { Vec::new() };
             Job { w: p.w, x: p.x, rows, n, per, out: SendPtr(p.out.as_mut_ptr()), chunks }
@@ -173,24 +173,30 @@ fn tiles_per_chunk<'a>(threads: usize, n: usize, weights: impl Iterator<Item = M
         bytes += w.data().len();
     }
     if n > 1 {
-        // Whole pairs, and as many as share one pass over the columns where there is enough for all threads.
-        return tiles.div_ceil(threads * 8).max(1).next_multiple_of(2).min(2 * panel::PAIRS);
+        return tiles.div_ceil(threads * 8).max(1);
     }
     (tiles * CHUNK / bytes.max(1)).min(tiles.div_ceil(threads * 4)).max(1)
+}
+
+/// So many tiles of a product with several rows as whole panels: at most what shares one pass over the columns.
+fn whole_units(crew: &Crew<'_>, w: &Matrix<'_>, tiles: usize) -> usize {
+    let unit = panel::unit(crew.isa(), w.format());
+    tiles.next_multiple_of(unit).min(unit * panel::UNITS)
 }
 
 /// Says that the next [`matmul`] but one is with these weights, so that threads which wait for it fetch the first of
 /// them meanwhile. A hint: no result depends on it.
 pub fn expect(crew: &Crew<'_>, n: usize, weights: &[Matrix<'_>]) {
     let per = tiles_per_chunk(crew.threads(), n, weights.iter().copied());
-    let chunks = |w: &Matrix<'_>| w.rows().div_ceil(TILE_ROWS * per);
+    let per = |w: &Matrix<'_>| if n > 1 { whole_units(crew, w, per) } else { per };
+    let chunks = |w: &Matrix<'_>| w.rows().div_ceil(TILE_ROWS * per(w));
     let all: usize = weights.iter().map(chunks).sum();
     crew.expect(|worker| {
         let mut first = crew.share_start(worker, all);
         for w in weights {
             if first < chunks(w) {
                 let data = w.data();
-                let at = data.len() / w.rows().div_ceil(TILE_ROWS) * per * first;
+                let at = data.len() / w.rows().div_ceil(TILE_ROWS) * per(w) * first;
                 return &data[at..(at + AHEAD).min(data.len())];
             }
             first -= chunks(w);

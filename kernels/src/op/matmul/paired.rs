@@ -5,7 +5,7 @@
 //! in the panel, the columns of a group are brought into this order once for all rows of the panel:
 //!
 //! ```text
-//!   w[t][2 g + h]   row 0: 8 bytes | row 1: 8 bytes | ... row 7     weights 8 g .. 8 g + 8 of rows 8 h .. of tile t
+//!   w[2 g + h]      row 0: 8 bytes | row 1: 8 bytes | ... row 7     weights 8 g .. 8 g + 8 of rows 8 h .. of a tile
 //!   q[g]            col 0: 8 bytes | col 1: 8 bytes | ... col 7     activations 8 g .. 8 g + 8
 //! ```
 //!
@@ -67,7 +67,7 @@ impl<F: Form> Micro<'_, F> {
             for (i, x) in columns.iter().enumerate().take(height.div_ceil(WIDTH)) {
                 let (c, n) = (c + WIDTH * i, WIDTH.min(height - WIDTH * i));
                 for rows in 0..4 {
-                    self.block(s, [c, n], rows, &x[..self.panel.len()]);
+                    self.block(s, [c, n], rows, &x[..self.depth()]);
                 }
             }
         }
@@ -81,21 +81,22 @@ impl<F: Form> Micro<'_, F> {
         if !self.fresh {
             acc = self.load(s, at, t, 8 * h);
         }
-        for (p, x) in self.panel.iter().zip(x) {
-            let value = isums::<S, F>(s, p, x, [t, h]);
-            let (d, scale) = (s.f_load(&x.d), s.pairs_rows(eight(&p.scale[t], h)));
+        for (p, x) in self.panel.as_chunks::<2>().0.iter().zip(x) {
+            let p = &p[t];
+            let value = isums::<S, F>(s, p, x, h);
+            let (d, scale) = (s.f_load(&x.d), s.pairs_rows(eight(&p.scale, h)));
             each!(4, i => { acc[i] = s.f_fma(s.f_mul(scale[i], d), value[i], acc[i]); });
             if F::OFFSET {
                 let sum = s.f_load(&x.sum);
                 let mut sums = [sum; 4];
                 if F::OFFSET_HALVES {
                     // As `offset_sum` of `direct.rs`.
-                    let [low, high] = &p.offset_half[t];
+                    let [low, high] = &p.offset_half;
                     let factor = [s.pairs_rows(eight(low, h)), s.pairs_rows(eight(high, h))];
                     let first = s.f_load(&x.first);
                     each!(4, i => { sums[i] = s.f_fma(factor[0][i], first, s.f_mul(factor[1][i], sum)); });
                 }
-                let offset = s.pairs_rows(eight(&p.offset[t], h));
+                let offset = s.pairs_rows(eight(&p.offset, h));
                 each!(4, i => { acc[i] = s.f_fma(s.f_mul(offset[i], d), sums[i], acc[i]); });
             }
         }
@@ -108,8 +109,8 @@ impl<F: Form> Micro<'_, F> {
         let mut acc = [s.f_splat(0.0); 4];
         each!(2, i => {
             let mut columns = [[0.0; 16]; 2];
-            for (k, sums) in self.sums[c..c + n].iter().enumerate() {
-                columns[k % 2][k / 2 * 4..][..4].copy_from_slice(&sums[t][row + 4 * i..][..4]);
+            for (k, sums) in self.sums[t * self.columns + c..][..n].iter().enumerate() {
+                columns[k % 2][k / 2 * 4..][..4].copy_from_slice(&sums[row + 4 * i..][..4]);
             }
             let v = s.pairs_join([s.f_load(&columns[0]), s.f_load(&columns[1])]);
             (acc[2 * i], acc[2 * i + 1]) = (v[0], v[1]);
@@ -125,8 +126,8 @@ impl<F: Form> Micro<'_, F> {
             let mut columns = [[0.0; 16]; 2];
             s.f_store(&mut columns[0], v[0]);
             s.f_store(&mut columns[1], v[1]);
-            for (k, sums) in self.sums[c..c + n].iter_mut().enumerate() {
-                sums[t][row + 4 * i..][..4].copy_from_slice(&columns[k % 2][k / 2 * 4..][..4]);
+            for (k, sums) in self.sums[t * self.columns + c..][..n].iter_mut().enumerate() {
+                sums[row + 4 * i..][..4].copy_from_slice(&columns[k % 2][k / 2 * 4..][..4]);
             }
         });
     }
@@ -138,13 +139,13 @@ fn eight(v: &[f32; 16], h: usize) -> &[f32; 8] {
     &v.as_chunks::<8>().0[h]
 }
 
-/// The integer sums of a sub-block as f32, for rows `8 h..8 h + 8` of tile `t`.
+/// The integer sums of a sub-block as f32, for rows `8 h..8 h + 8` of its tile.
 #[inline(always)]
-fn isums<S: Isa, F: Form>(s: S, p: &PanelSub, x: &Eight, [t, h]: [usize; 2]) -> [S::F; 4] {
-    let w = &p.w[t];
+fn isums<S: Isa, F: Form>(s: S, p: &PanelSub, x: &Eight, h: usize) -> [S::F; 4] {
+    let w = &p.w;
     let mut value = [s.f_splat(0.0); 4];
     if F::HALVES {
-        let factor = [s.pairs_rows(eight(&p.half[t][0], h)), s.pairs_rows(eight(&p.half[t][1], h))];
+        let factor = [s.pairs_rows(eight(&p.half[0], h)), s.pairs_rows(eight(&p.half[1], h))];
         let low = s.pairs_sums::<0, 2>(w, h, &x.q);
         each!(4, i => { value[i] = s.f_mul(s.i_to_f(low[i]), factor[0][i]); });
         let high = s.pairs_sums::<2, 4>(w, h, &x.q);

@@ -12,7 +12,7 @@
 //! without the unit (5 of 13 for forms with an offset).
 
 use super::micro::Micro;
-use super::panel::{PairSums, PanelSub};
+use super::panel::{PanelSub, RowSums};
 use crate::format::{Form, TILE_ROWS};
 use crate::isa::{Isa, TileSums, each};
 use crate::op::quantize::{ActBlock, GROUP};
@@ -39,19 +39,19 @@ impl<F: Form> Micro<'_, F> {
     #[inline(always)]
     fn groups<S: Isa, const WHOLE: bool>(&mut self, s: S, range: [usize; 2]) {
         let height = if WHOLE { GROUP } else { range[1] - range[0] };
-        let (tiles, depth) = (2 * self.pairs(), self.depth());
+        let (tiles, depth) = (self.all_tiles(), self.depth());
         let weights: &[PanelSub] = self.panel;
-        let (mut buffer, mut short) = ([const { [TileSums::ZERO, TileSums::ZERO] }; 2], [PairSums::default(); GROUP]);
+        let (mut buffer, mut short) = ([const { [TileSums::ZERO, TileSums::ZERO] }; 2], [RowSums::default(); GROUP]);
         let [even, odd] = &mut buffer;
         // SAFETY: only instruction sets with a matrix unit come here.
         unsafe { s.tiles_open(height, if F::HALVES { 4 } else { 8 }) };
         // Steps of a group: all sub-blocks of tile 0, then of tile 1, and so on. Whatever is begun last is never used.
         let at = |step: usize| if step < depth { (0, step) } else { (step / depth, step % depth) };
-        let words = |t: usize, k: usize| &weights[t / 2 * depth + k].w[t % 2];
+        let sub = |t: usize, k: usize| &weights[(t / 2 * depth + k) * 2 + t % 2];
         let mut x = self.group(range[0]).0;
-        start::<S, F, 0>(s, words(0, 0), &x[..height]);
+        start::<S, F, 0>(s, &sub(0, 0).w, &x[..height]);
         let (t, k) = at(1);
-        start::<S, F, 1>(s, words(t, k), &x[k * height..][..height]);
+        start::<S, F, 1>(s, &sub(t, k).w, &x[k * height..][..height]);
         finish::<S, F, 0>(s, even);
         let mut is_even = true;
         for c in (range[0]..range[1]).step_by(GROUP) {
@@ -59,8 +59,7 @@ impl<F: Form> Micro<'_, F> {
             let far = self.next_group(c);
             let fresh = self.fresh;
             for t in 0..tiles {
-                let (pair, side) = (t / 2, t % 2);
-                let home = &mut self.sums[pair * self.columns + c..][..height];
+                let home = &mut self.sums[t * self.columns + c..][..height];
                 let sums = if WHOLE {
                     home.first_chunk_mut().expect("a whole group")
                 } else {
@@ -69,7 +68,7 @@ impl<F: Form> Micro<'_, F> {
                 };
                 let mut acc = [s.f_splat(0.0); GROUP];
                 if !fresh {
-                    each!(2, h => { each!(8, i => { acc[8 * h + i] = s.f_load(&sums[8 * h + i][side]); }); });
+                    each!(2, h => { each!(8, i => { acc[8 * h + i] = s.f_load(&sums[8 * h + i]); }); });
                 }
                 for k in 0..depth {
                     let (of, t_ahead, k_ahead) = if k + 2 < depth {
@@ -78,7 +77,7 @@ impl<F: Form> Micro<'_, F> {
                         let (further, k) = at(k + 2);
                         if t + further < tiles { (x, t + further, k) } else { (next, t + further - tiles, k) }
                     };
-                    let w = words(t_ahead, k_ahead);
+                    let w = &sub(t_ahead, k_ahead).w;
                     let x_ahead = &of[k_ahead * height..][..height];
                     // The same blocks of the next group.
                     let far = far.wrapping_add(k * GROUP + GROUP / tiles * t);
@@ -86,21 +85,21 @@ impl<F: Form> Micro<'_, F> {
                     if tiles == 2 {
                         each!(4, i => { s.prefetch(far.wrapping_add(4 + i).cast()); });
                     }
-                    let (p, x) = (&weights[pair * depth + k], &x[k * height..][..height]);
+                    let (p, x) = (sub(t, k), &x[k * height..][..height]);
                     if is_even {
                         start::<S, F, 0>(s, w, x_ahead);
                         finish::<S, F, 1>(s, odd);
-                        scale::<S, F, WHOLE>(s, p, side, x, even, &mut acc);
+                        scale::<S, F, WHOLE>(s, p, x, even, &mut acc);
                     } else {
                         start::<S, F, 1>(s, w, x_ahead);
                         finish::<S, F, 0>(s, even);
-                        scale::<S, F, WHOLE>(s, p, side, x, odd, &mut acc);
+                        scale::<S, F, WHOLE>(s, p, x, odd, &mut acc);
                     }
                     is_even = !is_even;
                 }
-                each!(2, h => { each!(8, i => { s.f_store(&mut sums[8 * h + i][side], acc[8 * h + i]); }); });
+                each!(2, h => { each!(8, i => { s.f_store(&mut sums[8 * h + i], acc[8 * h + i]); }); });
                 if !WHOLE {
-                    self.sums[pair * self.columns + c..][..height].copy_from_slice(&short[..height]);
+                    self.sums[t * self.columns + c..][..height].copy_from_slice(&short[..height]);
                 }
             }
             x = next;
@@ -149,22 +148,21 @@ fn finish<S: Isa, F: Form, const P: usize>(s: S, [low, high]: &mut Sums) {
         }
     }
 }
-/// Adds the scaled sums of a sub-block of tile `t`. In a group that is not whole, the last column stands in for those
+/// Adds the scaled sums of a sub-block of a tile. In a group that is not whole, the last column stands in for those
 /// that it lacks.
 #[inline(always)]
 fn scale<S: Isa, F: Form, const WHOLE: bool>(
     s: S,
     p: &PanelSub,
-    t: usize,
     x: &[ActBlock],
     [low, high]: &Sums,
     acc: &mut [S::F; GROUP],
 ) {
     let height = if WHOLE { GROUP } else { x.len() };
     let x = &x[..height];
-    let scale = s.f_load(&p.scale[t]);
-    let offset = s.f_load(&p.offset[t]);
-    let half = [s.f_load(&p.half[t][0]), s.f_load(&p.half[t][1])];
+    let scale = s.f_load(&p.scale);
+    let offset = s.f_load(&p.offset);
+    let half = [s.f_load(&p.half[0]), s.f_load(&p.half[1])];
     each!(2, h => {
         each!(8, i => {
             let i = 8 * h + i;
@@ -177,7 +175,7 @@ fn scale<S: Isa, F: Form, const WHOLE: bool>(
             }
             acc[i] = s.f_fma(s.f_mul(scale, d), value, acc[i]);
             if F::OFFSET {
-                acc[i] = s.f_fma(s.f_mul(offset, d), p.offset_sum::<S, F>(s, t, x), acc[i]);
+                acc[i] = s.f_fma(s.f_mul(offset, d), p.offset_sum::<S, F>(s, x), acc[i]);
             }
         });
     });
