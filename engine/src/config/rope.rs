@@ -1,5 +1,6 @@
 //! Rotary frequencies: the base, and the ways to stretch a context beyond the one of the pre-training.
 
+use super::Varied;
 use super::reader::Reader;
 use crate::arch::Arch;
 use crate::error::EngineError;
@@ -137,5 +138,25 @@ impl Rope {
             }
             _ => 1.0,
         }
+    }
+}
+
+impl Reader<'_> {
+    /// Rotary positions of the layers with a window, where they have their own.
+    pub(super) fn local_rope(&self, arch: &Arch, rope: &Rope, varied: &Varied) -> Result<Option<Rope>, EngineError> {
+        let Some(local) = &arch.local_rope else { return Ok(None) };
+        let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
+        let dim = match varied.window_dims {
+            None => rope.dim,
+            Some([k_dim, _]) => {
+                let key = "rope.dimension_count_swa";
+                let dim = self.size(key)?.unwrap_or(k_dim);
+                if dim > k_dim || !dim.is_multiple_of(2) {
+                    return self.bad(key, format!("{dim} is not an even number up to {k_dim}"));
+                }
+                dim
+            }
+        };
+        Ok(Some(Rope { dim, base, scaling: Scaling::None, magnitude: 1.0, ..rope.clone() }))
     }
 }
