@@ -178,7 +178,7 @@ impl Scratch {
         match c.arch.gated_heads {
             HeadGates::None => {}
             HeadGates::WithQueries => (gate, up) = (gate.max(2 * c.q_width()), up.max(att)),
-            HeadGates::Apart => (gate, up) = (gate.max(att), up.max(att)),
+            HeadGates::Apart | HeadGates::OneEach => (gate, up) = (gate.max(att), up.max(att)),
         }
         if let Some(r) = &c.recurrent {
             let (channels, width) = (r.part.state().channels, r.part.width());

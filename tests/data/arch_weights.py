@@ -29,6 +29,8 @@ def tensors(s, rng):
                 vec(name + '.bias', n)
 
     mat('token_embd.weight', VOCAB, D, std=0.5)
+    if s['positions']:
+        mat('position_embd.weight', s['ctx'], D, std=0.5)
     norm(s['out_norm'])
     if not s['tied']:
         mat('output.weight', VOCAB, D)
@@ -54,6 +56,7 @@ def tensors(s, rng):
         F, H, K, windowed = of(s['ff']), of(s['heads']), of(s['kv']), s['windows'] and s['windows'][i]
         sparse = isinstance(s['heads'], list)
         hd = windowed and s['hd_w'] or s['hd']
+        vd = s['vd'] or hd
         own = s['spare'] or not s['layers'] - s['shared'] <= i < s['layers']
         if i >= s['layers']:
             mat(p + 'nextn.eh_proj.weight', D, 2 * D)
@@ -66,7 +69,7 @@ def tensors(s, rng):
             if sparse and not {'before': H, 'ff_before': F}.get(key):
                 continue
             norm(s[key] and p + s[key], base=s['back'] if key == 'ff_after' else 1.0)
-            if m and m.get('bare') and key == 'ff_before':
+            if m and m.get('bare') and key == 'ff_before' or s[key] in s['bare']:
                 # Their converter loses the suffix.
                 out[-1] = (p + s[key], out[-1][1])
         if m and (m.get('bare') or not K and not (isinstance(s['ff'], list) and F)):
@@ -111,8 +114,8 @@ def tensors(s, rng):
             mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
         parts = [] if l or convolves or d and recurrent(s, i) or not K else \
-            [('qkv', (H + 2 * K) * hd)] if s['fused_qkv'] else \
-            [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * hd)]
+            [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
+            [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * vd)]
         if s['v_is_k'] and not windowed:
             parts.pop()
         for name, rows in parts if own else parts[:1]:
@@ -120,11 +123,11 @@ def tensors(s, rng):
             if s['qkv_bias']:
                 vec(p + f'attn_{name}.bias', rows)
         if parts or sparse and H:
-            mat(p + 'attn_output.weight', D, H * hd)
+            mat(p + 'attn_output.weight', D, H * vd)
         if s['inner']:
             norm(p + 'attn_sub_norm', H * hd); norm(p + 'ffn_sub_norm', F)
         if s['gate']:
-            mat(p + 'attn_gate.weight', H * hd, D, std=0.3)
+            mat(p + 'attn_gate.weight', H if s['gate'] == 'head' else H * hd, D, std=0.3)
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)
         if s['qk_norm'] and parts:
@@ -132,7 +135,7 @@ def tensors(s, rng):
             vec(p + 'attn_q_norm.weight', *shape(H), base=s['qk'])
             if own:
                 vec(p + 'attn_k_norm.weight', *shape(K), base=s['qk'])
-        if s['sinks']:
+        if of(s['sinks']):
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
         if e and e.get('beside'):
@@ -144,16 +147,17 @@ def tensors(s, rng):
             mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
             vec(p + 'ffn_down_exps.scale', n, base=1.0, std=0.3)
-        if e and F and not e.get('beside') and i >= e.get('first', 0) and (i + 1) % e.get('every', 1) == 0 \
+        if e and F and not e.get('beside') and i >= e.get('dense', e.get('first', 0)) and (i + 1) % e.get('every', 1) == 0 \
                 and i < e.get('end', 99):
             n, M = e['n'], e['ff']
             if e.get('choice'):
-                vec(p + 'exp_probs_b.bias', n)
+                vec(p + ('exp_probs_b' if e.get('bare') else 'exp_probs_b.bias'), n)
             if e.get('shared'):
                 W = e['shared']
-                if s['gated']:
+                both = e.get('shared_fused')
+                if s['gated'] and not both:
                     mat(p + 'ffn_gate_shexp.weight', W, D)
-                mat(p + 'ffn_up_shexp.weight', W, D)
+                mat(p + 'ffn_up_shexp.weight', 2 * W if both else W, D)
                 mat(p + 'ffn_down_shexp.weight', D, W)
                 if e.get('shared_gate'):
                     mat(p + 'ffn_gate_inp_shexp.weight', D)
@@ -197,11 +201,11 @@ def write(path, s, values, half):
     a = s['arch']
     w.add_name('tiny random weights')
     ints = {'context_length': s['ctx'], 'embedding_length': s['dim'], 'block_count': s['layers'] + s['nextn'],
-            'feed_forward_length': s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
+            'feed_forward_length': s['ff_said'] or s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
             'vocab_size': VOCAB}
     if s['heads']:
         ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
-                     'attention.value_length': s['hd']})
+                     'attention.value_length': s['vd'] or s['hd']})
     if s['latent']:
         l = s['latent']
         ints.update({'attention.head_count_kv': 1, 'attention.q_lora_rank': l['q'], 'attention.kv_lora_rank': l['kv'],

@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use crate::arch::{Arch, Gating};
 use crate::error::EngineError;
+use hewn_loader::Gguf;
 
 /// A mixture of experts: which of them a row goes to, and how wide they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,7 @@ impl Experts {
     }
 
     /// Reads them where the file has some; `ff` is the width of the dense feed-forward part.
-    pub(super) fn read(r: &Reader<'_>, arch: &Arch, ff: usize) -> Result<Option<Self>, EngineError> {
+    pub(super) fn read(r: &Reader<'_>, arch: &Arch, ff: usize, gguf: &Gguf) -> Result<Option<Self>, EngineError> {
         let count = r.size_or_none("expert_count")?;
         let (count, rules) = match (count, &arch.experts) {
             (Some(n), Some(rules)) => (n, rules),
@@ -112,7 +113,10 @@ impl Experts {
             used,
             ff: own,
             shared_ff,
-            first: r.size_or_none("leading_dense_block_count")?.unwrap_or(0),
+            first: match r.size_or_none("leading_dense_block_count")? {
+                None if arch.routers_tell => first_router(gguf),
+                first => first.unwrap_or(0),
+            },
             every,
             gating,
             normalize: r.flag("expert_weights_norm")?.unwrap_or(rules.normalize),
@@ -121,4 +125,10 @@ impl Experts {
             groups_used,
         }))
     }
+}
+
+/// The first layer that has a router; 0 where none has.
+fn first_router(gguf: &Gguf) -> usize {
+    let layer = |name: &str| name.strip_prefix("blk.")?.strip_suffix(".ffn_gate_inp.weight")?.parse().ok();
+    gguf.tensors().iter().filter_map(|t| layer(&t.name)).min().unwrap_or(0)
 }

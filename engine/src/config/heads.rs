@@ -37,7 +37,11 @@ impl Reader<'_> {
             }
             return Ok((Heads { q: 0, kv: 0, k_dim: 0, v_dim: 0, rope_dim: 0, latent: None }, LayerSet::none()));
         }
-        let q = self.need("attention.head_count")?;
+        let key = "attention.head_count";
+        let q = match arch.varied {
+            true => self.most(key, layers)?.map_or_else(|| self.missing(key), Ok)?,
+            false => self.need(key)?,
+        };
         let (h, attending) = match arch.latent {
             true => (self.latent_heads(q)?, LayerSet::All),
             false => {
@@ -64,7 +68,8 @@ impl Reader<'_> {
     }
 
     pub(super) fn grouped_heads(&self, arch: &Arch, [q, kv]: [usize; 2], dim: usize) -> Result<Heads, EngineError> {
-        if !q.is_multiple_of(kv) {
+        // Where layers differ, each is checked by itself.
+        if !arch.varied && !q.is_multiple_of(kv) {
             return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
         }
         let k_dim = match self.size("attention.key_length")? {

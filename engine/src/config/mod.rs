@@ -19,8 +19,8 @@ pub use heads::Latent;
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use recurrent::{Recurrent, RecurrentPart};
+pub use rope::Rope;
 pub(crate) use rope::RopeTable;
-pub use rope::{Rope, Scaling};
 pub use temperature::Growth;
 pub use window::Window;
 
@@ -67,12 +67,16 @@ pub struct ModelConfig {
     pub eps: f32,
     /// Rotary positions.
     pub rope: Rope,
-    /// Whether queries and keys are turned in any layer.
-    pub turned: bool,
+    /// Layers that turn queries and keys, but for those that the architecture leaves alone.
+    pub turned: LayerSet,
     /// Rotary positions of the layers with a window, where they have their own.
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
     pub scale: f32,
+    /// What queries, keys and values are cut to, up and down.
+    pub qkv_bound: Option<f32>,
+    /// What values are multiplied with.
+    pub value_scale: f32,
     /// How queries grow with their position.
     pub temperature: Option<Growth>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
@@ -140,6 +144,10 @@ impl ModelConfig {
             return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
+        if let Some(only) = arch.only_layers.filter(|only| *only != layers) {
+            let reason = format!("{layers} layers; of `{}`, only the model with {only} is supported", arch.name);
+            return r.bad("block_count", reason);
+        }
         let all = layers + further;
         let sparse = if arch.sparse { Some(r.sparse(all)?) } else { None };
         let (heads, attending) = match &sparse {
@@ -151,7 +159,7 @@ impl ModelConfig {
         let window = r.window(arch, layers)?;
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
-            None if arch.varied => r.varied(heads.q, all, &window)?,
+            None if arch.varied => r.varied(&heads, all, &window)?,
             None => Varied::default(),
         };
         let linear = sparse.as_ref().map_or(LayerSet::none(), |s| s.linear.clone());
@@ -171,11 +179,18 @@ impl ModelConfig {
             (None, Some(rules)) if rules.always => r.need("expert_feed_forward_length")?,
             (None, _) => return r.missing("feed_forward_length"),
         };
+        let ff = match arch.ff_of_both {
+            true if !ff.is_multiple_of(2) => return r.bad("feed_forward_length", format!("{ff} is no even number")),
+            true => ff / 2,
+            false => ff,
+        };
         let divisor = match heads.latent {
             Some(ref l) => l.nope + heads.rope_dim,
             None if arch.wide_scale_layers == Some(layers) => dim / heads.q,
             None => heads.k_dim.max(1),
         };
+        let grouped = heads.latent.is_none();
+        let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
         let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
@@ -201,8 +216,8 @@ impl ModelConfig {
             ctx,
             norm,
             eps: r.epsilon(arch, norm)?,
-            turned: !arch.turned_said || r.flag("rope.scaling.finetuned")?.unwrap_or(true),
-            local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied)? } else { None },
+            turned: r.turned(arch, layers)?,
+            local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
             rope,
             scale: match (r.factor("attention.scale")?, arch.score_scale) {
@@ -210,6 +225,8 @@ impl ModelConfig {
                 (None, Some(fixed)) => fixed,
                 (None, None) => score_factor / (divisor as f32).sqrt(),
             },
+            qkv_bound: if grouped { r.factor("attention.clamp_kqv")? } else { None },
+            value_scale: if grouped { r.factor("attention.value_scale")?.unwrap_or(1.0) } else { 1.0 },
             temperature,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
@@ -239,7 +256,7 @@ impl ModelConfig {
             attending,
             linear,
             feeding,
-            experts: Experts::read(&r, arch, ff)?,
+            experts: Experts::read(&r, arch, ff, gguf)?,
             unread: Vec::new(),
         };
         r.check_caches(&config)?;
@@ -289,7 +306,9 @@ impl ModelConfig {
         let dense = || self.experts.as_ref().is_some_and(|e| i < e.first);
         match self.arch.unturned_every {
             Some(n) if i % n == n - 1 => None,
-            _ if !self.turned || self.arch.unturned_full && full() && !(self.arch.turned_dense && dense()) => None,
+            _ if !self.turned.has(i) || self.arch.unturned_full && full() && !(self.arch.turned_dense && dense()) => {
+                None
+            }
             _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
         }
     }

@@ -64,6 +64,9 @@ impl<'m> Forward<'m, '_> {
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
         self.embed(segments);
+        if let Some(w) = &model.weights().positions {
+            self.add_positions(w, segments);
+        }
         if let Some(w) = &model.weights().layer_inputs {
             self.layer_inputs(w, segments)?;
         }
@@ -154,6 +157,24 @@ impl<'m> Forward<'m, '_> {
             if factor != 1.0 {
                 scale(x, factor);
             }
+        });
+    }
+
+    /// `x += positions`, row by row.
+    fn add_positions(&mut self, w: &MatrixRef, segments: &[Segment<'_>]) {
+        let (table, n) = (w.view(self.model.gguf()), self.n);
+        let range = |seg: &Segment<'_>| seg.seq.len()..seg.seq.len() + seg.tokens.len();
+        let at: Vec<usize> = segments.iter().flat_map(range).collect();
+        let dim = table.cols();
+        self.lap.op(Op::Embedding, || Cost {
+            weight_bytes: (table.data().len() / table.rows().max(1) * n) as u64,
+            ..Cost::elements(n, dim, 2, 1)
+        });
+        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, i, x| {
+            let mut added = vec![0.0; dim];
+            // No sequence is longer than the table, which has a row for each position of the context.
+            table.format().dequantize(table.file_row(at[i]).unwrap_or(&[]), &mut added);
+            add(x, &added);
         });
     }
 

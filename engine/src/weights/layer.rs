@@ -3,7 +3,7 @@
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
 use super::{LayerAltUp, Linear, Norm};
-use crate::arch::{HeadGates, HeadNorm, NormKind};
+use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
 
@@ -293,7 +293,7 @@ impl Loader<'_> {
     pub(super) fn layer(&mut self, i: usize) -> Result<LayerWeights, EngineError> {
         let c = self.config;
         let name = |part: &str| format!("blk.{i}.{part}");
-        let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.norm(&name(part), c.dim, c.norm)).transpose();
+        let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.stream_norm(&name(part))).transpose();
         let norms = &c.arch.norms;
         let (first, second) = match norms.of_attention {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
@@ -408,13 +408,16 @@ impl Loader<'_> {
         let q_norm = norm("attn_q_norm", sizes.heads)?;
         let k_norm = if own { norm("attn_k_norm", sizes.kv_heads)? } else { None };
         let v_norm = (own && c.arch.value_norm).then(|| ones(sizes.v_dim));
+        let mut read_sinks = || self.numbers(&name("attn_sinks.weight"), &[sizes.heads]);
         let sinks = match c.arch.sinks {
-            true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
-            false => None,
+            Sinks::None => None,
+            Sinks::IfThere => read_sinks()?,
+            Sinks::Always => Some(need(read_sinks()?, &name("attn_sinks.weight"))?),
         };
         let gate = match c.arch.gated_heads {
+            HeadGates::None | HeadGates::WithQueries => None,
             HeadGates::Apart => Some(self.linear(&name("attn_gate"), sizes.att_width(), dim, false)?),
-            _ => None,
+            HeadGates::OneEach => Some(self.linear(&name("attn_gate"), sizes.heads, dim, false)?),
         };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
         let before_o = match c.arch.inner_norms {
@@ -490,7 +493,11 @@ impl Loader<'_> {
         };
         Ok(Experts {
             router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
-            choice_bias: self.numbers(&name("exp_probs_b.bias"), &[n])?,
+            choice_bias: match self.numbers(&name("exp_probs_b.bias"), &[n])? {
+                // Some converters lose the suffix.
+                None => self.numbers(&name("exp_probs_b"), &[n])?,
+                bias => bias,
+            },
             gate,
             up,
             down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
