@@ -12,7 +12,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
-            exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None)
+            exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -295,4 +295,36 @@ SPECS = {
                      exact=exact.spark,
                      keys={'attention.sliding_window': 20, 'attention.sliding_window_pattern': [True, True, False],
                            'rope.dimension_count_swa': 8, 'rope.freq_base_swa': 1e4}),
+    # State spaces of the first Mamba; the reference wants twice as many channels as the stream has.
+    'mamba': dict(arch='mamba', seed=96, layers=3, ff_before=None, heads=0, kv=0, hd=0, ff=0, tied=True,
+                  mamba=dict(width=64, state=8, rank=6)),
+    # Steps, keys and queries are normed, without weights; channels that are no whole registers.
+    'falcon-mamba': dict(arch='mamba', seed=97, dim=20, ff_before=None, heads=0, kv=0, hd=0, ff=0,
+                         mamba=dict(width=40, state=5, rank=4), keys={'ssm.dt_b_c_rms': True}),
+    # Every second layer has experts, layers 1 and 2 attend.
+    'jamba': dict(arch='jamba', seed=98, layers=4, kv=[0, 2, 2, 0], mamba=dict(width=64, state=16, rank=4, normed=True),
+                  experts=dict(n=4, used=2, ff=48, every=2)),
+    # The smaller models' files say that there is one expert, and have none.
+    'jamba-dense': dict(arch='jamba', seed=99, layers=3, tied=True, kv=[0, 2, 0],
+                        mamba=dict(width=64, state=8, rank=4, normed=True),
+                        keys={'expert_count': 1, 'expert_used_count': 1}),
+    # Latent attention without positions in layer 2, of which there is one cached head.
+    'kimi-linear': dict(arch='kimi-linear', seed=100, layers=4, kv=[0, 0, 1, 0], hd=12, rope=4,
+                        latent=dict(q=None, kv=24, v=8), kda=16,
+                        experts=dict(n=8, used=2, ff=24, shared=24, choice=True, first=1),
+                        keys={'expert_shared_count': 1, 'expert_weights_scale': 2.446, 'expert_gating_func': 2}),
+    # Heads that are no whole registers, layers of which the last attends.
+    'kimi-linear-20': dict(arch='kimi-linear', seed=101, layers=2, heads=3, kv=[0, 1], hd=12, rope=4, eps=1e-6,
+                           latent=dict(q=None, kv=16, v=12), kda=20, experts=dict(n=4, used=2, ff=16, shared=16, choice=True),
+                           keys={'expert_shared_count': 1, 'expert_weights_scale': 1.5, 'expert_gating_func': 2}),
+    # Layers without a window have fewer heads, whose channels are turned in part, in a stretched context.
+    'laguna': dict(arch='laguna', seed=102, layers=5, heads=[2, 4, 4, 4, 2], kv=2, qk_norm='head', gate='head', rope=4,
+                   theta=5e5, experts=dict(n=8, used=2, ff=24, shared=24, choice=True, first=1),
+                   keys={'attention.sliding_window': 20, 'rope.freq_base_swa': 1e4, 'rope.dimension_count_swa': 8,
+                         'expert_shared_feed_forward_length': 24, 'expert_gating_func': 2, 'expert_weights_norm': True,
+                         'expert_weights_scale': 2.5, **YARN}),
+    # No windows, a gate for each channel.
+    'laguna-m': dict(arch='laguna', seed=103, tied=True, qk_norm='head', gate=True,
+                     experts=dict(n=6, used=2, ff=24, shared=24, choice=True, first=1),
+                     keys={'expert_weights_norm': True}),
 }

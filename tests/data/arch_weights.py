@@ -84,6 +84,30 @@ def tensors(s, rng):
             if m.get('normed', True):
                 vec(p + 'ssm_norm.weight', groups, width // groups, base=1.0)
             mat(p + 'ssm_out.weight', D, width)
+        m = s['mamba']
+        if m and not K:
+            W, n, R = m['width'], m['state'], m['rank']
+            mat(p + 'ssm_in.weight', 2 * W, D, std=0.3)
+            mat(p + 'ssm_conv1d.weight', W, 4, std=0.5); vec(p + 'ssm_conv1d.bias', W)
+            mat(p + 'ssm_x.weight', R + 2 * n, W, std=0.3)
+            if m.get('normed'):
+                norm(p + 'ssm_dt_norm', R); norm(p + 'ssm_b_norm', n); norm(p + 'ssm_c_norm', n)
+            mat(p + 'ssm_dt.weight', W, R, std=0.5); vec(p + 'ssm_dt.bias', W, std=1.0)
+            out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, (W, n)).astype(np.float32)))
+            vec(p + 'ssm_d', W, base=1.0)
+            mat(p + 'ssm_out.weight', D, W)
+        if s['kda'] and not K:
+            n = s['kda']; W = H * n
+            for part in 'qkv':
+                mat(p + f'attn_{part}.weight', W, D, std=0.3)
+                mat(p + f'ssm_conv1d_{part}.weight', 1, W, 1, 4, std=0.5)
+            mat(p + 'ssm_f_a.weight', n, D, std=0.3); mat(p + 'ssm_f_b.weight', W, n, std=0.3)
+            mat(p + 'ssm_beta.weight', H, D, std=0.3)
+            vec(p + 'ssm_dt.bias', W, std=1.0)
+            out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, (1, 1, H, 1)).astype(np.float32)))
+            mat(p + 'ssm_g_a.weight', n, D, std=0.3); mat(p + 'ssm_g_b.weight', W, n, std=0.3)
+            vec(p + 'ssm_norm.weight', n, base=1.0)
+            mat(p + 'attn_output.weight', D, W)
         d = s['delta']
         if d and recurrent(s, i):
             channels, width = (2 * d['k'] + d['v']) * d['dim'], d['v'] * d['dim']
@@ -106,9 +130,10 @@ def tensors(s, rng):
             vec(p + 'shortconv.conv.weight', D, s['taps'], std=0.7)
             mat(p + 'shortconv.out_proj.weight', D, D)
         l = s['latent']
-        if l:
-            mat(p + 'attn_q_a.weight', l['q'], D, std=0.3); norm(p + 'attn_q_a_norm', l['q'])
-            mat(p + 'attn_q_b.weight', H * hd, l['q'], std=0.3)
+        if l and K:
+            if l['q']:
+                mat(p + 'attn_q_a.weight', l['q'], D, std=0.3); norm(p + 'attn_q_a_norm', l['q'])
+            mat(p + ('attn_q_b.weight' if l['q'] else 'attn_q.weight'), H * hd, l['q'] or D, std=0.3)
             mat(p + 'attn_kv_a_mqa.weight', l['kv'] + s['rope'], D, std=0.3); norm(p + 'attn_kv_a_norm', l['kv'])
             mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
             mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
@@ -208,7 +233,9 @@ def write(path, s, values, half):
                      'attention.value_length': s['vd'] or s['hd']})
     if s['latent']:
         l = s['latent']
-        ints.update({'attention.head_count_kv': 1, 'attention.q_lora_rank': l['q'], 'attention.kv_lora_rank': l['kv'],
+        if l['q']:
+            ints['attention.q_lora_rank'] = l['q']
+        ints.update({'attention.head_count_kv': s['kv'] if isinstance(s['kv'], list) else 1, 'attention.kv_lora_rank': l['kv'],
                      'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
                      'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
     if s['experts']:
@@ -229,6 +256,12 @@ def write(path, s, values, half):
         m = s['ssm']
         ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': m['state'], 'ssm.group_count': m['groups'],
                      'ssm.time_step_rank': m['heads'], 'ssm.inner_size': m['heads'] * m['dim']})
+    if s['mamba']:
+        m = s['mamba']
+        ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': m['state'], 'ssm.time_step_rank': m['rank'],
+                     'ssm.inner_size': m['width']})
+    if s['kda']:
+        ints.update({'ssm.conv_kernel': 4, 'kda.head_dim': s['kda']})
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     if s['windows']:

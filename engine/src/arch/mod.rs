@@ -48,11 +48,15 @@ mod hunyuan_moe;
 mod hy_v3;
 mod internlm2;
 mod jais2;
+mod jamba;
+mod kimi_linear;
+mod laguna;
 mod lfm2;
 mod lfm2moe;
 mod llama;
 mod llama4;
 mod maincoder;
+mod mamba;
 mod mamba2;
 mod mellum;
 mod mimo2;
@@ -144,7 +148,7 @@ pub struct Arch {
     pub halved: bool,
     /// Whether files say that of every so many layers the last has experts.
     pub interleaved: bool,
-    /// Whether, where files do not say how many of the first layers are dense, the routers that they have tell.
+    /// Whether the routers that files have tell which layers have experts.
     pub routers_tell: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
     pub experts_beside: bool,
@@ -185,6 +189,8 @@ pub struct Arch {
     pub turned_said: bool,
     /// How queries grow with their position, in layers that do not turn them; elsewhere files may say it of all layers.
     pub temperature: Option<Temperature>,
+    /// Whether no layer turns queries and keys.
+    pub unturned: bool,
     /// Whether each position has a row of its own that is added to the embedding, and nothing is turned.
     pub learned_positions: bool,
     /// Whether heads are normed after they are turned, not before.
@@ -304,7 +310,7 @@ pub enum Sinks {
     IfThere,
 }
 
-/// Whether heads are gated.
+/// Whether heads are gated: their outputs are multiplied with the logistic function of their gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadGates {
     /// They are not.
@@ -315,6 +321,9 @@ pub enum HeadGates {
     Apart,
     /// Likewise, with one gate for all channels of a head.
     OneEach,
+    /// A projection of their own, with one gate for each channel or for all of a head, as the file has it; `ln(1 + e^gate)`
+    /// counts.
+    Softplus,
 }
 
 /// What layers with a running state do with it.
@@ -324,6 +333,13 @@ pub enum Recurrence {
     Delta(DeltaLayout),
     /// Convolutions between two gates, in the layers without key/value heads.
     ShortConvolution,
+    /// Delta nets, each channel of whose keys fades by a factor of its own, in the layers without key/value heads.
+    ChannelDelta,
+    /// State spaces of the first Mamba, in the layers without key/value heads.
+    Selective {
+        /// Whether what the values tell is normed, with weights; where not, files may have it normed without.
+        weighed_norms: bool,
+    },
     /// State spaces of the second Mamba.
     Scan(ScanLayout),
 }
@@ -446,6 +462,7 @@ impl Arch {
         turned_dense: false,
         turned_said: false,
         temperature: None,
+        unturned: false,
         learned_positions: false,
         norm_turned: false,
         coordinates: false,
@@ -512,11 +529,15 @@ pub const ALL: &[&Arch] = &[
     &hy_v3::ARCH,
     &internlm2::ARCH,
     &jais2::ARCH,
+    &jamba::ARCH,
+    &kimi_linear::ARCH,
+    &laguna::ARCH,
     &lfm2::ARCH,
     &lfm2moe::ARCH,
     &llama::ARCH,
     &llama4::ARCH,
     &maincoder::ARCH,
+    &mamba::ARCH,
     &mamba2::ARCH,
     &mellum::ARCH,
     &mimo2::ARCH,

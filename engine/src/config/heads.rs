@@ -43,11 +43,19 @@ impl Reader<'_> {
             false => self.need(key)?,
         };
         let (h, attending) = match arch.latent {
-            true => (self.latent_heads(q)?, LayerSet::All),
+            true => {
+                let attending = match arch.recurrence {
+                    Some(Recurrence::ChannelDelta) => self.size_of_some("attention.head_count_kv", layers)?.1,
+                    _ => LayerSet::All,
+                };
+                (self.latent_heads(q)?, attending)
+            }
             false => {
                 let key = "attention.head_count_kv";
                 let (kv, attending) = match arch.recurrence {
-                    Some(Recurrence::Scan(_) | Recurrence::ShortConvolution) => self.size_of_some(key, layers)?,
+                    Some(Recurrence::Scan(_) | Recurrence::Selective { .. } | Recurrence::ShortConvolution) => {
+                        self.size_of_some(key, layers)?
+                    }
                     _ if arch.varied => (self.most(key, layers)?, LayerSet::All),
                     _ => (self.size(key)?, LayerSet::All),
                 };

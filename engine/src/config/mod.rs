@@ -18,7 +18,7 @@ pub use experts::Experts;
 pub use heads::Latent;
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
-pub use recurrent::{Recurrent, RecurrentPart};
+pub use recurrent::{Recurrent, RecurrentPart, Selective};
 pub use rope::Rope;
 pub(crate) use rope::RopeTable;
 pub use temperature::Growth;
@@ -256,7 +256,7 @@ impl ModelConfig {
             attending,
             linear,
             feeding,
-            experts: Experts::read(&r, arch, ff, gguf)?,
+            experts: Experts::read(&r, arch, ff, gguf, layers)?,
             unread: Vec::new(),
         };
         r.check_caches(&config)?;

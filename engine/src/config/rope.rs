@@ -166,7 +166,10 @@ impl Reader<'_> {
 
     /// Which layers turn queries and keys.
     pub(super) fn turned(&self, arch: &Arch, layers: usize) -> Result<LayerSet, EngineError> {
-        if arch.learned_positions || arch.turned_said && self.flag("rope.scaling.finetuned")? == Some(false) {
+        if arch.unturned
+            || arch.learned_positions
+            || arch.turned_said && self.flag("rope.scaling.finetuned")? == Some(false)
+        {
             return Ok(LayerSet::none());
         }
         Ok(self.flags("attention.rope_pattern", layers)?.map_or(LayerSet::All, LayerSet::Listed))

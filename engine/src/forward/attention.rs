@@ -1,6 +1,7 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
 use super::route::sigmoid;
+use super::running::softplus;
 use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, norm_cost, scale, turns};
 use crate::arch::{HeadGates, HeadNorm};
 use crate::config::LayerSizes;
@@ -127,7 +128,11 @@ impl Forward<'_, '_> {
             HeadGates::None => Source::Attention,
             HeadGates::WithQueries => self.gate_heads(),
             HeadGates::Apart => self.gate_apart(g.gate.as_ref(), sizes.att_width()),
-            HeadGates::OneEach => self.gate_each(g.gate.as_ref(), sizes),
+            HeadGates::OneEach => self.gate_each(g.gate.as_ref(), sizes, sigmoid),
+            HeadGates::Softplus => match g.gate.as_ref() {
+                Some(gate) if gate.w.rows == sizes.heads => self.gate_each(Some(gate), sizes, softplus),
+                gate => self.gate_softplus(gate, sizes.att_width()),
+            },
         };
         if let Some(with) = &g.before_o {
             self.lap.op(Op::Norm, || norm_cost(n, with.w.len(), Some(with)));
@@ -189,9 +194,22 @@ impl Forward<'_, '_> {
         Source::Gated
     }
 
-    /// `up` = the attention's output, each head times the logistic function of its gate (`gate`, `[rows, heads]`), after their
-    /// bias.
-    fn gate_each(&mut self, linear: Option<&Linear>, sizes: LayerSizes) -> Source {
+    /// `up` = the attention's output times `ln(1 + e^gate)` (`gate`, `[rows, heads * v_dim]`), after the gates' bias.
+    fn gate_softplus(&mut self, linear: Option<&Linear>, width: usize) -> Source {
+        let (n, crew) = (self.n, self.crew);
+        self.lap.op(Op::Activation, || Cost::elements(n, width, 3, 40));
+        let s = &mut *self.s;
+        let (gates, att) = (&s.gate, &s.att);
+        crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
+            row.copy_from_slice(&gates[r * width..][..width]);
+            linear.iter().for_each(|linear| bias(linear, row));
+            row.iter_mut().zip(&att[r * width..]).for_each(|(gate, v)| *gate = softplus(*gate) * v);
+        });
+        Source::Gated
+    }
+
+    /// `up` = the attention's output, each head times what `of` makes of its gate (`gate`, `[rows, heads]`), after their bias.
+    fn gate_each(&mut self, linear: Option<&Linear>, sizes: LayerSizes, of: fn(f32) -> f32) -> Source {
         let (n, crew, width, heads) = (self.n, self.crew, sizes.att_width(), sizes.heads);
         self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 1));
         let s = &mut *self.s;
@@ -200,7 +218,7 @@ impl Forward<'_, '_> {
             let mut gates = gates[r * heads..][..heads].to_vec();
             linear.iter().for_each(|linear| bias(linear, &mut gates));
             row.copy_from_slice(&att[r * width..][..width]);
-            row.chunks_mut(sizes.v_dim).zip(gates).for_each(|(head, gate)| scale(head, sigmoid(gate)));
+            row.chunks_mut(sizes.v_dim).zip(gates).for_each(|(head, gate)| scale(head, of(gate)));
         });
         Source::Gated
     }

@@ -5,6 +5,7 @@
 
 mod altup;
 mod attention;
+mod channel_delta;
 mod delta;
 mod experts;
 mod feed_forward;
@@ -13,6 +14,7 @@ mod layer_input;
 mod route;
 mod rows;
 mod running;
+mod selective;
 mod short_convolution;
 mod state_space;
 
@@ -101,6 +103,8 @@ impl<'m> Forward<'m, '_> {
                     AttentionWeights::Grouped(g) => self.grouped_attention(i, g, segments)?,
                     AttentionWeights::Latent(l) => self.latent_attention(i, l, segments)?,
                     AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
+                    AttentionWeights::ChannelDelta(w) => self.channel_delta(i, w, segments)?,
+                    AttentionWeights::Selective(w) => self.selective_space(i, w, segments)?,
                     AttentionWeights::ShortConvolution(w) => self.short_convolution(i, w, segments)?,
                     AttentionWeights::Linear(w) => {
                         let then = self.after_attention(i);

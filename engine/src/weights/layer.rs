@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{LayerAltUp, Linear, Norm};
+use super::{ChannelDelta, LayerAltUp, Linear, Norm, Selective};
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
@@ -42,6 +42,8 @@ pub(crate) enum AttentionWeights {
     Grouped(Box<Grouped>),
     Latent(Box<Latent>),
     Delta(Box<DeltaNet>),
+    ChannelDelta(Box<ChannelDelta>),
+    Selective(Box<Selective>),
     ShortConvolution(Box<ShortConvolution>),
     /// One matrix in its place, `[dim, dim]`.
     Linear(Linear),
@@ -249,6 +251,8 @@ impl AttentionWeights {
         match self {
             Self::Grouped(g) => g.projections().map(|p| &p.w).collect(),
             Self::Delta(d) => vec![&d.qkv, &d.z],
+            Self::ChannelDelta(d) => d.first().to_vec(),
+            Self::Selective(s) => s.input.iter().collect(),
             Self::ShortConvolution(s) => s.input.iter().collect(),
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
@@ -319,6 +323,12 @@ impl Loader<'_> {
             attention: match (recurrent, &c.latent) {
                 (Some(RecurrentPart::Delta(d)), _) => {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
+                }
+                (Some(RecurrentPart::ChannelDelta(d)), _) => {
+                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(d, &name)?)))
+                }
+                (Some(RecurrentPart::Selective(s)), _) => {
+                    Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
                 }
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
@@ -418,6 +428,12 @@ impl Loader<'_> {
             HeadGates::None | HeadGates::WithQueries => None,
             HeadGates::Apart => Some(self.linear(&name("attn_gate"), sizes.att_width(), dim, false)?),
             HeadGates::OneEach => Some(self.linear(&name("attn_gate"), sizes.heads, dim, false)?),
+            HeadGates::Softplus => {
+                let one_each =
+                    self.gguf.tensor(&name("attn_gate.weight")).is_some_and(|t| t.rows() == sizes.heads as u64);
+                let rows = if one_each { sizes.heads } else { sizes.att_width() };
+                Some(self.linear(&name("attn_gate"), rows, dim, false)?)
+            }
         };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
         let before_o = match c.arch.inner_norms {

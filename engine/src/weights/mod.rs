@@ -1,19 +1,23 @@
 //! The weights of a model: where each matrix lies in the file, and the small vectors as f32.
 
 mod altup;
+mod channel_delta;
 mod delta;
 mod layer;
 mod load;
 mod matrix;
+mod selective;
 mod short_convolution;
 mod state_space;
 
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
+pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
     LayerWeights, Shared, ShortConvolution, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
+pub(crate) use selective::Selective;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
