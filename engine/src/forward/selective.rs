@@ -44,7 +44,7 @@ impl Forward<'_, '_> {
             ..Cost::elements(n, width, 2, shape.taps + 20)
         });
         let conv = Convolution { taps: shape.taps, weights: &w.conv, bias: w.conv_bias.as_deref(), then: Then::Silu };
-        convolve(crew, &conv, &mut parts, &mut raw[..n * width], values);
+        convolve(crew, &conv, &mut parts, &raw[..n * width], values);
 
         // What the values tell: `[rows, rank + 2 * k_dim]`.
         let told = rank + 2 * k_dim;
