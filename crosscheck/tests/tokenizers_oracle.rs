@@ -20,6 +20,11 @@ const BAILING: &str =
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
 const SEED_CODER: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
+const JAIS: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|",
+    r"\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|",
+    r"\s{1,2}(?!\S)|\s{1}"
+);
 const EXAONE_MOE: &str = concat!(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}|",
     r" ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"
@@ -305,6 +310,16 @@ fn other_pre_tokenizers() {
         "\u{a9e0}-\u{a9ff}\u{ac00}-\u{d7af}\u{1100}-\u{11ff}]+"
     );
     byte_level("qwen2", Some("afmoe"), &[r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))", blocks, v3], false);
+    let spark = concat!(
+        r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##,
+        r"| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+"
+    );
+    let stages = [r"\p{N}{1,3}", "[一-龥\u{3040}-ゟ゠-ヿ]+", spark, r"\p{N}"];
+    byte_level("qwen2", Some("spark2_5"), &stages, false);
+    byte_level("qwen2", Some("superbpe"), &[r"\p{N}+", r"(?=(\d{3})+(?!\d))"], false);
+    byte_level("qwen2", Some("jais-2"), &[JAIS], false);
+    byte_level("qwen2", Some("laguna"), &[r"[^\n]+|[\n]+", QWEN2], false);
+    byte_level("llama-bpe", Some("minicpm5"), &[r"\p{N}{1,3}", &LLAMA3.replace("{1,3}", "+")], true);
     byte_level("qwen2", Some("exaone-moe"), &[EXAONE_MOE], false);
     byte_level("qwen2", Some("solar-open"), &[QWEN2], false);
     byte_level("qwen2", Some("glm4"), &[LLAMA3], false);

@@ -178,12 +178,15 @@ impl Scratch {
         match c.arch.gated_heads {
             HeadGates::None => {}
             HeadGates::WithQueries => (gate, up) = (gate.max(2 * c.q_width()), up.max(att)),
-            HeadGates::Apart => (gate, up) = (gate.max(att), up.max(att)),
+            HeadGates::Apart | HeadGates::OneEach | HeadGates::Softplus => (gate, up) = (gate.max(att), up.max(att)),
         }
         if let Some(r) = &c.recurrent {
             let (channels, width) = (r.part.state().channels, r.part.width());
             (gate, up, att) = (gate.max(channels), up.max(width), att.max(width));
             widest = widest.max(att);
+            if let RecurrentPart::Selective(s) = &r.part {
+                widest = widest.max(s.rank);
+            }
         }
         if let Some(a) = &c.altup {
             widest = widest.max(a.rank);
@@ -243,6 +246,10 @@ impl RunningScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let [raw, gates] = match c.recurrent.as_ref().map(|r| &r.part) {
             Some(RecurrentPart::Delta(d)) => [d.channels().max(d.padded_width()), 2 * d.v_heads],
+            Some(RecurrentPart::ChannelDelta(d)) => {
+                [d.channels().max(d.padded_width()), (d.width() + d.v_heads).max(2 * d.dim)]
+            }
+            Some(RecurrentPart::Selective(s)) => [s.shape.padded_width().max(s.rank), s.rank + 2 * s.shape.k_dim],
             Some(RecurrentPart::ShortConvolution { channels, .. }) => [*channels, 0],
             Some(RecurrentPart::Scan(s)) => [s.channels().max(s.padded_width()), 2 * s.heads],
             None => [0; 2],

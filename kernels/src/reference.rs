@@ -11,6 +11,7 @@ use crate::op::convolution::{Convolution, Then};
 use crate::op::delta::DeltaShape;
 use crate::op::quantize::ActBlock;
 use crate::op::scan::ScanShape;
+use crate::op::selective::SelectiveShape;
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
 pub fn dot(format: Format, row: &[u8], floats: &[f32], blocks: &[ActBlock]) -> f32 {
@@ -178,6 +179,34 @@ pub fn delta_rule(shape: &DeltaShape, qkv: &[f32], gates: &[f32]) -> Vec<f32> {
     out
 }
 
+/// The same with a factor for each channel of a key (`[rows, v_heads, dim]`), and how much is corrected (`[rows, v_heads]`).
+pub fn channel_delta_rule(shape: &DeltaShape, qkv: &[f32], decays: &[f32], betas: &[f32]) -> Vec<f32> {
+    let (dim, v_heads) = (shape.dim, shape.v_heads);
+    let mut out = vec![0.0; qkv.len() / shape.channels() * shape.width()];
+    for head in 0..v_heads {
+        let key = shape.key_head(head);
+        for c in 0..dim {
+            let mut column = vec![0.0f32; dim];
+            let chain = |column: &[f32], to: &[f32], first| {
+                (first..dim).step_by(2).fold(0.0f32, |sum, i| to[i].mul_add(column[i], sum))
+            };
+            let answer = |column: &[f32], to: &[f32]| chain(column, to, 0) + chain(column, to, 1);
+            for (r, row) in qkv.chunks_exact(shape.channels()).enumerate() {
+                let of = |head: usize| &row[head * dim..][..dim];
+                let (q, k, v) = (of(key), of(shape.k_heads + key), of(2 * shape.k_heads + head)[c]);
+                let decays = &decays[(r * v_heads + head) * dim..][..dim];
+                let faded: Vec<f32> = k.iter().zip(decays).map(|(k, d)| d * k).collect();
+                let change = betas[r * v_heads + head] * (v - answer(&column, &faded));
+                for (i, m) in column.iter_mut().enumerate() {
+                    *m = k[i].mul_add(change, decays[i] * *m);
+                }
+                out[r * shape.width() + head * dim + c] = answer(&column, q);
+            }
+        }
+    }
+    out
+}
+
 /// The scan of a state space from a sequence's first row on: `vkq` (`[rows, channels]`), `gates` (`[rows, 2, heads]`), `skip`
 /// (`[heads]`), and what comes out (`[rows, width]`).
 pub fn scan(shape: &ScanShape, vkq: &[f32], gates: &[f32], skip: &[f32]) -> Vec<f32> {
@@ -196,6 +225,26 @@ pub fn scan(shape: &ScanShape, vkq: &[f32], gates: &[f32], skip: &[f32]) -> Vec<
             column.iter_mut().zip(k).for_each(|(m, k)| *m = k.mul_add(step * v, decay * *m));
             let chain = |first| (first..k_dim).step_by(2).fold(0.0f32, |sum, i| q[i].mul_add(column[i], sum));
             out[r * width + c] = skip[head].mul_add(v, chain(0) + chain(1));
+        }
+    }
+    out
+}
+
+/// The scan of a first Mamba's state space from a sequence's first row on: values and steps (`[rows, width]`), keys and queries
+/// (`[rows, 2, k_dim]`), rates (`[width, k_dim]`), `skip` (`[width]`), and what comes out (`[rows, width]`).
+pub fn selective_scan(shape: &SelectiveShape, [values, steps, keys, rates, skip]: [&[f32]; 5]) -> Vec<f32> {
+    let SelectiveShape { width, k_dim, .. } = *shape;
+    let mut out = vec![0.0; values.len()];
+    for c in 0..width {
+        let mut column = vec![0.0f32; k_dim];
+        for r in 0..values.len() / width {
+            let (v, step) = (values[r * width + c], steps[r * width + c]);
+            let (k, q) = keys[r * 2 * k_dim..][..2 * k_dim].split_at(k_dim);
+            for (i, m) in column.iter_mut().enumerate() {
+                *m = k[i].mul_add(step * v, exp(step * rates[c * k_dim + i]) * *m);
+            }
+            let chain = |first| (first..k_dim).step_by(2).fold(0.0f32, |sum, i| q[i].mul_add(column[i], sum));
+            out[r * width + c] = skip[c].mul_add(v, chain(0) + chain(1));
         }
     }
     out

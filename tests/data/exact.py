@@ -4,7 +4,8 @@ make_arch.py compares with there.
 `phimoe` (Phi 3.5 MoE, Phi mini MoE): its norms take the mean off, and the weights of its two experts are those of the
 authors' sparse mixer (arXiv 2409.12136; `modeling_phimoe.py` of transformers, `phimoe.py` of vLLM); llama.cpp has norms by the
 mean square, and weights that are made to sum to 1.
-`neox` (Phi 2, GPT-NeoX): llama.cpp looks the Gaussian error linear unit up.
+`neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
+unit up.
 """
 import numpy as np
 
@@ -13,7 +14,7 @@ class Layer:
     """The parts that both have, by the names of a layer's tensors."""
 
     def __init__(self, s, w, i):
-        self.s, self.of = s, lambda name: w[f'blk.{i}.{name}']
+        self.s, self.i, self.of = s, i, lambda name: w[f'blk.{i}.{name}']
 
     def normed(self, name, x):
         return layer_norm(x, self.of(name + '.weight'), self.of(name + '.bias'), self.s['eps'])
@@ -25,7 +26,8 @@ class Layer:
         """Of heads side by side, `[tokens, heads * hd]`."""
         s, n = self.s, len(q)
         q, k, v = (x.reshape(n, -1, s['hd']) for x in (q, k, v))
-        q, k = (turn(x, s, divisors) for x in (q, k))
+        if not s['positions']:
+            q, k = (turn(x, s, divisors) for x in (q, k))
         k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
         scores = np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd'])
         scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
@@ -35,6 +37,10 @@ class Layer:
 def layer_norm(x, w, b, eps):
     x = x - x.mean(-1, keepdims=True)
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w + b
+
+
+def rms_norm(x, w, eps):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w
 
 
 def softmax(x):
@@ -74,10 +80,13 @@ def decoder(s, values, tokens, layer):
     """`[tokens, vocab]`, where `layer` tells what becomes of the stream."""
     w = {name: x.astype(np.float64) for name, x in values}
     x = w['token_embd.weight'][tokens]
+    if s['positions']:
+        x = x + w['position_embd.weight'][:len(tokens)]
     for i in range(s['layers']):
         x = layer(Layer(s, w, i), x, w)
-    x = layer_norm(x, w['output_norm.weight'], w['output_norm.bias'], s['eps'])
-    return x @ w['output.weight'].T + w.get('output.bias', 0.0)
+    norm, bias = w['output_norm.weight'], w.get('output_norm.bias')
+    x = rms_norm(x, norm, s['eps']) if bias is None else layer_norm(x, norm, bias, s['eps'])
+    return x @ w.get('output.weight', w['token_embd.weight']).T + w.get('output.bias', 0.0)
 
 
 def phimoe(s, values, tokens):
@@ -97,11 +106,37 @@ def phimoe(s, values, tokens):
 
 def neox(s, values, tokens):
     """Without a norm of its own, the feed-forward part reads what the attention reads."""
+    q, kv = s['heads'] * s['hd'], s['kv'] * s['hd']
+
     def layer(l, x, w):
         h = l.normed('attn_norm', x)
-        added = l.attention(*np.split(l.linear('attn_qkv', h), 3, -1))
-        if not s['keys'].get('use_parallel_residual', True):
+        added = l.attention(*np.split(l.linear('attn_qkv', h), [q, q + kv], -1))
+        if not s['keys'].get('use_parallel_residual', s['arch'] == 'phi2'):
             x, added = x + added, 0.0
         h = l.normed('ffn_norm', x) if s['ff_before'] else h
         return x + added + l.linear('ffn_down', gelu(l.linear('ffn_up', h)))
+    return decoder(s, values, tokens, layer)
+
+
+def spark(s, values, tokens):
+    """Layers with a window turn more channels, with another base; each head's output is gated."""
+    keys, n = s['keys'], len(tokens)
+    back = np.arange(n)[:, None] - np.arange(n)
+
+    def layer(l, x, w):
+        h = rms_norm(x, l.of('attn_norm.weight'), s['eps'])
+        windowed = keys['attention.sliding_window_pattern'][l.i]
+        own = {'rope': keys['rope.dimension_count_swa'], 'theta': keys['rope.freq_base_swa']} if windowed else {}
+        heads = (h @ l.of('attn_qkv.weight').T).reshape(n, -1, s['hd'])
+        q, k, v = np.split(heads, [s['heads'], s['heads'] + s['kv']], 1)
+        q, k = (turn(x, {**s, **own}, 1.0) for x in (q, k))
+        k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
+        seen = (back >= 0) & (back < (keys['attention.sliding_window'] if windowed else n))
+        scores = np.where(seen, np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd']), -np.inf)
+        gates = 1 / (1 + np.exp(-h @ l.of('attn_gate.weight').T))
+        out = np.einsum('hqk,khd->qhd', softmax(scores), v) * gates[..., None]
+        x = x + out.reshape(n, -1) @ l.of('attn_output.weight').T
+        h = rms_norm(x, l.of('ffn_norm.weight'), s['eps'])
+        gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
+        return x + (gelu(gate) * up) @ l.of('ffn_down.weight').T
     return decoder(s, values, tokens, layer)

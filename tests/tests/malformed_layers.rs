@@ -242,6 +242,91 @@ fn delta_nets_are_checked() {
     assert!(without("qwen3next", "blk.1.ssm_ba.weight").contains("blk.1.ssm_ba.weight"));
 }
 
+/// Of the first Mamba and Jamba: the sizes of state spaces, and which layers are such or have experts.
+#[test]
+fn selective_state_spaces_are_checked() {
+    let is = |name: &str| {
+        let model = load(file(name)).unwrap();
+        let c = model.config();
+        let experts = |i| c.experts.as_ref().is_some_and(|e| e.in_layer(i));
+        let of = |i| [c.recurrent_of(i).is_some(), c.attends(i), c.feeding.has(i), experts(i)];
+        let row = |i| of(i).map(|is| if is { '+' } else { '-' });
+        (0..c.layers).map(|i| String::from_iter(row(i))).collect::<Vec<_>>()
+    };
+    assert_eq!(is("mamba"), ["+---"; 3]);
+    assert_eq!(is("jamba"), ["+-+-", "-+++", "-++-", "+-++"]);
+    assert_eq!(is("jamba-dense"), ["+-+-", "-++-", "+-+-"]);
+    for (key, wrong) in [
+        ("ssm.conv_kernel", &[0, 9, u32::MAX][..]),
+        ("ssm.time_step_rank", &[0, 1 << 25]),
+        ("ssm.state_size", &[0, 1 << 24, 1 << 25]),
+        ("ssm.inner_size", &[0, 1 << 24, u32::MAX]),
+    ] {
+        for v in wrong {
+            refused("mamba", key, None, *v, &["ssm."]);
+            refused("jamba", key, None, *v, &["ssm."]);
+        }
+    }
+    refused("mamba", "ssm.conv_kernel", None, 3, &["blk.0.ssm_conv1d.weight"]);
+    refused("mamba", "ssm.state_size", None, 16, &["blk.0.ssm_x.weight"]);
+    refused("mamba", "ssm.time_step_rank", None, 5, &["blk.0.ssm_"]);
+    refused("mamba", "ssm.inner_size", None, 48, &["blk.0.ssm_in.weight"]);
+    let kv = "attention.head_count_kv";
+    refused("jamba", kv, Some(1), 0, &["blk.1.ssm_"]);
+    refused("jamba", kv, Some(0), 2, &["blk.0.attn_q.weight"]);
+    for (name, part) in [
+        ("mamba", "ssm.time_step_rank"),
+        ("mamba", "blk.0.ssm_a"),
+        ("mamba", "blk.0.ssm_d"),
+        ("mamba", "blk.1.ssm_dt.bias"),
+        ("mamba", "blk.2.ssm_out.weight"),
+        ("jamba", "blk.0.ssm_dt_norm.weight"),
+        ("jamba", "blk.3.ssm_c_norm.weight"),
+        ("jamba", "blk.1.ffn_up_exps.weight"),
+    ] {
+        let err = without(name, part);
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    // The router of a layer tells that it has experts.
+    assert!(without("jamba", "blk.1.ffn_gate_inp.weight").contains("blk.1.ffn_"));
+}
+
+/// Of Kimi Linear: the sizes of its delta nets, and which layers are such.
+#[test]
+fn channel_delta_nets_are_checked() {
+    let model = load(file("kimi-linear")).unwrap();
+    let c = model.config();
+    assert_eq!([0, 1, 2, 3].map(|i| (c.attends(i), c.recurrent_of(i).is_some(), c.turned.has(i))), {
+        let net = (false, true, false);
+        [net, net, (true, false, false), net]
+    });
+    for (key, wrong) in [("ssm.conv_kernel", &[0, 9, u32::MAX][..]), ("kda.head_dim", &[0, 1 << 12, u32::MAX])] {
+        for v in wrong {
+            refused("kimi-linear", key, None, *v, &[key]);
+        }
+    }
+    refused("kimi-linear", "kda.head_dim", None, 8, &["blk.0.attn_q.weight"]);
+    refused("kimi-linear", "ssm.conv_kernel", None, 3, &["blk.0.ssm_conv1d_q.weight"]);
+    let kv = "attention.head_count_kv";
+    refused("kimi-linear", kv, Some(2), 0, &["0 for all layers"]);
+    refused("kimi-linear", kv, Some(1), 1, &["blk.1.attn_q.weight"]);
+    for part in [
+        "attention.head_count_kv",
+        "expert_gating_func",
+        "kda.head_dim",
+        "blk.0.ssm_f_b.weight",
+        "blk.0.ssm_g_a.weight",
+        "blk.0.ssm_conv1d_v.weight",
+        "blk.1.ssm_beta.weight",
+        "blk.1.ssm_a",
+        "blk.3.ssm_dt.bias",
+        "blk.2.attn_k_b.weight",
+    ] {
+        let err = without("kimi-linear", part);
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
+
 /// Of Gemma 3n: its residual streams, the part beside the attention, and gates that are cut off.
 #[test]
 fn residual_streams_are_checked() {

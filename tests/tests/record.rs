@@ -160,6 +160,8 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
             "qwen3next",
             "granitehybrid-moe",
             "nemotron_h_moe",
+            "jamba",
+            "kimi-linear",
             "afmoe",
             "smallthinker",
             "llama4-128",
@@ -199,7 +201,7 @@ fn experts_are_counted_as_far_as_they_are_chosen() {
                 assert!(layers.contains(&(r.model().config().layers - 1)), "{name} {}", op.name());
             }
             let latent = ops.iter().filter(|o| o.op == Op::LatentProduct).count();
-            assert_eq!(latent > 0, name == "deepseek2", "{name}");
+            assert_eq!(latent > 0, ["deepseek2", "kimi-linear"].contains(&&*name), "{name}");
         }
     }
 }
@@ -281,6 +283,22 @@ fn a_state_space_is_read_and_written() {
     check("granitehybrid", [4, 16, 24, 64 + 48], [&[0, 2, 3], &[1, 4], &[0, 1, 2, 3, 4]]);
     check("falcon-h1", [3, 20, 16, 60 + 32], [&[0, 1, 2]; 3]);
     check("nemotron_h", [4, 24, 16, 96 + 64], [&[0, 2, 5], &[3], &[1, 4, 6]]);
+}
+
+/// The first Mamba's: each channel has a column of numbers.
+#[test]
+fn a_selective_scan_is_read_and_written() {
+    for (name, width, k_dim, scanning) in [("mamba", 64, 8, 3), ("falcon-mamba", 40, 5, 2), ("jamba-dense", 64, 8, 2)] {
+        let (r, all) = fixture(name, 2);
+        let ops = decode(&all);
+        assert_eq!(weights(&ops, |op| op != Op::Embedding), read_by_a_row(r.model(), [1, 1]), "{name}");
+        assert_eq!(ops.iter().filter(|o| o.op == Op::Scan).count(), scanning, "{name}");
+        let matrices = u64::next_multiple_of(width, 16) * k_dim;
+        let held = (matrices + (3 * width).next_multiple_of(16)) * 4;
+        for o in all.ops.iter().filter(|o| o.op == Op::Scan) {
+            assert_eq!((o.cost.kv_bytes, o.cost.float), (2 * held, o.cost.rows as u64 * 13 * matrices), "{name}");
+        }
+    }
 }
 
 #[test]

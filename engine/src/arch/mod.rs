@@ -8,13 +8,16 @@
 mod afmoe;
 mod apertus;
 mod arcee;
+mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
 mod bitnet;
 mod chatglm;
+mod codeshell;
 mod cohere2;
 mod cohere2moe;
 mod command_r;
+mod dbrx;
 mod deci;
 mod deepseek;
 mod deepseek2;
@@ -33,19 +36,30 @@ mod gemma3n;
 mod gemma4;
 mod glm4;
 mod glm4moe;
+mod gpt2;
 mod gpt_oss;
 mod gptneox;
 mod granite;
+mod granite_swa;
 mod granitehybrid;
 mod granitemoe;
 mod hunyuan_dense;
 mod hunyuan_moe;
+mod hy_v3;
 mod internlm2;
+mod jais2;
+mod jamba;
+mod kimi_linear;
+mod laguna;
 mod lfm2;
 mod lfm2moe;
 mod llama;
 mod llama4;
+mod maincoder;
+mod mamba;
 mod mamba2;
+mod mellum;
+mod mimo2;
 mod minicpm;
 mod minimax_m2;
 mod mistral3;
@@ -53,11 +67,18 @@ mod mistral4;
 mod nemotron;
 mod nemotron_h;
 mod nemotron_h_moe;
+mod olmo;
 mod olmo2;
 mod olmoe;
+mod openelm;
+mod orion;
+mod pangu_embedded;
 mod phi2;
 mod phi3;
 mod phimoe;
+mod plamo;
+mod plamo3;
+mod qwen;
 mod qwen2;
 mod qwen2moe;
 mod qwen2vl;
@@ -71,8 +92,11 @@ mod qwen3vlmoe;
 mod seed_oss;
 mod smallthinker;
 mod smollm3;
+mod spark2_5;
 mod stablelm;
+mod starcoder;
 mod starcoder2;
+mod xverse;
 
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::rope::Pairing;
@@ -92,6 +116,8 @@ pub struct Arch {
     pub norm_said: bool,
     /// Where they are.
     pub norms: Norms,
+    /// Whether these, and the stream's last one, have no weights.
+    pub norms_unweighted: bool,
     /// The name of the stream's last one.
     pub out_norm: &'static str,
     /// Norms of the queries and keys.
@@ -122,6 +148,8 @@ pub struct Arch {
     pub halved: bool,
     /// Whether files say that of every so many layers the last has experts.
     pub interleaved: bool,
+    /// Whether the routers that files have tell which layers have experts.
+    pub routers_tell: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
     pub experts_beside: bool,
     /// Multi-head latent attention.
@@ -138,7 +166,7 @@ pub struct Arch {
     /// Gates of the heads, whose logistic function their outputs are multiplied with.
     pub gated_heads: HeadGates,
     /// Whether each head's softmax has a sink.
-    pub sinks: bool,
+    pub sinks: Sinks,
     /// The sliding window where the file does not say.
     pub window: Option<usize>,
     /// Whether windows are chunks of so many positions, of which a token sees its own.
@@ -161,6 +189,10 @@ pub struct Arch {
     pub turned_said: bool,
     /// How queries grow with their position, in layers that do not turn them; elsewhere files may say it of all layers.
     pub temperature: Option<Temperature>,
+    /// Whether no layer turns queries and keys.
+    pub unturned: bool,
+    /// Whether each position has a row of its own that is added to the embedding, and nothing is turned.
+    pub learned_positions: bool,
     /// Whether heads are normed after they are turned, not before.
     pub norm_turned: bool,
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
@@ -191,6 +223,10 @@ pub struct Arch {
     pub layer_factor: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
     pub score_scale: Option<f32>,
+    /// Whether the width of the feed-forward part that files say is that of its gate and up together.
+    pub ff_of_both: bool,
+    /// How many layers the model must have: with other numbers it is one of another kind, which is not supported.
+    pub only_layers: Option<usize>,
     /// Keys that the metadata must have, where other architectures have a default.
     pub needs: &'static [&'static str],
 }
@@ -263,7 +299,18 @@ pub enum HeadNorm {
     Own,
 }
 
-/// Whether heads are gated.
+/// Whether the softmax of each head counts something besides the positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sinks {
+    /// It does not.
+    None,
+    /// It does.
+    Always,
+    /// In layers where the file has it.
+    IfThere,
+}
+
+/// Whether heads are gated: their outputs are multiplied with the logistic function of their gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadGates {
     /// They are not.
@@ -272,6 +319,11 @@ pub enum HeadGates {
     WithQueries,
     /// The gates are a projection of their own.
     Apart,
+    /// Likewise, with one gate for all channels of a head.
+    OneEach,
+    /// A projection of their own, with one gate for each channel or for all of a head, as the file has it; `ln(1 + e^gate)`
+    /// counts.
+    Softplus,
 }
 
 /// What layers with a running state do with it.
@@ -281,6 +333,13 @@ pub enum Recurrence {
     Delta(DeltaLayout),
     /// Convolutions between two gates, in the layers without key/value heads.
     ShortConvolution,
+    /// Delta nets, each channel of whose keys fades by a factor of its own, in the layers without key/value heads.
+    ChannelDelta,
+    /// State spaces of the first Mamba, in the layers without key/value heads.
+    Selective {
+        /// Whether what the values tell is normed, with weights; where not, files may have it normed without.
+        weighed_norms: bool,
+    },
     /// State spaces of the second Mamba.
     Scan(ScanLayout),
 }
@@ -367,6 +426,7 @@ impl Arch {
         norm: NormKind::Rms,
         norm_said: false,
         norms: Norms::BEFORE,
+        norms_unweighted: false,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
         inner_norms: false,
@@ -382,6 +442,7 @@ impl Arch {
         one_shared: false,
         halved: false,
         interleaved: false,
+        routers_tell: false,
         experts_beside: false,
         latent: false,
         recurrence: None,
@@ -389,7 +450,7 @@ impl Arch {
         sparse: false,
         recurrent_only: false,
         gated_heads: HeadGates::None,
-        sinks: false,
+        sinks: Sinks::None,
         window: None,
         chunked: false,
         full_every: None,
@@ -401,6 +462,8 @@ impl Arch {
         turned_dense: false,
         turned_said: false,
         temperature: None,
+        unturned: false,
+        learned_positions: false,
         norm_turned: false,
         coordinates: false,
         wide_scale_layers: None,
@@ -415,6 +478,8 @@ impl Arch {
         cut_off: None,
         layer_factor: false,
         score_scale: None,
+        ff_of_both: false,
+        only_layers: None,
         needs: &[],
     };
 }
@@ -424,13 +489,16 @@ pub const ALL: &[&Arch] = &[
     &afmoe::ARCH,
     &apertus::ARCH,
     &arcee::ARCH,
+    &baichuan::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
     &bitnet::ARCH,
     &chatglm::ARCH,
+    &codeshell::ARCH,
     &cohere2::ARCH,
     &cohere2moe::ARCH,
     &command_r::ARCH,
+    &dbrx::ARCH,
     &deci::ARCH,
     &deepseek::ARCH,
     &deepseek2::ARCH,
@@ -449,19 +517,30 @@ pub const ALL: &[&Arch] = &[
     &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
+    &gpt2::ARCH,
     &gpt_oss::ARCH,
     &gptneox::ARCH,
     &granite::ARCH,
+    &granite_swa::ARCH,
     &granitehybrid::ARCH,
     &granitemoe::ARCH,
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
+    &hy_v3::ARCH,
     &internlm2::ARCH,
+    &jais2::ARCH,
+    &jamba::ARCH,
+    &kimi_linear::ARCH,
+    &laguna::ARCH,
     &lfm2::ARCH,
     &lfm2moe::ARCH,
     &llama::ARCH,
     &llama4::ARCH,
+    &maincoder::ARCH,
+    &mamba::ARCH,
     &mamba2::ARCH,
+    &mellum::ARCH,
+    &mimo2::ARCH,
     &minicpm::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
@@ -469,11 +548,18 @@ pub const ALL: &[&Arch] = &[
     &nemotron::ARCH,
     &nemotron_h::ARCH,
     &nemotron_h_moe::ARCH,
+    &olmo::ARCH,
     &olmo2::ARCH,
     &olmoe::ARCH,
+    &openelm::ARCH,
+    &orion::ARCH,
+    &pangu_embedded::ARCH,
     &phi2::ARCH,
     &phi3::ARCH,
     &phimoe::ARCH,
+    &plamo::ARCH,
+    &plamo3::ARCH,
+    &qwen::ARCH,
     &qwen2::ARCH,
     &qwen2moe::ARCH,
     &qwen2vl::ARCH,
@@ -487,8 +573,11 @@ pub const ALL: &[&Arch] = &[
     &seed_oss::ARCH,
     &smallthinker::ARCH,
     &smollm3::ARCH,
+    &spark2_5::ARCH,
     &stablelm::ARCH,
+    &starcoder::ARCH,
     &starcoder2::ARCH,
+    &xverse::ARCH,
 ];
 
 /// The architecture of this name.

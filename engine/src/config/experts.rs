@@ -1,8 +1,10 @@
 //! The hyperparameters of a mixture of experts.
 
+use super::LayerSet;
 use super::reader::Reader;
 use crate::arch::{Arch, Gating};
 use crate::error::EngineError;
+use hewn_loader::Gguf;
 
 /// A mixture of experts: which of them a row goes to, and how wide they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +19,8 @@ pub struct Experts {
     pub shared_ff: usize,
     /// The first layer that has them; those before are dense.
     pub first: usize,
+    /// Layers that have them, of those that the next one and the one before say.
+    pub routed: LayerSet,
     /// Of every so many layers, the last has them.
     pub every: usize,
     /// How scores become weights.
@@ -37,11 +41,17 @@ const MAX_EXPERTS: usize = 1 << 14;
 impl Experts {
     /// Whether layer `i` has them.
     pub fn in_layer(&self, i: usize) -> bool {
-        i >= self.first && (i + 1).is_multiple_of(self.every)
+        i >= self.first && (i + 1).is_multiple_of(self.every) && self.routed.has(i)
     }
 
     /// Reads them where the file has some; `ff` is the width of the dense feed-forward part.
-    pub(super) fn read(r: &Reader<'_>, arch: &Arch, ff: usize) -> Result<Option<Self>, EngineError> {
+    pub(super) fn read(
+        r: &Reader<'_>,
+        arch: &Arch,
+        ff: usize,
+        gguf: &Gguf,
+        layers: usize,
+    ) -> Result<Option<Self>, EngineError> {
         let count = r.size_or_none("expert_count")?;
         let (count, rules) = match (count, &arch.experts) {
             (Some(n), Some(rules)) => (n, rules),
@@ -113,6 +123,7 @@ impl Experts {
             ff: own,
             shared_ff,
             first: r.size_or_none("leading_dense_block_count")?.unwrap_or(0),
+            routed: if arch.routers_tell { routers(gguf, layers) } else { LayerSet::All },
             every,
             gating,
             normalize: r.flag("expert_weights_norm")?.unwrap_or(rules.normalize),
@@ -121,4 +132,9 @@ impl Experts {
             groups_used,
         }))
     }
+}
+
+/// The layers that have a router.
+fn routers(gguf: &Gguf, layers: usize) -> LayerSet {
+    LayerSet::Listed((0..layers).map(|i| gguf.tensor(&format!("blk.{i}.ffn_gate_inp.weight")).is_some()).collect())
 }

@@ -1,5 +1,6 @@
 //! Sizes that may differ from layer to layer.
 
+use super::heads::Heads;
 use super::reader::{MAX, Reader};
 use super::{ModelConfig, Window};
 use crate::error::EngineError;
@@ -7,6 +8,8 @@ use crate::error::EngineError;
 /// What layers differ in, where the architecture lets them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Varied {
+    /// Query heads of each layer; empty where all have as many.
+    pub heads: Vec<usize>,
     /// Key/value heads of each layer; empty where all have as many.
     pub kv_heads: Vec<usize>,
     /// Feed-forward channels of each layer; empty where all have as many.
@@ -61,7 +64,7 @@ impl ModelConfig {
         let [k_dim, v_dim] = own.unwrap_or([self.k_dim, self.v_dim]);
         let listed = |list: &[usize], i: usize, all: usize| list.get(i).copied().unwrap_or(all);
         LayerSizes {
-            heads: self.heads,
+            heads: listed(&self.varied.heads, i, self.heads),
             kv_heads: listed(&self.varied.kv_heads, self.cache_of(i), self.kv_heads),
             k_dim,
             v_dim,
@@ -104,11 +107,14 @@ impl ModelConfig {
 }
 
 impl Reader<'_> {
-    /// What the layers differ in; `heads` are the query heads, `layers` all layers of the file.
-    pub(super) fn varied(&self, heads: usize, layers: usize, window: &Option<Window>) -> Result<Varied, EngineError> {
-        let kv_heads = self.listed("attention.head_count_kv", layers)?;
-        if let Some(kv) = kv_heads.iter().find(|kv| !heads.is_multiple_of(**kv)) {
-            return self.bad("attention.head_count_kv", format!("{kv} does not divide the {heads} query heads"));
+    /// What the layers differ in; `h` has the most that one has, `layers` are all layers of the file.
+    pub(super) fn varied(&self, h: &Heads, layers: usize, window: &Option<Window>) -> Result<Varied, EngineError> {
+        let [own, kv_heads] = ["attention.head_count", "attention.head_count_kv"].map(|key| self.listed(key, layers));
+        let (own, kv_heads, heads) = (own?, kv_heads?, h.q);
+        let of = |list: &[usize], i: usize, all: usize| list.get(i).copied().unwrap_or(all);
+        let pairs = (0..layers).map(|i| (of(&own, i, heads), of(&kv_heads, i, h.kv)));
+        if let Some((q, kv)) = pairs.into_iter().find(|(q, kv)| !q.is_multiple_of(*kv)) {
+            return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
         }
         let k = self.size("attention.key_length_swa")?.filter(|_| window.is_some());
         let v = self.size("attention.value_length_swa")?.filter(|_| window.is_some());
@@ -122,7 +128,7 @@ impl Reader<'_> {
         }
         let ff = self.listed("feed_forward_length", layers)?;
         let shared_kv = self.size_or_none("attention.shared_kv_layers")?.unwrap_or(0);
-        Ok(Varied { kv_heads, ff, window_dims, shared_kv })
+        Ok(Varied { heads: own, kv_heads, ff, window_dims, shared_kv })
     }
 
     /// Refuses layers that read a cache which no layer has.

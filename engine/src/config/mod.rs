@@ -2,27 +2,34 @@
 
 mod altup;
 mod experts;
+mod heads;
+mod layer_set;
 mod layers;
 mod reader;
 mod recurrent;
 mod rope;
 mod sparse;
+mod temperature;
+mod window;
 mod xielu;
 
 pub use altup::AltUp;
 pub use experts::Experts;
+pub use heads::Latent;
+pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
-pub use recurrent::{Recurrent, RecurrentPart};
+pub use recurrent::{Recurrent, RecurrentPart, Selective};
+pub use rope::Rope;
 pub(crate) use rope::RopeTable;
-pub use rope::{Rope, Scaling};
+pub use temperature::Growth;
+pub use window::Window;
 
-use crate::arch::{self, Arch, HeadGates, NormKind, Parallel, Recurrence};
+use crate::arch::{self, Arch, NormKind, Parallel, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
-use hewn_kernels::op::attention::Window as Reach;
 use hewn_kernels::op::xielu::Xielu;
 use hewn_kernels::state::StateShape;
-use hewn_loader::{Gguf, Value};
+use hewn_loader::Gguf;
 use reader::{MAX, Reader};
 
 /// The shape of a model.
@@ -60,12 +67,16 @@ pub struct ModelConfig {
     pub eps: f32,
     /// Rotary positions.
     pub rope: Rope,
-    /// Whether queries and keys are turned in any layer.
-    pub turned: bool,
+    /// Layers that turn queries and keys, but for those that the architecture leaves alone.
+    pub turned: LayerSet,
     /// Rotary positions of the layers with a window, where they have their own.
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
     pub scale: f32,
+    /// What queries, keys and values are cut to, up and down.
+    pub qkv_bound: Option<f32>,
+    /// What values are multiplied with.
+    pub value_scale: f32,
     /// How queries grow with their position.
     pub temperature: Option<Growth>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
@@ -107,79 +118,6 @@ pub struct ModelConfig {
     pub unread: Vec<String>,
 }
 
-/// Queries of position `p` are multiplied with `1 + scale ln(1 + floor((p + ahead) / every))` (Llama 4's and Ministral 3's
-/// temperature).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Growth {
-    /// How much.
-    pub scale: f32,
-    /// Positions from one step to the next.
-    pub every: usize,
-    /// What is added to positions.
-    pub ahead: usize,
-    /// Whether only layers that do not turn queries and keys do it.
-    pub unturned_only: bool,
-}
-
-/// Sliding windows, or chunks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Window {
-    /// Positions that a token sees at most, its own among them.
-    pub size: usize,
-    /// Whether they are those since the last multiple of the size, otherwise the last ones.
-    pub chunks: bool,
-    /// Which layers have it.
-    pub layers: LayerSet,
-}
-
-/// Some of the layers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LayerSet {
-    /// All.
-    All,
-    /// All but the last of each so many.
-    AllButEvery(usize),
-    /// All but the first of each so many.
-    AllButFirstOf(usize),
-    /// Those listed as true.
-    Listed(Vec<bool>),
-}
-
-impl LayerSet {
-    /// Whether layer `i` is one of them.
-    pub fn has(&self, i: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::AllButEvery(n) => i % n != n - 1,
-            Self::AllButFirstOf(n) => !i.is_multiple_of(*n),
-            Self::Listed(list) => list.get(i).copied().unwrap_or(false),
-        }
-    }
-
-    /// No layer.
-    const fn none() -> Self {
-        Self::Listed(Vec::new())
-    }
-
-    /// The others of so many layers.
-    fn others(&self, layers: usize) -> Self {
-        Self::Listed((0..layers).map(|i| !self.has(i)).collect())
-    }
-}
-
-/// The sizes of multi-head latent attention.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Latent {
-    /// Channels of a compressed query; queries are not compressed without.
-    pub q_rank: Option<usize>,
-    /// Channels of the latent that all heads share.
-    pub kv_rank: usize,
-    /// Channels of a query head that are not turned.
-    pub nope: usize,
-    /// Channels of a head's output.
-    pub v_dim: usize,
-}
-
 impl ModelConfig {
     /// Reads and checks the hyperparameters of a file.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, EngineError> {
@@ -206,6 +144,10 @@ impl ModelConfig {
             return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
+        if let Some(only) = arch.only_layers.filter(|only| *only != layers) {
+            let reason = format!("{layers} layers; of `{}`, only the model with {only} is supported", arch.name);
+            return r.bad("block_count", reason);
+        }
         let all = layers + further;
         let sparse = if arch.sparse { Some(r.sparse(all)?) } else { None };
         let (heads, attending) = match &sparse {
@@ -217,7 +159,7 @@ impl ModelConfig {
         let window = r.window(arch, layers)?;
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
-            None if arch.varied => r.varied(heads.q, all, &window)?,
+            None if arch.varied => r.varied(&heads, all, &window)?,
             None => Varied::default(),
         };
         let linear = sparse.as_ref().map_or(LayerSet::none(), |s| s.linear.clone());
@@ -237,11 +179,18 @@ impl ModelConfig {
             (None, Some(rules)) if rules.always => r.need("expert_feed_forward_length")?,
             (None, _) => return r.missing("feed_forward_length"),
         };
+        let ff = match arch.ff_of_both {
+            true if !ff.is_multiple_of(2) => return r.bad("feed_forward_length", format!("{ff} is no even number")),
+            true => ff / 2,
+            false => ff,
+        };
         let divisor = match heads.latent {
             Some(ref l) => l.nope + heads.rope_dim,
             None if arch.wide_scale_layers == Some(layers) => dim / heads.q,
             None => heads.k_dim.max(1),
         };
+        let grouped = heads.latent.is_none();
+        let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
         let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
@@ -267,8 +216,8 @@ impl ModelConfig {
             ctx,
             norm,
             eps: r.epsilon(arch, norm)?,
-            turned: !arch.turned_said || r.flag("rope.scaling.finetuned")?.unwrap_or(true),
-            local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied)? } else { None },
+            turned: r.turned(arch, layers)?,
+            local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
             rope,
             scale: match (r.factor("attention.scale")?, arch.score_scale) {
@@ -276,6 +225,8 @@ impl ModelConfig {
                 (None, Some(fixed)) => fixed,
                 (None, None) => score_factor / (divisor as f32).sqrt(),
             },
+            qkv_bound: if grouped { r.factor("attention.clamp_kqv")? } else { None },
+            value_scale: if grouped { r.factor("attention.value_scale")?.unwrap_or(1.0) } else { 1.0 },
             temperature,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
@@ -305,7 +256,7 @@ impl ModelConfig {
             attending,
             linear,
             feeding,
-            experts: Experts::read(&r, arch, ff)?,
+            experts: Experts::read(&r, arch, ff, gguf, layers)?,
             unread: Vec::new(),
         };
         r.check_caches(&config)?;
@@ -321,18 +272,6 @@ impl ModelConfig {
     /// Channels of all attention outputs together likewise.
     pub fn att_width(&self) -> usize {
         self.widest(LayerSizes::att_width)
-    }
-
-    /// Which positions layer `i` sees, where not all.
-    pub fn reach_of(&self, i: usize) -> Option<Reach> {
-        let reach = if self.window.as_ref()?.chunks { Reach::Chunk } else { Reach::Last };
-        self.window_of(i).map(reach)
-    }
-
-    /// How many positions layer `i` sees at most, where not all.
-    pub fn window_of(&self, i: usize) -> Option<usize> {
-        let window = self.window.as_ref()?;
-        window.layers.has(i).then_some(window.size)
     }
 
     /// How many standard deviations above their mean the gates of layer `i` must lie, where there is a bound.
@@ -360,14 +299,6 @@ impl ModelConfig {
         self.attending.has(i)
     }
 
-    /// What a query at a position is multiplied with; see [`temperature`](Self::temperature).
-    pub(crate) fn query_factor(&self, pos: usize) -> f32 {
-        self.temperature.map_or(1.0, |t| {
-            let steps = ((pos + t.ahead) / t.every) as f64;
-            (1.0 + f64::from(t.scale) * libm::log(1.0 + steps)) as f32
-        })
-    }
-
     /// Which rotary table layer `i` uses: 0 for the model's, 1 for that of layers with a window, none where positions
     /// are not turned.
     pub(crate) fn rope_of(&self, i: usize) -> Option<usize> {
@@ -375,7 +306,9 @@ impl ModelConfig {
         let dense = || self.experts.as_ref().is_some_and(|e| i < e.first);
         match self.arch.unturned_every {
             Some(n) if i % n == n - 1 => None,
-            _ if !self.turned || self.arch.unturned_full && full() && !(self.arch.turned_dense && dense()) => None,
+            _ if !self.turned.has(i) || self.arch.unturned_full && full() && !(self.arch.turned_dense && dense()) => {
+                None
+            }
             _ => Some(usize::from(self.local_rope.is_some() && self.window_of(i).is_some())),
         }
     }
@@ -384,16 +317,6 @@ impl ModelConfig {
     pub(crate) fn rope_pairs(&self) -> impl Iterator<Item = usize> {
         std::iter::once(&self.rope).chain(&self.local_rope).map(|r| r.dim / 2)
     }
-}
-
-/// Numbers of heads and their channels.
-struct Heads {
-    q: usize,
-    kv: usize,
-    k_dim: usize,
-    v_dim: usize,
-    rope_dim: usize,
-    latent: Option<Latent>,
 }
 
 impl Reader<'_> {
@@ -412,97 +335,6 @@ impl Reader<'_> {
         }
     }
 
-    /// The heads, and which layers have keys and values.
-    fn heads(&self, arch: &Arch, dim: usize, layers: usize) -> Result<(Heads, LayerSet), EngineError> {
-        if arch.recurrent_only {
-            for key in ["attention.head_count", "attention.head_count_kv"] {
-                self.key(key);
-            }
-            return Ok((Heads { q: 0, kv: 0, k_dim: 0, v_dim: 0, rope_dim: 0, latent: None }, LayerSet::none()));
-        }
-        let q = self.need("attention.head_count")?;
-        let (h, attending) = match arch.latent {
-            true => (self.latent_heads(q)?, LayerSet::All),
-            false => {
-                let key = "attention.head_count_kv";
-                let (kv, attending) = match arch.recurrence {
-                    Some(Recurrence::Scan(_) | Recurrence::ShortConvolution) => self.size_of_some(key, layers)?,
-                    _ if arch.varied => (self.most(key, layers)?, LayerSet::All),
-                    _ => (self.size(key)?, LayerSet::All),
-                };
-                (self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?, attending)
-            }
-        };
-        Ok((h, attending))
-    }
-
-    fn check_heads(&self, h: &Heads) -> Result<(), EngineError> {
-        if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
-            return self.bad("rope.dimension_count", format!("{} is not an even number up to {}", h.rope_dim, h.k_dim));
-        }
-        if h.q.max(h.kv).saturating_mul(h.k_dim.max(h.v_dim)) > MAX {
-            return self.bad("attention.head_count", "heads times channels is out of any bounds");
-        }
-        Ok(())
-    }
-
-    fn grouped_heads(&self, arch: &Arch, [q, kv]: [usize; 2], dim: usize) -> Result<Heads, EngineError> {
-        if !q.is_multiple_of(kv) {
-            return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
-        }
-        let k_dim = match self.size("attention.key_length")? {
-            Some(k) => k,
-            None if dim.is_multiple_of(q) => dim / q,
-            None => return self.bad("attention.head_count", format!("{q} heads do not divide {dim} channels")),
-        };
-        let v_dim = self.size("attention.value_length")?.unwrap_or(k_dim);
-        if arch.gated_heads == HeadGates::WithQueries && v_dim != k_dim {
-            return self.bad("attention.value_length", format!("{v_dim} channels, but gates have {k_dim}"));
-        }
-        let rope_dim = self.size("rope.dimension_count")?.unwrap_or(k_dim);
-        Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
-    }
-
-    /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value.
-    fn latent_heads(&self, q: usize) -> Result<Heads, EngineError> {
-        let (kv_rank, rope_dim) = (self.need("attention.kv_lora_rank")?, self.need("rope.dimension_count")?);
-        let (key, v_dim) = (self.need("attention.key_length_mla")?, self.need("attention.value_length_mla")?);
-        let Some(nope) = key.checked_sub(rope_dim).filter(|n| *n > 0) else {
-            return self
-                .bad("attention.key_length_mla", format!("{key} is not more than the {rope_dim} turned channels"));
-        };
-        if q.saturating_mul(key.max(v_dim)) > MAX {
-            return self.bad("attention.head_count", "heads times channels is out of any bounds");
-        }
-        // These say what follows from the others.
-        for key in ["attention.head_count_kv", "attention.key_length", "attention.value_length"] {
-            self.key(key);
-        }
-        let q_rank = self.size_or_none("attention.q_lora_rank")?;
-        let latent = Some(Latent { q_rank, kv_rank, nope, v_dim });
-        Ok(Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent })
-    }
-
-    fn temperature(&self, arch: &Arch, rope: &Rope) -> Result<Option<Growth>, EngineError> {
-        let key = "attention.temperature_scale";
-        let said = self.factor(key)?;
-        match (said, arch.temperature) {
-            (Some(scale), None) if arch.latent => {
-                let every = self.need("attention.temperature_length")?;
-                Ok(Some(Growth { scale, every, ahead: 0, unturned_only: false }))
-            }
-            (said, Some(own)) => {
-                let every = self.size("attention.temperature_length")?.unwrap_or(own.every);
-                let scale = said.unwrap_or(own.scale);
-                Ok(Some(Growth { scale, every, ahead: 1, unturned_only: true }))
-            }
-            (said, None) => {
-                let every = rope.original_ctx;
-                Ok(said.map(|scale| Growth { scale, every, ahead: 0, unturned_only: false }))
-            }
-        }
-    }
-
     fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {
         let [rms, layer] = ["attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"];
         let (key, other) = match norm {
@@ -513,50 +345,11 @@ impl Reader<'_> {
         self.positive(key)?.or(other).map_or_else(|| self.missing(key), Ok)
     }
 
-    fn window(&self, arch: &Arch, layers: usize) -> Result<Option<Window>, EngineError> {
-        let key = "attention.sliding_window";
-        let said = self.size_or_none(key)?;
-        // Without windows those architectures would be other ones: all layers would be turned, and see everything.
-        let windows = arch.chunked || arch.full_first;
-        if windows && said.is_none() && self.meta.contains(&self.key(key)) {
-            return self.bad(
-                key,
-                format!("`{}` without {} is not supported", arch.name, if arch.chunked { "chunks" } else { "windows" }),
-            );
-        }
-        let Some(size) = said.or(arch.window) else { return Ok(None) };
-        let key = "attention.sliding_window_pattern";
-        let all_but = if arch.full_first { LayerSet::AllButFirstOf } else { LayerSet::AllButEvery };
-        let layers = match self.meta.get(&self.key(key)) {
-            None => arch.full_every.map_or(LayerSet::All, all_but),
-            Some(Value::Array(_)) => self.flags(key, layers)?.map_or(LayerSet::All, LayerSet::Listed),
-            Some(_) => all_but(self.need(key)?),
-        };
-        Ok(Some(Window { size, chunks: arch.chunked, layers }))
-    }
-
     fn layer_inputs(&self, layers: usize) -> Result<usize, EngineError> {
         let key = "embedding_length_per_layer_input";
         match self.size_or_none(key)?.unwrap_or(0) {
             n if n.saturating_mul(layers) > MAX => self.bad(key, format!("{n} times {layers} is out of any bounds")),
             n => Ok(n),
         }
-    }
-
-    fn local_rope(&self, arch: &Arch, rope: &Rope, varied: &Varied) -> Result<Option<Rope>, EngineError> {
-        let Some(local) = &arch.local_rope else { return Ok(None) };
-        let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
-        let dim = match varied.window_dims {
-            None => rope.dim,
-            Some([k_dim, _]) => {
-                let key = "rope.dimension_count_swa";
-                let dim = self.size(key)?.unwrap_or(k_dim);
-                if dim > k_dim || !dim.is_multiple_of(2) {
-                    return self.bad(key, format!("{dim} is not an even number up to {k_dim}"));
-                }
-                dim
-            }
-        };
-        Ok(Some(Rope { dim, base, scaling: Scaling::None, magnitude: 1.0, ..rope.clone() }))
     }
 }

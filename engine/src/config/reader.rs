@@ -149,7 +149,12 @@ impl Reader<'_> {
         let list: Option<Vec<bool>> = match self.meta.get(&self.key(key)) {
             None => return Ok(None),
             Some(Value::Array(a)) if a.len() >= layers => {
-                a.iter().map(|v| if let Value::Bool(b) = v { Some(b) } else { None }).take(layers).collect()
+                let flag = |v: Value<'_>| match v {
+                    Value::Bool(b) => Some(b),
+                    // Some converters write numbers.
+                    v => v.as_int().filter(|n| [0, 1].contains(n)).map(|n| n == 1),
+                };
+                a.iter().map(flag).take(layers).collect()
             }
             Some(_) => None,
         };

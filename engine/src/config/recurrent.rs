@@ -6,6 +6,7 @@ use crate::arch::{Arch, DeltaLayout, Recurrence, ScanLayout};
 use crate::error::EngineError;
 use hewn_kernels::op::delta::DeltaShape;
 use hewn_kernels::op::scan::ScanShape;
+use hewn_kernels::op::selective::SelectiveShape;
 use hewn_kernels::state::{MAX_TAPS, StateShape};
 
 /// Layers that keep a running state, most of them instead of keys and values.
@@ -22,6 +23,10 @@ pub struct Recurrent {
 pub enum RecurrentPart {
     /// A gated delta net.
     Delta(DeltaShape),
+    /// A delta net, each channel of whose keys fades by a factor of its own.
+    ChannelDelta(DeltaShape),
+    /// A state space of the first Mamba.
+    Selective(Selective),
     /// A convolution between two gates.
     ShortConvolution {
         /// Positions that it sees.
@@ -33,11 +38,23 @@ pub enum RecurrentPart {
     Scan(ScanShape),
 }
 
+/// The sizes of a first Mamba's state space.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Selective {
+    /// Of the scan.
+    pub shape: SelectiveShape,
+    /// Channels that the lengths of steps are made of.
+    pub rank: usize,
+    /// Whether these, keys and queries are normed, without weights.
+    pub normed: bool,
+}
+
 impl RecurrentPart {
     /// The size of a state.
     pub fn state(&self) -> StateShape {
         match self {
-            Self::Delta(d) => d.state(),
+            Self::Delta(d) | Self::ChannelDelta(d) => d.state(),
+            Self::Selective(s) => s.shape.state(),
             Self::ShortConvolution { taps, channels } => StateShape { taps: *taps, channels: *channels, matrices: 0 },
             Self::Scan(s) => s.state(),
         }
@@ -46,7 +63,8 @@ impl RecurrentPart {
     /// Channels of what the layer's output projection reads.
     pub fn width(&self) -> usize {
         match self {
-            Self::Delta(d) => d.width(),
+            Self::Delta(d) | Self::ChannelDelta(d) => d.width(),
+            Self::Selective(s) => s.shape.width,
             Self::ShortConvolution { channels, .. } => *channels,
             Self::Scan(s) => s.width(),
         }
@@ -72,6 +90,12 @@ impl Recurrent {
                     None => LayerSet::AllButEvery(r.size("full_attention_interval")?.unwrap_or(4)),
                 },
             }),
+            Some(Recurrence::ChannelDelta) => {
+                Some(Self { part: RecurrentPart::ChannelDelta(r.channel_delta()?), layers: attending.others(layers) })
+            }
+            Some(Recurrence::Selective { .. }) => {
+                Some(Self { part: RecurrentPart::Selective(r.selective()?), layers: attending.others(layers) })
+            }
             Some(Recurrence::ShortConvolution) => Some(Self {
                 part: RecurrentPart::ShortConvolution { taps: r.taps("shortconv.l_cache")?, channels: dim },
                 layers: attending.others(layers),
@@ -118,6 +142,26 @@ impl Reader<'_> {
             return self.bad("ssm.state_size", format!("{inner} x {k_dim} numbers a layer are out of any bounds"));
         }
         Ok(shape)
+    }
+
+    fn channel_delta(&self) -> Result<DeltaShape, EngineError> {
+        let (taps, dim) = (self.taps("ssm.conv_kernel")?, self.need("kda.head_dim")?);
+        let heads = self.need("attention.head_count")?;
+        if heads.saturating_mul(dim).saturating_mul(dim) > MAX {
+            return self.bad("kda.head_dim", format!("{heads} matrices of {dim} x {dim} are out of any bounds"));
+        }
+        Ok(DeltaShape { k_heads: heads, v_heads: heads, dim, taps, interleaved: false })
+    }
+
+    fn selective(&self) -> Result<Selective, EngineError> {
+        let (taps, k_dim) = (self.taps("ssm.conv_kernel")?, self.need("ssm.state_size")?);
+        let (width, rank) = (self.need("ssm.inner_size")?, self.need("ssm.time_step_rank")?);
+        // Channels are padded to whole lanes.
+        if width.max(16).saturating_mul(k_dim) > MAX || width.saturating_mul(rank) > MAX << 4 {
+            return self.bad("ssm.state_size", format!("{width} x {k_dim} numbers a layer are out of any bounds"));
+        }
+        let normed = self.flag("ssm.dt_b_c_rms")?.unwrap_or(false);
+        Ok(Selective { shape: SelectiveShape { width, k_dim, taps }, rank, normed })
     }
 
     /// The layers that are state spaces or have one.

@@ -1,6 +1,7 @@
 //! Rotary frequencies: the base, and the ways to stretch a context beyond the one of the pre-training.
 
 use super::reader::Reader;
+use super::{LayerSet, Varied};
 use crate::arch::Arch;
 use crate::error::EngineError;
 use std::f64::consts::TAU;
@@ -137,5 +138,40 @@ impl Rope {
             }
             _ => 1.0,
         }
+    }
+}
+
+impl Reader<'_> {
+    /// Rotary positions of the layers with a window, where they have their own.
+    pub(super) fn local_rope(
+        &self,
+        arch: &Arch,
+        rope: &Rope,
+        varied: &Varied,
+        k_dim: usize,
+    ) -> Result<Option<Rope>, EngineError> {
+        let Some(local) = &arch.local_rope else { return Ok(None) };
+        let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
+        let (most, otherwise) = match varied.window_dims {
+            Some([k_dim, _]) => (k_dim, k_dim),
+            None => (k_dim, rope.dim),
+        };
+        let key = "rope.dimension_count_swa";
+        let dim = self.size(key)?.unwrap_or(otherwise);
+        if dim > most || !dim.is_multiple_of(2) {
+            return self.bad(key, format!("{dim} is not an even number up to {most}"));
+        }
+        Ok(Some(Rope { dim, base, scaling: Scaling::None, magnitude: 1.0, ..rope.clone() }))
+    }
+
+    /// Which layers turn queries and keys.
+    pub(super) fn turned(&self, arch: &Arch, layers: usize) -> Result<LayerSet, EngineError> {
+        if arch.unturned
+            || arch.learned_positions
+            || arch.turned_said && self.flag("rope.scaling.finetuned")? == Some(false)
+        {
+            return Ok(LayerSet::none());
+        }
+        Ok(self.flags("attention.rope_pattern", layers)?.map_or(LayerSet::All, LayerSet::Listed))
     }
 }

@@ -1,7 +1,10 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
+use super::route::sigmoid;
+use super::running::softplus;
 use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, norm_cost, scale, turns};
 use crate::arch::{HeadGates, HeadNorm};
+use crate::config::LayerSizes;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Grouped, Linear, MatrixRef, Norm};
@@ -61,7 +64,12 @@ impl Forward<'_, '_> {
         let (table, sizes) = (c.rope_of(i), c.layer(i));
         let (qw, k_dim) = (sizes.q_width(), sizes.k_dim);
         let v_bias = g.v.as_ref().filter(|v| v.bias.is_some());
-        let finished_v = v_bias.is_some() || g.v_norm.is_some();
+        let finished_v = v_bias.is_some() || g.v_norm.is_some() || c.qkv_bound.is_some() || c.value_scale != 1.0;
+        let cut = |row: &mut [f32]| {
+            if let Some(most) = c.qkv_bound {
+                row.iter_mut().for_each(|v| *v = v.clamp(-most, most));
+            }
+        };
         // A turn takes three instructions, a norm two.
         self.lap.op(Op::Rope, || {
             let float = 3 * usize::from(table.is_some()) + 2 * usize::from(g.q_norm.is_some());
@@ -82,6 +90,7 @@ impl Forward<'_, '_> {
         let finish = |linear: Option<&Linear>, with: Option<&Norm>, r: usize, row: &mut [f32]| {
             let [before, after] = if c.arch.norm_turned { [None, with] } else { [with, None] };
             linear.iter().for_each(|linear| bias(linear, row));
+            cut(row);
             norm_heads(before, row);
             if let Some(table) = table {
                 let at = turns(c, table, n, r);
@@ -105,8 +114,12 @@ impl Forward<'_, '_> {
         if finished_v {
             crew.rows(&mut s.v[..n * vw], vw, n >= SPLIT, |_, _, row| {
                 v_bias.into_iter().for_each(|v| bias(v, row));
+                cut(row);
                 if let Some(with) = &g.v_norm {
                     row.chunks_mut(sizes.v_dim).for_each(|head| norm(crew.isa(), head, with, c.eps));
+                }
+                if c.value_scale != 1.0 {
+                    scale(row, c.value_scale);
                 }
             });
         }
@@ -114,7 +127,12 @@ impl Forward<'_, '_> {
         let source = match c.arch.gated_heads {
             HeadGates::None => Source::Attention,
             HeadGates::WithQueries => self.gate_heads(),
-            HeadGates::Apart => self.gate_apart(g.gate.as_ref()),
+            HeadGates::Apart => self.gate_apart(g.gate.as_ref(), sizes.att_width()),
+            HeadGates::OneEach => self.gate_each(g.gate.as_ref(), sizes, sigmoid),
+            HeadGates::Softplus => match g.gate.as_ref() {
+                Some(gate) if gate.w.rows == sizes.heads => self.gate_each(Some(gate), sizes, softplus),
+                gate => self.gate_softplus(gate, sizes.att_width()),
+            },
         };
         if let Some(with) = &g.before_o {
             self.lap.op(Op::Norm, || norm_cost(n, with.w.len(), Some(with)));
@@ -163,9 +181,8 @@ impl Forward<'_, '_> {
 
     /// `up` = the attention's output times the logistic function of the gates (`gate`, `[rows, heads * v_dim]`), after their
     /// bias.
-    fn gate_apart(&mut self, linear: Option<&Linear>) -> Source {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let width = c.att_width();
+    fn gate_apart(&mut self, linear: Option<&Linear>, width: usize) -> Source {
+        let (n, crew) = (self.n, self.crew);
         self.lap.op(Op::Activation, || Cost::elements(n, width, 3, 20));
         let s = &mut *self.s;
         let (gates, att) = (&s.gate, &s.att);
@@ -173,6 +190,35 @@ impl Forward<'_, '_> {
             row.copy_from_slice(&gates[r * width..][..width]);
             linear.iter().for_each(|linear| bias(linear, row));
             gate(crew.isa(), Activation::Logistic, row, &att[r * width..][..width]);
+        });
+        Source::Gated
+    }
+
+    /// `up` = the attention's output times `ln(1 + e^gate)` (`gate`, `[rows, heads * v_dim]`), after the gates' bias.
+    fn gate_softplus(&mut self, linear: Option<&Linear>, width: usize) -> Source {
+        let (n, crew) = (self.n, self.crew);
+        self.lap.op(Op::Activation, || Cost::elements(n, width, 3, 40));
+        let s = &mut *self.s;
+        let (gates, att) = (&s.gate, &s.att);
+        crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
+            row.copy_from_slice(&gates[r * width..][..width]);
+            linear.iter().for_each(|linear| bias(linear, row));
+            row.iter_mut().zip(&att[r * width..]).for_each(|(gate, v)| *gate = softplus(*gate) * v);
+        });
+        Source::Gated
+    }
+
+    /// `up` = the attention's output, each head times what `of` makes of its gate (`gate`, `[rows, heads]`), after their bias.
+    fn gate_each(&mut self, linear: Option<&Linear>, sizes: LayerSizes, of: fn(f32) -> f32) -> Source {
+        let (n, crew, width, heads) = (self.n, self.crew, sizes.att_width(), sizes.heads);
+        self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 1));
+        let s = &mut *self.s;
+        let (gates, att) = (&s.gate, &s.att);
+        crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
+            let mut gates = gates[r * heads..][..heads].to_vec();
+            linear.iter().for_each(|linear| bias(linear, &mut gates));
+            row.copy_from_slice(&att[r * width..][..width]);
+            row.chunks_mut(sizes.v_dim).zip(gates).for_each(|(head, gate)| scale(head, of(gate)));
         });
         Source::Gated
     }

@@ -53,9 +53,11 @@ impl Forward<'_, '_> {
         let half = rot / 2;
         self.lap
             .op(Op::Rope, || Cost { float: (n * (2 * rank + 3 * rot)) as u64, ..Cost::elements(n, kw + rank, 2, 0) });
-        let (cos, sin) = (&s.cos, &s.sin);
+        let (cos, sin, turned) = (&s.cos, &s.sin, c.rope_of(i).is_some());
         let turn = |r: usize, part: &mut [f32]| {
-            rope(crew.isa(), part, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+            if turned {
+                rope(crew.isa(), part, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+            }
         };
         crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| {
             let (latent, key) = row.split_at_mut(rank);
@@ -84,7 +86,9 @@ impl Forward<'_, '_> {
                 let (to_latent, turned) = q.split_at_mut(rank);
                 to_latent.copy_from_slice(&absorbed[(h * n + r) * rank..][..rank]);
                 turned.copy_from_slice(&q_b[r * q_width + h * (nope + rot) + nope..][..rot]);
-                rope(crew.isa(), turned, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+                if c.rope_of(i).is_some() {
+                    rope(crew.isa(), turned, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+                }
             }
             if let Some(factor) = factors.get(r).filter(|f| **f != 1.0) {
                 scale(row, *factor);

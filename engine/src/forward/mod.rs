@@ -5,6 +5,7 @@
 
 mod altup;
 mod attention;
+mod channel_delta;
 mod delta;
 mod experts;
 mod feed_forward;
@@ -13,6 +14,7 @@ mod layer_input;
 mod route;
 mod rows;
 mod running;
+mod selective;
 mod short_convolution;
 mod state_space;
 
@@ -64,6 +66,9 @@ impl<'m> Forward<'m, '_> {
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
         self.embed(segments);
+        if let Some(w) = &model.weights().positions {
+            self.add_positions(w, segments);
+        }
         if let Some(w) = &model.weights().layer_inputs {
             self.layer_inputs(w, segments)?;
         }
@@ -98,6 +103,8 @@ impl<'m> Forward<'m, '_> {
                     AttentionWeights::Grouped(g) => self.grouped_attention(i, g, segments)?,
                     AttentionWeights::Latent(l) => self.latent_attention(i, l, segments)?,
                     AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
+                    AttentionWeights::ChannelDelta(w) => self.channel_delta(i, w, segments)?,
+                    AttentionWeights::Selective(w) => self.selective_space(i, w, segments)?,
                     AttentionWeights::ShortConvolution(w) => self.short_convolution(i, w, segments)?,
                     AttentionWeights::Linear(w) => {
                         let then = self.after_attention(i);
@@ -154,6 +161,24 @@ impl<'m> Forward<'m, '_> {
             if factor != 1.0 {
                 scale(x, factor);
             }
+        });
+    }
+
+    /// `x += positions`, row by row.
+    fn add_positions(&mut self, w: &MatrixRef, segments: &[Segment<'_>]) {
+        let (table, n) = (w.view(self.model.gguf()), self.n);
+        let range = |seg: &Segment<'_>| seg.seq.len()..seg.seq.len() + seg.tokens.len();
+        let at: Vec<usize> = segments.iter().flat_map(range).collect();
+        let dim = table.cols();
+        self.lap.op(Op::Embedding, || Cost {
+            weight_bytes: (table.data().len() / table.rows().max(1) * n) as u64,
+            ..Cost::elements(n, dim, 2, 1)
+        });
+        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, i, x| {
+            let mut added = vec![0.0; dim];
+            // No sequence is longer than the table, which has a row for each position of the context.
+            table.format().dequantize(table.file_row(at[i]).unwrap_or(&[]), &mut added);
+            add(x, &added);
         });
     }
 

@@ -118,6 +118,7 @@ mod tests {
             shared_ff: 0,
             first: 0,
             every: 1,
+            routed: crate::config::LayerSet::All,
             gating,
             normalize,
             scale: 2.0,

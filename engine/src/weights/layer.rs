@@ -2,8 +2,8 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{LayerAltUp, Linear, Norm};
-use crate::arch::{HeadGates, HeadNorm, NormKind};
+use super::{ChannelDelta, LayerAltUp, Linear, Norm, Selective};
+use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
 
@@ -42,6 +42,8 @@ pub(crate) enum AttentionWeights {
     Grouped(Box<Grouped>),
     Latent(Box<Latent>),
     Delta(Box<DeltaNet>),
+    ChannelDelta(Box<ChannelDelta>),
+    Selective(Box<Selective>),
     ShortConvolution(Box<ShortConvolution>),
     /// One matrix in its place, `[dim, dim]`.
     Linear(Linear),
@@ -249,6 +251,8 @@ impl AttentionWeights {
         match self {
             Self::Grouped(g) => g.projections().map(|p| &p.w).collect(),
             Self::Delta(d) => vec![&d.qkv, &d.z],
+            Self::ChannelDelta(d) => d.first().to_vec(),
+            Self::Selective(s) => s.input.iter().collect(),
             Self::ShortConvolution(s) => s.input.iter().collect(),
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
@@ -293,7 +297,7 @@ impl Loader<'_> {
     pub(super) fn layer(&mut self, i: usize) -> Result<LayerWeights, EngineError> {
         let c = self.config;
         let name = |part: &str| format!("blk.{i}.{part}");
-        let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.norm(&name(part), c.dim, c.norm)).transpose();
+        let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.stream_norm(&name(part))).transpose();
         let norms = &c.arch.norms;
         let (first, second) = match norms.of_attention {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
@@ -319,6 +323,12 @@ impl Loader<'_> {
             attention: match (recurrent, &c.latent) {
                 (Some(RecurrentPart::Delta(d)), _) => {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
+                }
+                (Some(RecurrentPart::ChannelDelta(d)), _) => {
+                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(d, &name)?)))
+                }
+                (Some(RecurrentPart::Selective(s)), _) => {
+                    Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
                 }
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
@@ -408,13 +418,22 @@ impl Loader<'_> {
         let q_norm = norm("attn_q_norm", sizes.heads)?;
         let k_norm = if own { norm("attn_k_norm", sizes.kv_heads)? } else { None };
         let v_norm = (own && c.arch.value_norm).then(|| ones(sizes.v_dim));
+        let mut read_sinks = || self.numbers(&name("attn_sinks.weight"), &[sizes.heads]);
         let sinks = match c.arch.sinks {
-            true => Some(need(self.numbers(&name("attn_sinks.weight"), &[c.heads])?, &name("attn_sinks.weight"))?),
-            false => None,
+            Sinks::None => None,
+            Sinks::IfThere => read_sinks()?,
+            Sinks::Always => Some(need(read_sinks()?, &name("attn_sinks.weight"))?),
         };
         let gate = match c.arch.gated_heads {
+            HeadGates::None | HeadGates::WithQueries => None,
             HeadGates::Apart => Some(self.linear(&name("attn_gate"), sizes.att_width(), dim, false)?),
-            _ => None,
+            HeadGates::OneEach => Some(self.linear(&name("attn_gate"), sizes.heads, dim, false)?),
+            HeadGates::Softplus => {
+                let one_each =
+                    self.gguf.tensor(&name("attn_gate.weight")).is_some_and(|t| t.rows() == sizes.heads as u64);
+                let rows = if one_each { sizes.heads } else { sizes.att_width() };
+                Some(self.linear(&name("attn_gate"), rows, dim, false)?)
+            }
         };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
         let before_o = match c.arch.inner_norms {
@@ -490,7 +509,11 @@ impl Loader<'_> {
         };
         Ok(Experts {
             router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
-            choice_bias: self.numbers(&name("exp_probs_b.bias"), &[n])?,
+            choice_bias: match self.numbers(&name("exp_probs_b.bias"), &[n])? {
+                // Some converters lose the suffix.
+                None => self.numbers(&name("exp_probs_b"), &[n])?,
+                bias => bias,
+            },
             gate,
             up,
             down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,

@@ -139,6 +139,15 @@ impl<'a> Loader<'a> {
         Ok(Norm { kind, w, bias })
     }
 
+    /// The norm `name` of the stream.
+    pub fn stream_norm(&mut self, name: &str) -> Result<Norm, EngineError> {
+        let c = self.config;
+        match c.arch.norms_unweighted {
+            true => Ok(Norm { kind: c.norm, w: vec![1.0; c.dim], bias: None }),
+            false => self.norm(name, c.dim, c.norm),
+        }
+    }
+
     /// The projection `name` with the bias that it must or may have.
     pub fn linear(&mut self, name: &str, rows: usize, cols: usize, biased: bool) -> Result<Linear, EngineError> {
         let weight = format!("{name}.weight");

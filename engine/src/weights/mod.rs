@@ -1,19 +1,23 @@
 //! The weights of a model: where each matrix lies in the file, and the small vectors as f32.
 
 mod altup;
+mod channel_delta;
 mod delta;
 mod layer;
 mod load;
 mod matrix;
+mod selective;
 mod short_convolution;
 mod state_space;
 
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
+pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
     LayerWeights, Shared, ShortConvolution, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
+pub(crate) use selective::Selective;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -64,6 +68,8 @@ pub(crate) struct LayerInputs {
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub embed: MatrixRef,
+    /// What is added to the embedding at each position, `[ctx, dim]`.
+    pub positions: Option<MatrixRef>,
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
@@ -88,7 +94,11 @@ impl Weights {
         }
         let mut l = Loader::new(gguf, c);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
-        let out_norm = l.norm(c.arch.out_norm, c.dim, c.norm)?;
+        let positions = match c.arch.learned_positions {
+            true => Some(need(l.table("position_embd.weight", c.ctx, c.dim)?, "position_embd.weight")?),
+            false => None,
+        };
+        let out_norm = l.stream_norm(c.arch.out_norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
@@ -104,7 +114,7 @@ impl Weights {
         let output_bias = l.numbers("output.bias", &[c.vocab])?;
         l.finish()?;
         let targets = l.targets;
-        Ok(Self { embed, layer_inputs, altup, layers, out_norm, output, output_bias, rope_factors, targets })
+        Ok(Self { embed, positions, layer_inputs, altup, layers, out_norm, output, output_bias, rope_factors, targets })
     }
 
     /// What a packed file of the model holds.

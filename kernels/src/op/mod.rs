@@ -15,5 +15,6 @@ pub mod quantize;
 mod recurrence;
 pub mod rope;
 pub mod scan;
+pub mod selective;
 pub mod soft_cap;
 pub mod xielu;

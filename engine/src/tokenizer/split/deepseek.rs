@@ -1,7 +1,7 @@
 //! The stages of the DeepSeek tokenizers, each a pattern of its own, applied to the pieces that the one before left.
 
 use super::class::{L, M, N, P, S, WS, is, run, run_max};
-use super::{Match, each, lines_or_spaces, newline};
+use super::{Match, each, lines_or_spaces, newline, spaces};
 
 /// `[\r\n]`
 pub fn line_end(text: &str) -> Match {
@@ -91,6 +91,15 @@ pub fn scripts(text: &str) -> Match {
 /// The last stage of DeepSeek V3:
 /// ``[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+``
 pub fn v3_words(text: &str) -> Match {
+    words::<true>(text)
+}
+
+/// That of Spark X 2.5, where line ends are pieces of their own: `... ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+`
+pub fn spark_words(text: &str) -> Match {
+    words::<false>(text)
+}
+
+fn words<const LINE_ENDS: bool>(text: &str) -> Match {
     each(text, |t| {
         let mut chars = t.chars();
         let Some(c) = chars.next() else { return 0 };
@@ -109,9 +118,13 @@ pub fn v3_words(text: &str) -> Match {
         let body = run(&t[skip..], |c| is(c, P | S));
         if body > 0 {
             let end = skip + body;
-            return end + run(&t[end..], newline);
+            return end + if LINE_ENDS { run(&t[end..], newline) } else { 0 };
         }
-        lines_or_spaces(t)
+        match LINE_ENDS {
+            true => lines_or_spaces(t),
+            false if newline(c) => 1,
+            false => spaces(t),
+        }
     })
 }
 

@@ -42,6 +42,26 @@ pub fn llama3(text: &str) -> Match {
     each(text, piece::<3, L, true>)
 }
 
+/// Behind [`llama3`], the white space of Jais 2, but for that with a line end in it: the largest power of two characters from 4
+/// to 512 that other white space follows, else one or two.
+///
+/// `\s{512}(?!\S)|\s{256}(?!\S)|...|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}`
+pub fn halves_of_spaces(text: &str) -> Match {
+    let white = |c: char| is(c, WS);
+    // A piece with two of them in front has nothing else; one that has a line end ends with it.
+    if text.chars().take(2).any(|c| !white(c)) || text.ends_with(newline) {
+        return Match { start: text.len(), end: text.len() };
+    }
+    let most = text.chars().take(512).count();
+    let many = match most {
+        0..3 => most.min(2),
+        3 => 2,
+        n => 1 << n.ilog2(),
+    };
+    let end = text.char_indices().nth(many).map_or(text.len(), |(i, _)| i);
+    Match { start: 0, end }
+}
+
 /// Digits one by one.
 pub fn qwen2(text: &str) -> Match {
     each(text, piece::<1, L, true>)

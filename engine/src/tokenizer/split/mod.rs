@@ -72,6 +72,14 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         add_bos: true,
     },
     PreTokenizer { names: &["dbrx", "smaug-bpe", "chatglm-bpe", "glm4"], stages: &[llama3::llama3], ..PLAIN },
+    PreTokenizer { names: &["glm5"], stages: &[llama3::llama3], whole_pieces: true, ..PLAIN },
+    PreTokenizer {
+        names: &["minicpm5"],
+        stages: &[deepseek::up_to_three_digits, llama3::llama3],
+        whole_pieces: true,
+        ..PLAIN
+    },
+    PreTokenizer { names: &["jais-2"], stages: &[llama3::llama3, llama3::halves_of_spaces], ..PLAIN },
     PreTokenizer {
         names: &[
             "qwen2",
@@ -90,10 +98,11 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         stages: &[llama3::qwen2],
         ..PLAIN
     },
+    PreTokenizer { names: &["laguna"], stages: &[lines, llama3::qwen2], ..PLAIN },
     PreTokenizer { names: &["qwen35"], stages: &[llama3::qwen35], ..PLAIN },
     PreTokenizer { names: &["seed-coder"], stages: &[llama3::seed_coder], ..PLAIN },
     PreTokenizer { names: &["exaone-moe"], stages: &[llama3::exaone_moe], ..PLAIN },
-    PreTokenizer { names: &["gpt-4o", "llama4", "kanana2", "minimax-m2"], stages: &[cased::o200k], ..PLAIN },
+    PreTokenizer { names: &["gpt-4o", "talkie", "llama4", "kanana2", "minimax-m2"], stages: &[cased::o200k], ..PLAIN },
     PreTokenizer {
         names: &["tiny_aya", "cohere2moe"],
         stages: &[grouped::number_words, grouped::threes_of_digits, cased::o200k],
@@ -119,10 +128,16 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         ..PLAIN
     },
     PreTokenizer {
-        names: &["deepseek-v3", "hunyuan-dense", "joyai-llm"],
+        names: &["deepseek-v3", "hunyuan-dense", "hy_v4", "joyai-llm"],
         stages: &[deepseek::up_to_three_digits, deepseek::han_and_kana, deepseek::v3_words],
         ..PLAIN
     },
+    PreTokenizer {
+        names: &["spark2_5"],
+        stages: &[deepseek::up_to_three_digits, deepseek::han_and_kana, deepseek::spark_words, gpt2::digit],
+        ..PLAIN
+    },
+    PreTokenizer { names: &["superbpe"], stages: &[gpt2::numbers, grouped::up_to_threes, grouped::threes], ..PLAIN },
     PreTokenizer {
         names: &["afmoe"],
         stages: &[
@@ -135,7 +150,7 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         ..PLAIN
     },
     PreTokenizer {
-        names: &["starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b"],
+        names: &["starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b", "mellum2"],
         stages: &[gpt2::digit, gpt2::words],
         ..PLAIN
     },
@@ -199,6 +214,12 @@ fn each(text: &str, at: impl Fn(&str) -> usize) -> Match {
 
 fn newline(c: char) -> bool {
     matches!(c, '\r' | '\n')
+}
+
+/// `[^\n]+|[\n]+`
+fn lines(text: &str) -> Match {
+    let ends = text.starts_with('\n');
+    Match { start: 0, end: run(text, |c| (c == '\n') == ends) }
 }
 
 /// `\s+(?!\S)|\s+`: white space up to the last one before other text, which goes with that text.

@@ -102,6 +102,46 @@ fn exaone_moe_pieces() {
 }
 
 #[test]
+fn superbpe_pieces() {
+    assert_eq!(
+        split("superbpe", "1234567 ab 12, 123456x 100² 1000² Ⅷ1234"),
+        ["1", "234", "567", " ab ", "12", ", ", "123", "456", "x ", "100²", " ", "1", "000²", " ", "Ⅷ1", "234"]
+    );
+    assert_eq!(
+        split("superbpe", "٣٤٥٦ 12½123456 123½1234"),
+        ["٣", "٤٥٦", " ", "12½", "123", "456", " ", "123½1", "234"]
+    );
+    assert_eq!(split("superbpe", "½½½½ 12345½"), ["½½½½", " ", "12", "345½"]);
+    assert_eq!(split("superbpe", "no digits"), ["no digits"]);
+}
+
+#[test]
+fn spark_pieces() {
+    assert_eq!(
+        split("spark2_5", "We're 12345 日本,x!!\n\nb"),
+        ["We", "'re", " ", "1", "2", "3", "4", "5", " ", "日本", ",x", "!!", "\n", "\n", "b"]
+    );
+    assert_eq!(split("spark2_5", "  \n\n x\n\n"), ["  \n\n", " x", "\n", "\n"]);
+    assert_eq!(split("spark2_5", " (a) é \t\n!? \n"), [" (", "a", ")", " é", " \t", "\n", "!?", " \n"]);
+}
+
+#[test]
+fn jais_and_minicpm_pieces() {
+    assert_eq!(split("jais-2", "a        x"), ["a", "    ", "  ", " ", " x"]);
+    assert_eq!(split("jais-2", "a         x"), ["a", "        ", " x"]);
+    assert_eq!(split("jais-2", "a       "), ["a", "    ", "  ", " "]);
+    assert_eq!(split("jais-2", "  \n   \n  x \t\t\t\t\ty"), ["  \n   \n", " ", " x", " \t\t\t", "\t", "\ty"]);
+    let pieces = split("jais-2", &format!("{}x 5!!\n", " ".repeat(1100)));
+    let lengths: Vec<usize> = pieces.iter().map(String::len).collect();
+    assert_eq!(lengths, [512, 512, 64, 8, 2, 1, 2, 1, 1, 3]);
+    assert_eq!(split("laguna", "a  \n\n b\n12\r\n"), ["a", "  ", "\n\n", " b", "\n", "1", "2", "\r", "\n"]);
+    assert_eq!(
+        split("minicpm5", "a1b 12345's x!!\n\n  y"),
+        ["a", "1", "b", " ", "123", "45", "'s", " x", "!!\n\n", " ", " y"]
+    );
+}
+
+#[test]
 fn digit_stages() {
     assert_eq!(split("starcoder", "a 123"), ["a", " ", "1", "2", "3"]);
     assert_eq!(split("falcon", "a`` 12345"), ["a", "``", " ", "123", "45"]);

@@ -14,8 +14,10 @@
 //! [`convolve`]: super::convolution::convolve
 //! [`Then::SiluUnits`]: super::convolution::Then
 
+mod channels;
 mod rule;
 
+pub use channels::{ChannelGates, channel_delta_rule};
 pub use rule::delta_rule;
 
 use super::recurrence::Matrices;

@@ -1,0 +1,115 @@
+//! Numbers of heads and their channels.
+
+use super::LayerSet;
+use super::reader::{MAX, Reader};
+use crate::arch::{Arch, HeadGates, Recurrence};
+use crate::error::EngineError;
+
+/// The sizes of multi-head latent attention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latent {
+    /// Channels of a compressed query; queries are not compressed without.
+    pub q_rank: Option<usize>,
+    /// Channels of the latent that all heads share.
+    pub kv_rank: usize,
+    /// Channels of a query head that are not turned.
+    pub nope: usize,
+    /// Channels of a head's output.
+    pub v_dim: usize,
+}
+
+/// Numbers of heads and their channels.
+pub(super) struct Heads {
+    pub q: usize,
+    pub kv: usize,
+    pub k_dim: usize,
+    pub v_dim: usize,
+    pub rope_dim: usize,
+    pub latent: Option<Latent>,
+}
+
+impl Reader<'_> {
+    /// The heads, and which layers have keys and values.
+    pub(super) fn heads(&self, arch: &Arch, dim: usize, layers: usize) -> Result<(Heads, LayerSet), EngineError> {
+        if arch.recurrent_only {
+            for key in ["attention.head_count", "attention.head_count_kv"] {
+                self.key(key);
+            }
+            return Ok((Heads { q: 0, kv: 0, k_dim: 0, v_dim: 0, rope_dim: 0, latent: None }, LayerSet::none()));
+        }
+        let key = "attention.head_count";
+        let q = match arch.varied {
+            true => self.most(key, layers)?.map_or_else(|| self.missing(key), Ok)?,
+            false => self.need(key)?,
+        };
+        let (h, attending) = match arch.latent {
+            true => {
+                let attending = match arch.recurrence {
+                    Some(Recurrence::ChannelDelta) => self.size_of_some("attention.head_count_kv", layers)?.1,
+                    _ => LayerSet::All,
+                };
+                (self.latent_heads(q)?, attending)
+            }
+            false => {
+                let key = "attention.head_count_kv";
+                let (kv, attending) = match arch.recurrence {
+                    Some(Recurrence::Scan(_) | Recurrence::Selective { .. } | Recurrence::ShortConvolution) => {
+                        self.size_of_some(key, layers)?
+                    }
+                    _ if arch.varied => (self.most(key, layers)?, LayerSet::All),
+                    _ => (self.size(key)?, LayerSet::All),
+                };
+                (self.grouped_heads(arch, [q, kv.unwrap_or(q)], dim)?, attending)
+            }
+        };
+        Ok((h, attending))
+    }
+
+    pub(super) fn check_heads(&self, h: &Heads) -> Result<(), EngineError> {
+        if h.rope_dim > h.k_dim || !h.rope_dim.is_multiple_of(2) {
+            return self.bad("rope.dimension_count", format!("{} is not an even number up to {}", h.rope_dim, h.k_dim));
+        }
+        if h.q.max(h.kv).saturating_mul(h.k_dim.max(h.v_dim)) > MAX {
+            return self.bad("attention.head_count", "heads times channels is out of any bounds");
+        }
+        Ok(())
+    }
+
+    pub(super) fn grouped_heads(&self, arch: &Arch, [q, kv]: [usize; 2], dim: usize) -> Result<Heads, EngineError> {
+        // Where layers differ, each is checked by itself.
+        if !arch.varied && !q.is_multiple_of(kv) {
+            return self.bad("attention.head_count_kv", format!("{kv} does not divide the {q} query heads"));
+        }
+        let k_dim = match self.size("attention.key_length")? {
+            Some(k) => k,
+            None if dim.is_multiple_of(q) => dim / q,
+            None => return self.bad("attention.head_count", format!("{q} heads do not divide {dim} channels")),
+        };
+        let v_dim = self.size("attention.value_length")?.unwrap_or(k_dim);
+        if arch.gated_heads == HeadGates::WithQueries && v_dim != k_dim {
+            return self.bad("attention.value_length", format!("{v_dim} channels, but gates have {k_dim}"));
+        }
+        let rope_dim = self.size("rope.dimension_count")?.unwrap_or(k_dim);
+        Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
+    }
+
+    /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value.
+    fn latent_heads(&self, q: usize) -> Result<Heads, EngineError> {
+        let (kv_rank, rope_dim) = (self.need("attention.kv_lora_rank")?, self.need("rope.dimension_count")?);
+        let (key, v_dim) = (self.need("attention.key_length_mla")?, self.need("attention.value_length_mla")?);
+        let Some(nope) = key.checked_sub(rope_dim).filter(|n| *n > 0) else {
+            return self
+                .bad("attention.key_length_mla", format!("{key} is not more than the {rope_dim} turned channels"));
+        };
+        if q.saturating_mul(key.max(v_dim)) > MAX {
+            return self.bad("attention.head_count", "heads times channels is out of any bounds");
+        }
+        // These say what follows from the others.
+        for key in ["attention.head_count_kv", "attention.key_length", "attention.value_length"] {
+            self.key(key);
+        }
+        let q_rank = self.size_or_none("attention.q_lora_rank")?;
+        let latent = Some(Latent { q_rank, kv_rank, nope, v_dim });
+        Ok(Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent })
+    }
+}

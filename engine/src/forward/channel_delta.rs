@@ -1,0 +1,115 @@
+//! Kimi delta attention: a running state in place of keys and values, each channel of whose keys fades by itself.
+
+use super::route::sigmoid;
+use super::running::{softplus, starts, states, take};
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
+use crate::config::RecurrentPart;
+use crate::error::EngineError;
+use crate::record::{Cost, Op};
+use crate::weights::ChannelDelta;
+use hewn_kernels::op::activation::{Activation, gate};
+use hewn_kernels::op::convolution::{Convolution, Then, convolve};
+use hewn_kernels::op::delta::{ChannelGates, DeltaShape, channel_delta_rule};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
+
+impl Forward<'_, '_> {
+    /// `t = O(norm(delta_rule(convolve(QKV h), Fade h, Beta h)) * sigmoid(Gate h))`.
+    pub(super) fn channel_delta(
+        &mut self,
+        i: usize,
+        w: &ChannelDelta,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let Some(RecurrentPart::ChannelDelta(shape)) = c.recurrent_of(i) else { return Ok(()) };
+        let (channels, width, heads) = (shape.channels(), shape.width(), shape.v_heads);
+        self.channel_delta_products(i, w, shape)?;
+        let mut parts = states(segments, i)?;
+        let s = &mut *self.s;
+        let (raw, qkv) = (&mut s.running.raw[..n * channels], &mut s.gate[..n * channels]);
+        // A product and a sum a tap, and an exponential.
+        self.lap.op(Op::Convolution, || Cost {
+            weight_bytes: (w.conv.len() * size_of::<f32>()) as u64,
+            ..Cost::elements(n, channels, 2, shape.taps + 20)
+        });
+        let then = Then::SiluUnits { dim: shape.dim, queries: shape.k_heads, eps: c.eps };
+        let conv = Convolution { taps: shape.taps, weights: &w.conv, bias: None, then };
+        convolve(crew, &conv, &mut parts, raw, qkv);
+
+        self.lap.op(Op::DeltaRule, || Cost {
+            kv_bytes: (2 * parts.len() * shape.state().bytes()) as u64,
+            // The factors take three exponentials or logarithms each.
+            float: (n * (shape.operations() + 60 * width)) as u64,
+            ..Cost::elements(n, channels + 2 * width, 1, 0)
+        });
+        let (decays, betas) = s.running.gates[..n * (width + heads)].split_at_mut(n * width);
+        crew.rows(decays, shape.dim, true, |_, at, head| {
+            let h = at % heads;
+            let bias = &w.step_bias[h * shape.dim..][..shape.dim];
+            head.iter_mut().zip(bias).for_each(|(d, b)| *d = libm::expf(w.rate[h] * softplus(*d + b)));
+        });
+        betas.iter_mut().for_each(|beta| *beta = sigmoid(*beta));
+        let out = &mut s.running.raw[..n * shape.padded_width()];
+        channel_delta_rule(crew, shape, &mut parts, qkv, ChannelGates { decays, betas }, out);
+
+        self.lap.op(Op::Norm, || Cost::elements(n, width, 5, 22));
+        let (starts, out, padded) = (starts(&parts), &*out, shape.padded_width());
+        let rows = s.att[..n * width].chunks_mut(width).zip(s.up[..n * width].chunks_mut(width));
+        let mut rows: Vec<_> = rows.collect();
+        crew.rows(&mut rows, 1, n >= SPLIT, |_, r, pair| {
+            let [first, rows] = starts[r];
+            for (given, z) in pair {
+                shape.gather(&out[first * padded..][..rows * padded], rows, r - first, given);
+                given.chunks_mut(shape.dim).for_each(|head| norm(crew.isa(), head, &w.norm, c.eps));
+                gate(crew.isa(), Activation::Logistic, z, given);
+            }
+        });
+        let then = self.after_attention(i);
+        self.project(Source::Gated, &w.o, &then, || format!("after the delta net of layer {i}"))
+    }
+
+    /// `raw = QKV h` (`[rows, 3, width]`), `gates` = what factors (`[rows, width]`) and corrections (`[rows, heads]`) are made
+    /// of, `up = Gate h`.
+    fn channel_delta_products(&mut self, i: usize, w: &ChannelDelta, shape: &DeltaShape) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (width, heads) = (shape.width(), shape.v_heads);
+        let first = w.first();
+        let at = || format!("before the delta net of layer {i}");
+        self.quantize_h(&first, at)?;
+        let s = &mut *self.s;
+        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        let (mut sides, mut inside) = (&mut s.gate[..n * 3 * width], &mut s.running.opening[..n * 2 * shape.dim]);
+        let (gates, betas) = s.running.gates[..n * (width + heads)].split_at_mut(n * width);
+        let outs = [
+            take(&mut sides, n * width),
+            take(&mut sides, n * width),
+            sides,
+            take(&mut inside, n * shape.dim),
+            inside,
+            betas,
+        ];
+        let mut products: Vec<_> = first.iter().zip(outs).map(|(w, out)| Product { w: w.view(gguf), x, out }).collect();
+        self.lap.op(Op::QkvProduct, || Cost::products(n, &first.map(|w| w.view(gguf))));
+        foresee(crew, n, self.model, &[&w.fade[1], &w.gate[1]]);
+        matmul(crew, n, &mut products);
+
+        self.lap.op(Op::Regroup, || Cost::elements(n, 3 * width, 2, 0));
+        let sides = &s.gate[..n * 3 * width];
+        crew.rows(&mut s.running.raw[..n * 3 * width], 3 * width, n >= SPLIT, |_, r, row| {
+            for (side, own) in row.chunks_exact_mut(width).enumerate() {
+                own.copy_from_slice(&sides[(side * n + r) * width..][..width]);
+            }
+        });
+        let inside = s.running.opening[..n * 2 * shape.dim].chunks_exact(n * shape.dim);
+        for ((w, x), out) in [&w.fade[1], &w.gate[1]].into_iter().zip(inside).zip([gates, &mut s.up[..n * width]]) {
+            if w.is_quant() {
+                self.lap.op(Op::Quantize, || Cost::quantize(n, shape.dim));
+            }
+            quantize_rows(crew, w.is_quant(), x, shape.dim, &mut s.blocks, at)?;
+            let x = Input { floats: x, blocks: blocks_of(&s.blocks, n, shape.dim) };
+            self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.view(gguf)]));
+            matmul(crew, n, &mut [Product { w: w.view(gguf), x, out }]);
+        }
+        Ok(())
+    }
+}

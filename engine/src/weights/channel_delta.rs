@@ -1,0 +1,80 @@
+//! The weights of Kimi delta attention.
+
+use super::load::{Loader, need};
+use super::matrix::MatrixRef;
+use super::{Linear, Norm};
+use crate::arch::NormKind;
+use crate::error::EngineError;
+use hewn_kernels::op::delta::DeltaShape;
+
+/// A delta net, each channel of whose keys fades by a factor of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelDelta {
+    /// The stream to queries, keys and values, `[width, dim]` each.
+    pub qkv: [MatrixRef; 3],
+    /// The convolution, `[taps, 3 * width]`.
+    pub conv: Vec<f32>,
+    /// The stream to what the factors are made of, by way of a head's channels: `[head_dim, dim]`, `[width, head_dim]`.
+    pub fade: [MatrixRef; 2],
+    /// Added to that, `[width]`.
+    pub step_bias: Vec<f32>,
+    /// The logarithm of a head's factors for a step of 1, `[heads]`.
+    pub rate: Vec<f32>,
+    /// The stream to how much each head's matrix is corrected, `[heads, dim]`.
+    pub beta: MatrixRef,
+    /// The stream to what gates the output, likewise.
+    pub gate: [MatrixRef; 2],
+    /// Of each head's output, `[head_dim]`.
+    pub norm: Norm,
+    /// Back to the stream, `[dim, width]`.
+    pub o: Linear,
+}
+
+impl ChannelDelta {
+    /// The matrices that the layer's input is multiplied with, in the order of what they give.
+    pub fn first(&self) -> [&MatrixRef; 6] {
+        let [q, k, v] = &self.qkv;
+        [q, k, v, &self.fade[0], &self.gate[0], &self.beta]
+    }
+}
+
+impl Loader<'_> {
+    pub(super) fn channel_delta(
+        &mut self,
+        d: &DeltaShape,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<ChannelDelta, EngineError> {
+        let (dim, width) = (self.config.dim, d.width());
+        let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
+            let name = name(&format!("{part}.weight"));
+            need(l.matrix(&name, rows, cols)?, &name)
+        };
+        let qkv = match self.has(&name("attn_qkv.weight")) {
+            true => self.parts(&name("attn_qkv.weight"), [width; 3], dim)?,
+            false => {
+                let [q, k, v] = ["attn_q", "attn_k", "attn_v"].map(|part| matrix(self, part, width, dim));
+                [q?, k?, v?]
+            }
+        };
+        let mut conv = vec![0.0; d.taps * 3 * width];
+        for (i, part) in ["ssm_conv1d_q.weight", "ssm_conv1d_k.weight", "ssm_conv1d_v.weight"].iter().enumerate() {
+            let by_channel = need(self.numbers(&name(part), &[d.taps, 1, width])?, &name(part))?;
+            for (c, weights) in by_channel.chunks_exact(d.taps).enumerate() {
+                weights.iter().enumerate().for_each(|(tap, w)| conv[(tap * 3 + i) * width + c] = *w);
+            }
+        }
+        let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
+        let (step_bias, rate) = (numbers("ssm_dt.bias", &[width])?, numbers("ssm_a", &[1, d.v_heads])?);
+        Ok(ChannelDelta {
+            qkv,
+            conv,
+            fade: [matrix(self, "ssm_f_a", d.dim, dim)?, matrix(self, "ssm_f_b", width, d.dim)?],
+            step_bias,
+            rate,
+            beta: matrix(self, "ssm_beta", d.v_heads, dim)?,
+            gate: [matrix(self, "ssm_g_a", d.dim, dim)?, matrix(self, "ssm_g_b", width, d.dim)?],
+            norm: self.norm(&name("ssm_norm"), d.dim, NormKind::Rms)?,
+            o: self.linear(&name("attn_output"), dim, width, false)?,
+        })
+    }
+}
