@@ -75,8 +75,13 @@ impl<'a, F: Form> Micro<'a, F> {
     #[inline(always)]
     fn several<S: Isa, const T: usize, const C: usize>(&mut self, s: S, c: usize, i: usize) {
         let (x, height) = self.group(c);
-        // While one part of a group is in use, the same part of the next group is on its way.
-        let next = self.next_group(c).wrapping_add(i);
+        // While one part of a group is in use, the same part of the next group is on its way; with three tiles in the nearest
+        // cache, which leave less room there, the next part.
+        let next = match T {
+            3 if i + C < height => x.as_ptr().wrapping_add(i + C),
+            3 => self.next_group(c),
+            _ => self.next_group(c).wrapping_add(i),
+        };
         let mut acc = [[s.f_splat(0.0); C]; T];
         if !self.fresh {
             each!(T, t => {
