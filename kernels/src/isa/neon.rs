@@ -53,7 +53,7 @@ fn spread(x: [i8; 4]) -> int8x16_t {
     unsafe { vreinterpretq_s8_s32(vdupq_n_s32(bytemuck::cast(x))) }
 }
 
-/// [`Isa::dot_pair`]. A function of its own, as that of `sdot.rs`.
+/// [`Isa::dot_tiles`]. A function of its own, as that of `sdot.rs`.
 ///
 /// # Safety
 /// The CPU has NEON.

@@ -2,7 +2,7 @@
 
 use super::aarch64::{simd, token};
 use super::lanes128::{bytes, four, lanes128, narrow, prefetch, quads, widen, words};
-use super::sdot::{sdot, sdot_pair, sdot_products};
+use super::sdot::{sdot, sdot_products, sdot_tiles};
 use super::{Isa, Kernel, Words};
 use std::arch::aarch64::*;
 

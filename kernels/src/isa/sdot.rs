@@ -22,7 +22,7 @@ pub(super) unsafe fn sdot<const LANE: usize>(mut acc: int32x4_t, w: int32x4_t, x
     acc
 }
 
-/// [`Isa::dot_pair`](super::Isa::dot_pair). A function of its own: its sums do not fit the registers anyway, so that a
+/// [`Isa::dot_tiles`](super::Isa::dot_tiles). A function of its own: its sums do not fit the registers anyway, so that a
 /// call for some hundred instructions costs nothing, and a copy in the kernel of every format would be slow to compile.
 ///
 /// # Safety
