@@ -83,7 +83,7 @@ pub(crate) struct ReadAhead {
 ///
 /// A Xeon with the matrix unit (Sapphire Rapids) reads best with both distances, one without (Cascade Lake) with one that is
 /// the same for both caches: 2 to 4 % faster with one thread and with two (Q4_0, Q8_0, Q4_K, Q6_K); 6144 or 8192 for the
-/// second are 2 to 4 % slower than 4096 there, 256 to 1024 for both 2 to 8.
+/// second are up to 3 % slower than 4096 there, 512 and 1024 for both 2 to 8.
 ///
 /// Keys and values of 32 KiB a tile and head: on a Xeon 8 KiB and half as much are alike, and 6 % faster than a tile; on a
 /// Zen 4 16 KiB are 5 to 8 % faster than 8, and 24 or 32 the same.

@@ -315,7 +315,8 @@ pub(super) fn unit(isa: CpuIsa, format: Format) -> usize {
         type Out = usize;
 
         fn quant<Q: Quant>(self) -> usize {
-            self.0.run_products(Together::<Q>(PhantomData))
+            // Not `run_products`: with a matrix unit panels are of pairs.
+            self.0.run(Together::<Q>(PhantomData))
         }
         fn float<T: Float>(self) -> usize {
             2
