@@ -85,6 +85,12 @@ impl Model {
         (plan.items.iter().filter(|i| i.target.slot.get().is_some()).count(), plan.items.len())
     }
 
+    /// The memory that products read the weights from by now: of each matrix, its bytes in a packed file or in the model's
+    /// own. Of experts these are all, of which a step reads some; what is only looked up is not among them.
+    pub fn weights_memory(&self) -> Vec<&[u8]> {
+        self.weights.memory(&self.gguf).collect()
+    }
+
     /// The packed file that it has or would have.
     pub(crate) fn plan(&self) -> Plan {
         Plan::new(self.gguf.clone(), self.weights.targets())

@@ -72,6 +72,8 @@ pub struct Ceilings {
     pub narrow: f64,
     pub signed: f64,
     pub float: f64,
+    /// Reads of the model's weights from where they lie, with nothing done to them; 0 where that was not measured.
+    pub weights: f64,
 }
 
 impl Ceilings {
@@ -82,6 +84,7 @@ impl Ceilings {
             narrow: self.narrow.max(other.narrow),
             signed: self.signed.max(other.signed),
             float: self.float.max(other.float),
+            weights: self.weights.max(other.weights),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::cost::{Ceilings, Cost};
 use super::plan::{Kind, Test};
 use crate::errors::CliError;
 use hewn_engine::{CancelToken, EngineError, Logits, Runner, Sequence, Team, Work};
-use hewn_kernels::probe::{Buffer, DotKind, dot_rate, fma_rate, read_rate};
+use hewn_kernels::probe::{Buffer, DotKind, dot_rate, fma_rate, read_rate, read_rate_of};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use std::ops::ControlFlow;
@@ -59,11 +59,12 @@ fn step(r: &mut Runner, works: &mut [Work<'_>], cancel: &CancelToken) -> Result<
     if go().is_break() { Err(EngineError::Cancelled.into()) } else { Ok(()) }
 }
 
-/// The ceilings that matter for `cost`, now.
-pub fn ceilings(team: &Team, buffer: &Buffer, cost: &Cost) -> Result<Ceilings, CliError> {
+/// The ceilings that matter for `cost`, now, and how fast `weights` are read where they lie.
+pub fn ceilings(team: &Team, buffer: &Buffer, cost: &Cost, weights: &[&[u8]]) -> Result<Ceilings, CliError> {
     let time = Duration::from_millis(4);
     let measure = || {
         let mut c = Ceilings { read: read_rate(team, buffer, 1)?, ..Ceilings::default() };
+        c.weights = read_rate_of(team, weights, 1)?;
         if cost.has_blocks() {
             c.narrow = dot_rate(team, DotKind::Narrow, time, 1)?;
             c.signed = dot_rate(team, DotKind::Signed, time, 1)?;

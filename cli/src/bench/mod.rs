@@ -25,7 +25,7 @@ use hewn_engine::{
 };
 use hewn_kernels::probe::Buffer;
 use indicatif::{ProgressBar, ProgressStyle};
-use plan::{Plan, Test};
+use plan::{Kind, Plan, Test};
 use print::Style;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -210,14 +210,16 @@ impl Bench {
                 let warm = case.test.warm_up(a.chunk as usize);
                 measure::run(&mut lane.runner, &warm, pool, &mut rng, cancel)?;
             } else {
-                let team = lane.runner.team().clone();
+                let (team, model) = (lane.runner.team().clone(), subject.model.clone());
+                // A prompt's weights are read so rarely that it does not matter from where.
+                let weights = if case.test.kind == Kind::Generate { model.weights_memory() } else { Vec::new() };
                 // What was just measured on this lane for the case before will do.
                 let first = match before.take() {
-                    Some((lane, c)) if lane == case.lane => c,
-                    _ => measure::ceilings(&team, &self.buffer, &case.cost)?,
+                    Some((lane, c)) if lane == case.lane && (weights.is_empty() || c.weights > 0.0) => c,
+                    _ => measure::ceilings(&team, &self.buffer, &case.cost, &weights)?,
                 };
                 let seconds = measure::run(&mut lane.runner, &case.test, pool, &mut rng, cancel)?;
-                let second = measure::ceilings(&team, &self.buffer, &case.cost)?;
+                let second = measure::ceilings(&team, &self.buffer, &case.cost, &weights)?;
                 case.samples.push(Sample { seconds, ceilings: first.max(second) });
                 before = Some((case.lane, second));
             }
@@ -240,6 +242,7 @@ impl Bench {
         let tokens_per_s = Spread::of(&samples);
         let steps_per_s = tokens_per_s.median / c.cost.tokens;
         let (read, arithmetic) = (median(&|s| c.cost.least(&s.ceilings).0), median(&|s| c.cost.least(&s.ceilings).1));
+        let alone = Some(median(&|s| s.ceilings.weights)).filter(|rate| *rate > 0.0);
         Row {
             model: subject.name.clone(),
             size_bytes: tensors.iter().map(|t| t.bytes).sum(),
@@ -261,6 +264,8 @@ impl Bench {
                 let (read, arithmetic) = c.cost.least(&s.ceilings);
                 read.max(arithmetic) / s.seconds
             }),
+            weights_gb_per_s: alone.map(|rate| rate / 1e9),
+            share_of_reading: alone.map(|_| median(&|s| c.cost.bytes / s.ceilings.weights / s.seconds)),
         }
     }
 }
@@ -271,7 +276,7 @@ fn check_memory(a: &BenchArgs, plan: &Plan, models: &[Model]) -> Result<(), CliE
     let lanes = (plan.isas.len() * plan.threads.len() * plan.layouts.len()) as u64;
     let mut need = 0u64;
     for m in models {
-        let longest = plan.tests.iter().filter(|t| t.kind == plan::Kind::Prompt).map(Test::ctx).max().unwrap_or(0);
+        let longest = plan.tests.iter().filter(|t| t.kind == Kind::Prompt).map(Test::ctx).max().unwrap_or(0);
         let rows =
             (a.chunk as usize).min(longest.max(plan.tests.iter().map(|t| t.batch.max(t.depth)).max().unwrap_or(1)));
         need = need.saturating_add(m.memory(1, a.kv.into(), rows.max(1)).scratch.saturating_mul(lanes));

@@ -54,6 +54,7 @@ fn table(r: &Report, style: TableStyle) -> String {
         "[min-max]",
         "rate",
         "of the ceiling",
+        "of reading",
     ];
     table.load_style(style).set_header(head);
     for row in &r.results {
@@ -74,9 +75,10 @@ fn table(r: &Report, style: TableStyle) -> String {
             format!("[{}-{}]", speed(s.min), speed(s.max)),
             rate,
             format!("{:.0} %", row.share * 100.0),
+            row.share_of_reading.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
         ]);
     }
-    for i in [1, 2, 5, 7, 8, 9, 10] {
+    for i in [1, 2, 5, 7, 8, 9, 10, 11] {
         if let Some(column) = table.column_mut(i) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -95,6 +97,19 @@ fn notes(r: &Report) -> String {
             seen.push(lane);
             let (read, ops) = (row.read_ceiling_gb_per_s, row.arithmetic_ceiling_gop_per_s);
             text += &format!("ceilings with {} threads, {}: {read:.1} GB/s, {ops:.0} Gop/s\n", row.threads, row.isa);
+        }
+    }
+    let mut seen = Vec::new();
+    for row in &r.results {
+        let lane = (&row.model, &row.layout, &row.isa, row.threads);
+        if let Some(rate) = row.weights_gb_per_s
+            && !seen.contains(&lane)
+        {
+            seen.push(lane);
+            let (model, layout, isa, threads) = lane;
+            let name = printable(model);
+            text +=
+                &format!("reading the weights of {name}, {layout}, alone, {threads} threads, {isa}: {rate:.1} GB/s\n");
         }
     }
     text

@@ -53,6 +53,14 @@ pub struct Row {
     pub arithmetic_ceiling_gop_per_s: f64,
     /// The time at the ceiling over the time taken; the median of the repetitions.
     pub share: f64,
+    /// Where the weights of each token are read: the rate at which the same threads read the same weights with nothing done
+    /// to them, in 10^9 bytes per second. Less than the read rate where they lie in memory that is slower to reach: in
+    /// small pages, on another node, or where a hypervisor put it.
+    #[serde(default)]
+    pub weights_gb_per_s: Option<f64>,
+    /// The time that all bytes read take at that rate over the time taken; the median of the repetitions.
+    #[serde(default)]
+    pub share_of_reading: Option<f64>,
 }
 
 /// Where the middle and the ends of some samples lie.

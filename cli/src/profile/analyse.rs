@@ -29,6 +29,7 @@ pub fn report(p: &Profile) -> Report {
             size_bytes: tensors.iter().map(|t| t.bytes).sum(),
             formats,
             layout: if p.model.packed().0 > 0 { "packed" } else { "file" }.to_owned(),
+            huge_pages: p.huge_pages,
         },
         settings: Settings {
             threads: p.team.threads(),
@@ -39,6 +40,7 @@ pub fn report(p: &Profile) -> Report {
             generated_tokens: tokens("decode"),
         },
         ceilings: p.limits,
+        weights_alone: p.weights,
         counters_missing: p.missing.clone(),
         phases: p.phases.iter().map(|r| phase(r, &p.limits, p.team.threads())).collect(),
     }

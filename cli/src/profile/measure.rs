@@ -1,6 +1,7 @@
 //! The run: ceilings, a warm-up, the prompt, the answer, ceilings again.
 
 use super::counters::Counters;
+use super::pages;
 use crate::args::{Layout, ProfileArgs};
 use crate::bench::measure::tokens;
 use crate::errors::CliError;
@@ -12,6 +13,7 @@ use hewn_engine::{
     CancelToken, EngineError, LoadOptions, Logits, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions,
     Team, Work, default_threads,
 };
+use hewn_kernels::probe::read_rate_of;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ const EVENTS: usize = 2_000_000;
 /// More than a layer has.
 const OPS_A_LAYER: usize = 32;
 const WARM_UP: usize = 4;
+/// Of the weights alone.
+const READINGS: usize = 3;
 
 /// What was measured, before anything is made of it.
 pub struct Profile {
@@ -34,6 +38,10 @@ pub struct Profile {
     pub kv: String,
     pub chunk: usize,
     pub limits: Limits,
+    /// Bytes per second at which the threads read the weights with nothing done to them, from where they lie.
+    pub weights: f64,
+    /// The part of the weights in memory that lies in huge pages; none where the system does not tell.
+    pub huge_pages: Option<f64>,
     /// Why there are no hardware counters.
     pub missing: Option<String>,
     pub phases: Vec<PhaseRun>,
@@ -124,9 +132,13 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
         phases.push(PhaseRun { name, tokens: n, wall, recording, counters });
     }
     let limits = before.max(Limits::measure(&team, &buffer)?);
+    let lie = model.weights_memory();
+    let weights = read_rate_of(&team, &lie, READINGS).map_err(EngineError::from)?;
+    let huge_pages = pages::huge(&lie);
     let kv = format!("{:?}", a.kv).to_lowercase();
     let (path, chunk, missing) = (path.to_owned(), a.chunk as usize, counters.missing());
-    Ok(Profile { path, model, team, kv, chunk, limits, missing, phases })
+    drop(lie);
+    Ok(Profile { path, model, team, kv, chunk, limits, weights, huge_pages, missing, phases })
 }
 
 /// Appends tokens; the most likely next one.

@@ -5,6 +5,7 @@ mod analyse;
 mod counters;
 mod html;
 mod measure;
+mod pages;
 mod plots;
 mod report;
 mod table;

@@ -15,6 +15,9 @@ pub struct Report {
     pub settings: Settings,
     /// Bytes and operations per second that the threads reach at the most, measured before and after.
     pub ceilings: Limits,
+    /// Bytes per second at which the threads read this model's weights with nothing done to them: less than the reads from
+    /// memory where they lie in small pages, on another node, or where a hypervisor put them.
+    pub weights_alone: f64,
     /// Why there are no hardware counters, where there are none.
     pub counters_missing: Option<String>,
     /// `prefill` and `decode`, those that were asked for.
@@ -36,6 +39,8 @@ pub struct ModelFacts {
     pub formats: BTreeMap<String, u64>,
     /// `packed` or `file`.
     pub layout: String,
+    /// The part of the weights in memory that lies in huge pages; none where the system does not tell.
+    pub huge_pages: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]

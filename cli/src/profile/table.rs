@@ -9,19 +9,21 @@ use comfy_table::{CellAlignment, Table, presets};
 pub fn text(r: &Report) -> String {
     let (m, s, c) = (&r.model, &r.settings, &r.ceilings);
     let mut out = format!(
-        "{}: {}, {} layers, {} weights, {}, {}\n",
+        "{}: {}, {} layers, {} weights, {}, {}{}\n",
         printable(&m.file),
         m.architecture,
         m.layers,
         count(m.parameters),
         bytes(m.size_bytes),
-        m.layout
+        m.layout,
+        m.huge_pages.map_or(String::new(), |part| format!(", {:.0} % in huge pages", part * 100.0))
     );
     out += &format!("{}, {} threads, {}, cache {}\n", r.machine.cpu, s.threads, s.isa, s.kv);
     let g = |v: f64| speed(v / 1e9);
     out += &format!(
-        "ceilings: memory {} GB/s, caches {} GB/s; 8-bit {} Gop/s, 8-bit signed {} Gop/s, f32 {} Gop/s\n",
+        "ceilings: memory {} GB/s (these weights {}), caches {} GB/s; 8-bit {} Gop/s, 8-bit signed {} Gop/s, f32 {} Gop/s\n",
         g(c.memory),
+        g(r.weights_alone),
         g(c.cache),
         g(c.narrow),
         g(c.signed),

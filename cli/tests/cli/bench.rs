@@ -29,6 +29,10 @@ fn every_combination_is_a_row() {
         let of = |name: &str| s[name].as_f64().unwrap();
         assert!(samples.len() == 2 && of("min") > 0.0 && of("min") <= of("median") && of("median") <= of("max"));
         assert!(r["share"].as_f64().unwrap() > 0.0 && r["gb_per_s"].as_f64().unwrap() > 0.0);
+        let generates = r["test"].as_str().unwrap().starts_with("tg");
+        for alone in ["weights_gb_per_s", "share_of_reading"] {
+            assert_eq!(r[alone].as_f64().is_some_and(|v| v > 0.0), generates, "{r}");
+        }
     }
 }
 
@@ -36,6 +40,7 @@ fn every_combination_is_a_row() {
 fn styles() {
     let table = bench(&[]).ok();
     assert!(table.text().contains("tokens/s") && table.text().contains("pp16") && table.text().contains("GB/s"));
+    assert_eq!(table.text().matches("reading the weights of ").count(), 1, "{}", table.text());
     let markdown = bench(&["--markdown"]).ok();
     assert!(markdown.text().lines().all(|l| l.starts_with('|') && l.ends_with('|')), "{}", markdown.text());
     let csv = bench(&["--csv"]).ok();

@@ -117,6 +117,11 @@ impl Weights {
         Ok(Self { embed, positions, layer_inputs, altup, layers, out_norm, output, output_bias, rope_factors, targets })
     }
 
+    /// Where the matrices lie that take part in products: in a packed file, or in the model's own.
+    pub fn memory<'a>(&'a self, gguf: &'a Gguf) -> impl Iterator<Item = &'a [u8]> {
+        self.targets.iter().map(|t| t.slot.get().unwrap_or_else(|| gguf.tensor_data(&t.tensor)))
+    }
+
     /// What a packed file of the model holds.
     pub fn targets(&self) -> Vec<Target> {
         self.targets.clone()

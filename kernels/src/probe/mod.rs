@@ -18,7 +18,7 @@ pub mod read;
 
 pub use caches::{Cache, data_caches};
 pub use compute::{DotKind, dot_rate, fma_rate};
-pub use read::{Buffer, cached_read_rate, read_rate};
+pub use read::{Buffer, cached_read_rate, read_rate, read_rate_of};
 
 use crate::team::{Crew, Team, TeamError};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,14 +87,20 @@ mod tests {
         for isa in CpuIsa::available() {
             let team = Team::new(2, isa).unwrap();
             let buffer = Buffer::new(&team, 1 << 20).unwrap();
+            let bytes = vec![1; 2 << 20];
             let rates = [
                 read_rate(&team, &buffer, 1).unwrap(),
+                // Lines in part, and more than a piece.
+                read_rate_of(&team, &[&bytes[1..2_000_001], &[], &bytes[7..70]], 1).unwrap(),
                 cached_read_rate(&team, &Buffer::new(&team, 16 << 10).unwrap(), short, 1).unwrap(),
                 dot_rate(&team, DotKind::Narrow, short, 1).unwrap(),
                 dot_rate(&team, DotKind::Signed, short, 1).unwrap(),
                 fma_rate(&team, short, 1).unwrap(),
             ];
             assert!(rates.iter().all(|r| r.is_finite() && *r > 0.0), "{}: {rates:?}", isa.kind());
+            for nothing in [&[][..], &[&[][..], &bytes[..1]]] {
+                assert!(matches!(read_rate_of(&team, nothing, 1), Ok(0.0)));
+            }
         }
     }
 }
