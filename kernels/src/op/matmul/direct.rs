@@ -27,13 +27,14 @@ pub(super) fn run<Q: Quant, const N: usize>(
     out: Rows,
 ) {
     assert!(out.n == N);
+    let page = crew.ahead().page;
     match w.layout() {
         Layout::Packed => {
             let ahead = if Q::IN_ORDER { crew.ahead().in_order } else { crew.ahead().scattered };
-            run_kernel::<_, N>(crew, Packed::<Q, N> { w, x, range, out, ahead, format: PhantomData });
+            run_kernel::<_, N>(crew, Packed::<Q, N> { w, x, range, out, ahead, page, format: PhantomData });
         }
         Layout::File => crew.with_scratch(worker, Q::PACKED, |block| {
-            run_kernel::<_, N>(crew, InPlace::<Q, N> { w, x, range, out, block, format: PhantomData });
+            run_kernel::<_, N>(crew, InPlace::<Q, N> { w, x, range, out, block, page, format: PhantomData });
         }),
     }
 }
@@ -53,6 +54,8 @@ struct Packed<'a, Q, const N: usize> {
     out: Rows,
     /// How far ahead of the weights in use the next are asked for, in bytes: into the nearest cache and into the second.
     ahead: [usize; 2],
+    /// See [`page_ahead`].
+    page: usize,
     format: PhantomData<Q>,
 }
 
@@ -70,7 +73,8 @@ impl<Q: Quant, const N: usize> Kernel for Packed<'_, Q, N> {
             let mut acc = [s.f_splat(0.0); N];
             for b in 0..blocks {
                 let at = from + b * Q::PACKED;
-                let next = self.ahead.map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
+                let [near, far] = self.ahead.map(|d| data.as_ptr().wrapping_add((at + d).min(last)));
+                let next = [near, far, page_ahead(far, self.page)];
                 let mut x = self.x;
                 each!(N, c => { x[c] = &self.x[c][b * subs..][..subs]; });
                 acc = block_columns::<S, Q, true, N>(s, alone(&data[at..at + Q::PACKED]), x, acc, next);
@@ -82,6 +86,14 @@ impl<Q: Quant, const N: usize> Kernel for Packed<'_, Q, N> {
             });
         }
     }
+}
+
+/// Where the page begins that lies `bytes` behind `next`, asked for once a block: its first line, so that the address is
+/// translated before all the others of the page are asked for. Those that wait for a translation hold up everything behind
+/// them, and where memory lies in small pages, or a hypervisor holds it in such, every 4 KiB has one.
+#[inline(always)]
+fn page_ahead(next: *const u8, bytes: usize) -> *const u8 {
+    next.wrapping_add(bytes).map_addr(|a| a & !4095)
 }
 
 /// The same slice, by an address in a register of its own. The compiler would go on to address it by where the matrix is
@@ -111,6 +123,8 @@ struct InPlace<'a, Q, const N: usize> {
     range: [usize; 2],
     out: Rows,
     block: &'a mut [u8],
+    /// See [`page_ahead`].
+    page: usize,
     format: PhantomData<Q>,
 }
 
@@ -139,7 +153,8 @@ impl<Q: Quant, const N: usize> Kernel for InPlace<'_, Q, N> {
                     each!(N, c => { x[c] = &self.x[c][b * subs..][..subs]; });
                     // The rows of the next tile lie behind those of this one.
                     let next = ((tile + 1) * TILE_ROWS * row + b * Q::PACKED).min(last);
-                    let next = [data.as_ptr().wrapping_add(next); 2];
+                    let next = data.as_ptr().wrapping_add(next);
+                    let next = [next, next, page_ahead(next, self.page)];
                     // The next block comes before the product with this one: whether there are bytes for it is a branch, and
                     // behind a branch the compiler puts all that only its end needs, here the arithmetic of the block.
                     let here = lines;
@@ -173,17 +188,18 @@ impl<Q: Quant, const N: usize> Kernel for InPlace<'_, Q, N> {
 
 /// `acc` and one packed block times `x`, its sub-blocks' activations of each column. On the way, as many bytes as a block has
 /// are asked for from `next` on: into the nearest cache with `NEAR`, and into the second. Spread over the block, because a
-/// burst of requests finds no room and waits.
+/// burst of requests finds no room and waits. And the one line `next[2]`.
 #[inline(always)]
 fn block_columns<S: Isa, Q: Quant, const NEAR: bool, const N: usize>(
     s: S,
     block: &[u8],
     x: [&[ActBlock]; N],
     mut acc: [S::F; N],
-    next: [*const u8; 2],
+    next: [*const u8; 3],
 ) -> [S::F; N] {
     let subs = Q::BLOCK / SUB;
     let head = Q::head(s, block);
+    s.prefetch_far(next[2]);
     each_in!(S, subs, i => {
         // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with more
         // registers than there are (measured: 13 % for Q6_K, with AVX2 from the file a third). Not for a block of one
