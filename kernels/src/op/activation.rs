@@ -21,6 +21,10 @@ pub enum Activation {
     Xielu(Xielu),
     /// gpt-oss: `g` at most 7, `up` within -7..=7, `g / (1 + exp(-1.702 g)) * (up + 1)`.
     Clamped,
+    /// `g / (1 + exp(-g))` at most this, `up` within it on both sides.
+    SiluUpTo(f32),
+    /// `g` at most this, `up` within it on both sides, `g / (1 + exp(-g)) * up`.
+    SiluOfUpTo(f32),
 }
 
 struct Gate<'a> {
@@ -52,13 +56,20 @@ pub(crate) fn gated<S: Isa>(s: S, kind: Activation, g: S::F, u: S::F) -> S::F {
         Activation::Xielu(p) => s.f_mul(xielu(s, &p, g), u),
         Activation::Clamped => {
             // In this order a NaN comes through (see `f_min`).
-            let (low, high) = (s.f_splat(-7.0), s.f_splat(7.0));
-            let g = s.f_min(high, g);
-            let u = s.f_max(low, s.f_min(high, u));
+            let g = s.f_min(s.f_splat(7.0), g);
+            let u = within(s, 7.0, u);
             let v = logistic_share(s, g, s.f_mul(g, s.f_splat(-1.702)));
             s.f_mul(v, s.f_add(u, s.f_splat(1.0)))
         }
+        Activation::SiluUpTo(most) => s.f_mul(s.f_min(s.f_splat(most), silu(s, g)), within(s, most, u)),
+        Activation::SiluOfUpTo(most) => s.f_mul(silu(s, s.f_min(s.f_splat(most), g)), within(s, most, u)),
     }
+}
+
+/// `u` within `-most..=most`. In this order a NaN comes through (see `f_min`).
+#[inline(always)]
+fn within<S: Isa>(s: S, most: f32, u: S::F) -> S::F {
+    s.f_max(s.f_splat(-most), s.f_min(s.f_splat(most), u))
 }
 
 struct Activate<'a> {
@@ -83,6 +94,8 @@ impl Kernel for Activate<'_> {
                     let x = s.f_min(s.f_splat(7.0), x);
                     logistic_share(s, x, s.f_mul(x, s.f_splat(-1.702)))
                 }
+                Activation::SiluUpTo(most) => s.f_min(s.f_splat(most), silu(s, x)),
+                Activation::SiluOfUpTo(most) => silu(s, s.f_min(s.f_splat(most), x)),
             };
             store_tail(s, o, v);
         }
@@ -120,7 +133,7 @@ fn gelu<S: Isa>(s: S, x: S::F) -> S::F {
     logistic_share(s, x, s.f_mul(s.f_mul(x, s.f_splat(-TWICE_ROOT)), cubic))
 }
 
-/// `gate = activation(gate) * up`, elementwise (see [`Activation::Clamped`] for what that does to `up`).
+/// `gate = activation(gate) * up`, elementwise (see [`Activation::Clamped`] and those with a bound for what that does to `up`).
 ///
 /// # Panics
 /// When the lengths differ.
@@ -188,12 +201,14 @@ mod tests {
                 curve + line * g
             }
             Activation::Clamped => g.min(7.0) / (1.0 + libm::exp(-1.702 * g.min(7.0))),
+            Activation::SiluUpTo(most) => exact(Activation::Silu, g).min(most.into()),
+            Activation::SiluOfUpTo(most) => exact(Activation::Silu, g.min(most.into())),
         }
     }
 
     /// Numbers as published models have them.
     const XIELU: Xielu = Xielu { above: 0.81, below: 1.31, line: 0.5, end: -1e-6 };
-    const ALL: [Activation; 7] = [
+    const ALL: [Activation; 9] = [
         Activation::Silu,
         Activation::Gelu,
         Activation::Logistic,
@@ -201,6 +216,8 @@ mod tests {
         Activation::ReluSquared,
         Activation::Xielu(XIELU),
         Activation::Clamped,
+        Activation::SiluUpTo(2.5),
+        Activation::SiluOfUpTo(2.5),
     ];
 
     #[test]
@@ -219,6 +236,9 @@ mod tests {
                         let act = exact(kind, g[i].into());
                         let up = match kind {
                             Activation::Clamped => f64::from(u[i]).clamp(-7.0, 7.0) + 1.0,
+                            Activation::SiluUpTo(most) | Activation::SiluOfUpTo(most) => {
+                                f64::from(u[i].clamp(-most, most))
+                            }
                             _ => u[i].into(),
                         };
                         // Rounding within the exponent counts as often as it is large.
