@@ -78,11 +78,12 @@ pub(crate) struct LatentScratch {
     pub q_a: Buffer<f32>,
     /// The heads' queries `[rows, heads * (nope + rope)]`.
     pub q_b: Buffer<f32>,
-    /// One head after the other: `[heads, rows, nope]`, then `[heads, rows, kv_rank]`.
+    /// One head after the other: `[heads, rows, nope]`, then `[heads, rows, kv_rank]`. Where keys and values are made of it,
+    /// the latent and the turned part of the key, `[rows, kv_rank + rope]`.
     pub heads_in: Buffer<f32>,
-    /// Likewise: `[heads, rows, kv_rank]`, then `[heads, rows, v_dim]`.
+    /// Likewise: `[heads, rows, kv_rank]`, then `[heads, rows, v_dim]`. Otherwise the normed latent, `[rows, kv_rank]`.
     pub heads_out: Buffer<f32>,
-    /// The heads' outputs side by side, `[rows, heads * v_dim]`.
+    /// The heads' outputs side by side, `[rows, heads * v_dim]`, or their keys and values, `[rows, heads * (nope + v_dim)]`.
     pub out: Buffer<f32>,
 }
 
@@ -192,7 +193,7 @@ impl Scratch {
             widest = widest.max(a.rank);
         }
         if let Some(l) = &c.latent {
-            widest = widest.max(l.q_rank.unwrap_or(0)).max(c.heads * l.nope.max(l.v_dim));
+            widest = widest.max(l.q_rank.unwrap_or(0)).max(l.kv_rank).max(c.heads * l.nope.max(l.v_dim));
         }
         Ok(Self {
             x: m.make(c.dim)?,
@@ -229,8 +230,12 @@ impl LatentScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let [q_a, q_b, heads_in, heads_out, out] = c.latent.as_ref().map_or([0; 5], |l| {
             let q_b = c.heads * (l.nope + c.rope.dim);
+            let q_a = l.q_rank.unwrap_or(0);
+            if l.expanded {
+                return [q_a, q_b, l.kv_rank + c.rope.dim, l.kv_rank, c.heads * (l.nope + l.v_dim)];
+            }
             let (inside, outside) = (l.nope.max(l.kv_rank), l.kv_rank.max(l.v_dim));
-            [l.q_rank.unwrap_or(0), q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
+            [q_a, q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
         });
         Ok(Self {
             q_a: m.make(q_a)?,

@@ -327,4 +327,13 @@ SPECS = {
     'laguna-m': dict(arch='laguna', seed=103, tied=True, qk_norm='head', gate=True,
                      experts=dict(n=6, used=2, ff=24, shared=24, choice=True, first=1),
                      keys={'expert_weights_norm': True}),
+    # Latent attention whose heads' keys and values are made of the latent, with the long divisors of frequencies.
+    'minicpm3': dict(arch='minicpm3', seed=110, layers=3, hd=12, rope=4, tied=True, longrope=True,
+                     latent=dict(q=16, kv=24, v=8, whole='unsaid'), keys={'rope.scaling.original_context_length': 64}),
+    'plm': dict(arch='plm', seed=111, hd=12, rope=4, tied=True, gated=False, latent=dict(q=None, kv=16, v=6, whole=True)),
+    # As old converters wrote DeepSeek V2.
+    'deepseek2-whole': dict(arch='deepseek2', seed=112, layers=2, hd=12, rope=4, latent=dict(q=16, kv=24, v=8, whole=True),
+                            experts=dict(n=6, used=2, ff=24, shared=48, first=1),
+                            keys={'expert_shared_count': 2, 'expert_weights_scale': 1.0,
+                                  'rope.scaling.yarn_log_multiplier': 0.0707, **YARN}),
 }

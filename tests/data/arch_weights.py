@@ -135,8 +135,11 @@ def tensors(s, rng):
                 mat(p + 'attn_q_a.weight', l['q'], D, std=0.3); norm(p + 'attn_q_a_norm', l['q'])
             mat(p + ('attn_q_b.weight' if l['q'] else 'attn_q.weight'), H * hd, l['q'] or D, std=0.3)
             mat(p + 'attn_kv_a_mqa.weight', l['kv'] + s['rope'], D, std=0.3); norm(p + 'attn_kv_a_norm', l['kv'])
-            mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
-            mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
+            if l.get('whole'):
+                mat(p + 'attn_kv_b.weight', H * (hd - s['rope'] + l['v']), l['kv'], std=0.3)
+            else:
+                mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
+                mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
         parts = [] if l or convolves or d and recurrent(s, i) or not K else \
             [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
@@ -235,9 +238,15 @@ def write(path, s, values, half):
         l = s['latent']
         if l['q']:
             ints['attention.q_lora_rank'] = l['q']
-        ints.update({'attention.head_count_kv': s['kv'] if isinstance(s['kv'], list) else 1, 'attention.kv_lora_rank': l['kv'],
-                     'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
-                     'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
+        ints['attention.kv_lora_rank'] = l['kv']
+        if l.get('whole'):
+            ints.update({'attention.head_count_kv': s['heads'], 'attention.value_length': l['v']})
+            if l['whole'] == 'unsaid':
+                del ints['attention.value_length']
+        else:
+            ints.update({'attention.head_count_kv': s['kv'] if isinstance(s['kv'], list) else 1,
+                         'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
+                         'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})

@@ -62,6 +62,7 @@ mod mamba2;
 mod mellum;
 mod mimo2;
 mod minicpm;
+mod minicpm3;
 mod minimax_m2;
 mod mistral3;
 mod mistral4;
@@ -79,6 +80,7 @@ mod phi3;
 mod phimoe;
 mod plamo;
 mod plamo3;
+mod plm;
 mod qwen;
 mod qwen2;
 mod qwen2moe;
@@ -212,6 +214,13 @@ pub struct Arch {
     pub logit_cap: Option<f32>,
     /// Whether embeddings are multiplied with the root of their width.
     pub embed_by_width: bool,
+    /// What they are multiplied with where the file does not say.
+    pub embed_scale: Option<f32>,
+    /// Where the file does not say, contributions to the stream are multiplied with this, divided by the root of the number
+    /// of layers.
+    pub depth_scale: Option<f32>,
+    /// Likewise logits, divided by the width of the stream.
+    pub logit_width: Option<f32>,
     /// Whether the epsilon of the norms may go by the name of that of the other kind.
     pub either_epsilon: bool,
     /// Whether `logit_scale` divides.
@@ -290,6 +299,9 @@ impl Arch {
         score_cap: None,
         logit_cap: None,
         embed_by_width: false,
+        embed_scale: None,
+        depth_scale: None,
+        logit_width: None,
         either_epsilon: false,
         logits_divided: false,
         varied: false,
@@ -362,6 +374,7 @@ pub const ALL: &[&Arch] = &[
     &mellum::ARCH,
     &mimo2::ARCH,
     &minicpm::ARCH,
+    &minicpm3::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
@@ -379,6 +392,7 @@ pub const ALL: &[&Arch] = &[
     &phimoe::ARCH,
     &plamo::ARCH,
     &plamo3::ARCH,
+    &plm::ARCH,
     &qwen::ARCH,
     &qwen2::ARCH,
     &qwen2moe::ARCH,

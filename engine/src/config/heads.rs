@@ -16,6 +16,8 @@ pub struct Latent {
     pub nope: usize,
     /// Channels of a head's output.
     pub v_dim: usize,
+    /// Whether each head's keys and values are made of the latent and cached; otherwise the latent itself is.
+    pub expanded: bool,
 }
 
 /// Numbers of heads and their channels.
@@ -48,7 +50,7 @@ impl Reader<'_> {
                     Some(Recurrence::ChannelDelta) => self.size_of_some("attention.head_count_kv", layers)?.1,
                     _ => LayerSet::All,
                 };
-                (self.latent_heads(q)?, attending)
+                (self.latent_heads(q, dim)?, attending)
             }
             false => {
                 let key = "attention.head_count_kv";
@@ -93,13 +95,23 @@ impl Reader<'_> {
         Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
     }
 
-    /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value.
-    fn latent_heads(&self, q: usize) -> Result<Heads, EngineError> {
+    /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value. Files
+    /// that do not say the sizes of heads before they are taken to the latent have no matrices to take them there.
+    fn latent_heads(&self, q: usize, dim: usize) -> Result<Heads, EngineError> {
         let (kv_rank, rope_dim) = (self.need("attention.kv_lora_rank")?, self.need("rope.dimension_count")?);
-        let (key, v_dim) = (self.need("attention.key_length_mla")?, self.need("attention.value_length_mla")?);
+        let expanded = !self.meta.contains(&self.key("attention.key_length_mla"));
+        let key_name = if expanded { "attention.key_length" } else { "attention.key_length_mla" };
+        let key = self.need(key_name)?;
+        let v_dim = match expanded {
+            false => self.need("attention.value_length_mla")?,
+            true => match self.size("attention.value_length")? {
+                Some(v_dim) => v_dim,
+                None if dim.is_multiple_of(q) => dim / q,
+                None => return self.missing("attention.value_length"),
+            },
+        };
         let Some(nope) = key.checked_sub(rope_dim).filter(|n| *n > 0) else {
-            return self
-                .bad("attention.key_length_mla", format!("{key} is not more than the {rope_dim} turned channels"));
+            return self.bad(key_name, format!("{key} is not more than the {rope_dim} turned channels"));
         };
         if q.saturating_mul(key.max(v_dim)) > MAX {
             return self.bad("attention.head_count", "heads times channels is out of any bounds");
@@ -109,7 +121,10 @@ impl Reader<'_> {
             self.key(key);
         }
         let q_rank = self.size_or_none("attention.q_lora_rank")?;
-        let latent = Some(Latent { q_rank, kv_rank, nope, v_dim });
-        Ok(Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent })
+        let latent = Some(Latent { q_rank, kv_rank, nope, v_dim, expanded });
+        Ok(match expanded {
+            true => Heads { q, kv: q, k_dim: key, v_dim, rope_dim, latent },
+            false => Heads { q, kv: 1, k_dim: kv_rank + rope_dim, v_dim: kv_rank, rope_dim, latent },
+        })
     }
 }

@@ -192,7 +192,8 @@ impl ModelConfig {
         let grouped = heads.latent.is_none();
         let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
-        let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
+        let logit_scale = r.factor("logit_scale")?.or(arch.logit_width.map(|w| w / dim as f32)).unwrap_or(1.0);
+        let residual_scale = r.factor("residual_scale")?.or(arch.depth_scale.map(|s| s / (layers as f32).sqrt()));
         let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
         let attending = match (&recurrent, &arch.recurrence) {
             (Some(nets), Some(Recurrence::Delta(_))) => nets.layers.others(layers),
@@ -247,9 +248,9 @@ impl ModelConfig {
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
-                false => r.factor("embedding_scale")?.unwrap_or(1.0),
+                false => r.factor("embedding_scale")?.or(arch.embed_scale).unwrap_or(1.0),
             },
-            residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
+            residual_scale: residual_scale.unwrap_or(1.0),
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
             recurrent,

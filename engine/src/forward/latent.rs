@@ -6,7 +6,7 @@ use super::attention::foresee_store;
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows, scale};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::Latent;
+use crate::weights::{Latent, LatentHeads};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
@@ -18,38 +18,17 @@ impl Forward<'_, '_> {
         w: &Latent,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
+        let (k_b, v_b) = match &w.heads {
+            LatentHeads::Absorbed { k_b, v_b } => (k_b, v_b),
+            LatentHeads::Expanded(kv_b) => return self.expanded_attention(i, w, kv_b, segments),
+        };
+        self.latent_products(i, w, segments)?;
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let Some(sizes) = &c.latent else { return Ok(()) };
         let at = || format!("before the attention of layer {i}");
         let (nope, rot, rank) = (sizes.nope, c.rope.dim, sizes.kv_rank);
         let (kw, q_width) = (rank + rot, c.heads * (nope + rot));
-        self.quantize_h(&[w.q_a.as_ref().map_or(&w.q_b.w, |(a, _)| &a.w), &w.kv_a.w], at)?;
         let s = &mut *self.s;
-        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-        self.lap.op(Op::QkvProduct, || {
-            let first = w.q_a.as_ref().map_or(&w.q_b.w, |(a, _)| &a.w);
-            Cost::products(n, &[first.view(gguf), w.kv_a.w.view(gguf)])
-        });
-        foresee_store(i, segments);
-        let kv = Product { w: w.kv_a.w.view(gguf), x, out: &mut s.k[..n * kw] };
-        let q_b = &mut s.latent.q_b[..n * q_width];
-        match &w.q_a {
-            None => matmul(crew, n, &mut [Product { w: w.q_b.w.view(gguf), x, out: &mut *q_b }, kv]),
-            Some((a, with)) => {
-                let q_a = &mut s.latent.q_a[..n * a.w.rows];
-                foresee(crew, n, self.model, &[&w.q_b.w]);
-                matmul(crew, n, &mut [Product { w: a.w.view(gguf), x, out: &mut *q_a }, kv]);
-                self.lap.op(Op::Norm, || norm_cost(n, a.w.rows, Some(with)));
-                crew.rows(q_a, a.w.rows, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
-                if w.q_b.w.is_quant() {
-                    self.lap.op(Op::Quantize, || Cost::quantize(n, a.w.rows));
-                }
-                quantize_rows(crew, w.q_b.w.is_quant(), q_a, a.w.rows, &mut s.blocks, at)?;
-                self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.q_b.w.view(gguf)]));
-                let x = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, a.w.rows) };
-                matmul(crew, n, &mut [Product { w: w.q_b.w.view(gguf), x, out: &mut *q_b }]);
-            }
-        }
         let half = rot / 2;
         self.lap
             .op(Op::Rope, || Cost { float: (n * (2 * rank + 3 * rot)) as u64, ..Cost::elements(n, kw + rank, 2, 0) });
@@ -69,13 +48,13 @@ impl Forward<'_, '_> {
 
         // Each head's unturned channels to those of the latent.
         self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * nope, 2, 0));
-        let q_b = &*q_b;
+        let q_b = &s.latent.q_b;
         let inputs = &mut s.latent.heads_in[..c.heads * n * nope];
         crew.rows(inputs, nope, n >= SPLIT, |_, j, row| {
             let (head, r) = (j / n, j % n);
             row.copy_from_slice(&q_b[r * q_width + head * (nope + rot)..][..nope]);
         });
-        heads(self, w.k_b.is_quant(), nope, rank, |h| w.k_b.view(gguf, h), at)?;
+        heads(self, k_b.is_quant(), nope, rank, |h| k_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap
             .op(Op::Rope, || Cost { float: (n * c.heads * rot * 3) as u64, ..Cost::elements(n, c.heads * kw, 2, 0) });
@@ -105,7 +84,7 @@ impl Forward<'_, '_> {
             row.copy_from_slice(&att[r * width + head * rank..][..rank]);
         });
         let at = || format!("after the attention of layer {i}");
-        heads(self, w.v_b.is_quant(), rank, sizes.v_dim, |h| w.v_b.view(gguf, h), at)?;
+        heads(self, v_b.is_quant(), rank, sizes.v_dim, |h| v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * sizes.v_dim, 2, 0));
         let (from, v) = (&s.latent.heads_out, sizes.v_dim);
@@ -116,6 +95,46 @@ impl Forward<'_, '_> {
         });
         let then = self.after_attention(i);
         self.project(Source::Latent, &w.o, &then, at)
+    }
+
+    /// `latent.q_b` = the heads' queries; the latent and the turned part of the key, not yet normed and turned, go to `k`, or
+    /// where keys are made of them to `latent.heads_in`.
+    pub(super) fn latent_products(
+        &mut self,
+        i: usize,
+        w: &Latent,
+        segments: &[Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let at = || format!("before the attention of layer {i}");
+        self.quantize_h(&w.first(), at)?;
+        let s = &mut *self.s;
+        let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        self.lap.op(Op::QkvProduct, || Cost::products(n, &w.first().map(|w| w.view(gguf))));
+        foresee_store(i, segments);
+        let keys = match w.heads {
+            LatentHeads::Absorbed { .. } => &mut s.k,
+            LatentHeads::Expanded(_) => &mut s.latent.heads_in,
+        };
+        let kv = Product { w: w.kv_a.view(gguf), x, out: &mut keys[..n * w.kv_a.rows] };
+        let q_b = &mut s.latent.q_b[..n * w.q_b.rows];
+        let Some((a, with)) = &w.q_a else {
+            matmul(crew, n, &mut [Product { w: w.q_b.view(gguf), x, out: q_b }, kv]);
+            return Ok(());
+        };
+        let q_a = &mut s.latent.q_a[..n * a.rows];
+        foresee(crew, n, self.model, &[&w.q_b]);
+        matmul(crew, n, &mut [Product { w: a.view(gguf), x, out: &mut *q_a }, kv]);
+        self.lap.op(Op::Norm, || norm_cost(n, a.rows, Some(with)));
+        crew.rows(q_a, a.rows, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
+        if w.q_b.is_quant() {
+            self.lap.op(Op::Quantize, || Cost::quantize(n, a.rows));
+        }
+        quantize_rows(crew, w.q_b.is_quant(), q_a, a.rows, &mut s.blocks, at)?;
+        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.q_b.view(gguf)]));
+        let x = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, a.rows) };
+        matmul(crew, n, &mut [Product { w: w.q_b.view(gguf), x, out: q_b }]);
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod altup;
 mod attention;
 mod channel_delta;
 mod delta;
+mod expanded;
 mod experts;
 mod feed_forward;
 mod latent;

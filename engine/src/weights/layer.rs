@@ -77,18 +77,29 @@ pub(crate) struct Grouped {
 #[derive(Clone, Debug)]
 pub(crate) struct Latent {
     /// The stream to compressed queries `[q_rank, dim]` and their norm, where queries are compressed.
-    pub q_a: Option<(Linear, Norm)>,
+    pub q_a: Option<(MatrixRef, Norm)>,
     /// To the heads' queries, `[heads * (nope + rope), q_rank or dim]`.
-    pub q_b: Linear,
+    pub q_b: MatrixRef,
     /// The stream to the latent and the turned part of the key, `[kv_rank + rope, dim]`.
-    pub kv_a: Linear,
+    pub kv_a: MatrixRef,
     pub kv_norm: Norm,
-    /// For each head, a query's unturned channels to the latent's, `[kv_rank, nope]`.
-    pub k_b: Stack,
-    /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
-    pub v_b: Stack,
+    pub heads: LatentHeads,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
+}
+
+/// What lies between the latent and the heads.
+#[derive(Clone, Debug)]
+pub(crate) enum LatentHeads {
+    /// Heads attend to the latent itself.
+    Absorbed {
+        /// For each head, a query's unturned channels to the latent's, `[kv_rank, nope]`.
+        k_b: Stack,
+        /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
+        v_b: Stack,
+    },
+    /// The latent to each head's unturned key and its value, `[heads * (nope + v_dim), kv_rank]`.
+    Expanded(MatrixRef),
 }
 
 /// A gated delta net.
@@ -255,8 +266,15 @@ impl AttentionWeights {
             Self::Selective(s) => s.input.iter().collect(),
             Self::ShortConvolution(s) => s.input.iter().collect(),
             Self::Linear(l) => vec![&l.w],
-            Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
+            Self::Latent(l) => l.first().to_vec(),
         }
+    }
+}
+
+impl Latent {
+    /// The matrices that the layer's input is multiplied with: for queries, and for the latent.
+    pub fn first(&self) -> [&MatrixRef; 2] {
+        [self.q_a.as_ref().map_or(&self.q_b, |(a, _)| a), &self.kv_a]
     }
 }
 
@@ -446,21 +464,32 @@ impl Loader<'_> {
     fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
         let c = self.config;
         let q_rows = c.heads * (l.nope + c.rope.dim);
+        let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
+            let name = name(&format!("{part}.weight"));
+            need(l.matrix(&name, rows, cols)?, &name)
+        };
         let (q_a, q_b) = match l.q_rank {
             Some(rank) => {
-                let a = self.linear(&name("attn_q_a"), rank, c.dim, false)?;
+                let a = matrix(self, "attn_q_a", rank, c.dim)?;
                 let norm = self.norm(&name("attn_q_a_norm"), rank, NormKind::Rms)?;
-                (Some((a, norm)), self.linear(&name("attn_q_b"), q_rows, rank, false)?)
+                (Some((a, norm)), matrix(self, "attn_q_b", q_rows, rank)?)
             }
-            None => (None, self.linear(&name("attn_q"), q_rows, c.dim, false)?),
+            None => (None, matrix(self, "attn_q", q_rows, c.dim)?),
         };
         Ok(Latent {
             q_a,
             q_b,
-            kv_a: self.linear(&name("attn_kv_a_mqa"), l.kv_rank + c.rope.dim, c.dim, false)?,
+            kv_a: matrix(self, "attn_kv_a_mqa", l.kv_rank + c.rope.dim, c.dim)?,
             kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
-            k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
-            v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
+            heads: match l.expanded {
+                true => {
+                    LatentHeads::Expanded(matrix(self, "attn_kv_b", c.heads * (l.nope + l.v_dim), l.kv_rank)?)
+                }
+                false => LatentHeads::Absorbed {
+                    k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
+                    v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
+                },
+            },
             o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,
         })
     }
