@@ -25,6 +25,8 @@ pub(crate) struct Scratch {
     pub h: Buffer<f32>,
     /// A part's result on its way back to the stream, `[rows, dim]`.
     pub t: Buffer<f32>,
+    /// The stream as it was before the first layer, `[rows, dim]`, where layers add it again.
+    pub embedding: Buffer<f32>,
     /// Queries `[rows, heads * k_dim]`.
     pub q: Buffer<f32>,
     /// Keys `[rows, kv_heads * k_dim]`.
@@ -199,6 +201,7 @@ impl Scratch {
             x: m.make(c.dim)?,
             h: m.make(c.dim)?,
             t: m.make(c.dim)?,
+            embedding: m.make(if c.arch.embed_again { c.dim } else { 0 })?,
             q: m.make(c.q_width())?,
             k: m.make(c.widest(LayerSizes::k_width))?,
             v: m.make(c.widest(LayerSizes::v_width))?,

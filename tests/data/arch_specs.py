@@ -12,7 +12,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
-            exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None)
+            exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
+            again=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -336,4 +337,17 @@ SPECS = {
                             experts=dict(n=6, used=2, ff=24, shared=48, first=1),
                             keys={'expert_shared_count': 2, 'expert_weights_scale': 1.0,
                                   'rope.scaling.yarn_log_multiplier': 0.0707, **YARN}),
+    'hunyuan_vl': dict(arch='hunyuan_vl', seed=113, tied=True, qk_norm='head',
+                       keys={'rope.dimension_sections': [1, 1, 2, 0], 'rope.scaling.type': 'none', 'rope.scaling.factor': 1.0,
+                             'rope.scaling.alpha': 1000.0}),
+    'paddleocr': dict(arch='paddleocr', seed=114, tied=True, keys={'rope.dimension_sections': [1, 1, 2, 0]}),
+    # Two layers that run three times, with a norm between rounds and without.
+    'nanbeige': dict(arch='nanbeige', seed=115, keys={'num_loops': 3, 'skip_loop_final_norm': False}),
+    'nanbeige-bare': dict(arch='nanbeige', seed=116, tied=True, turned=3, keys={'num_loops': 2, 'skip_loop_final_norm': True}),
+    'talkie': dict(arch='talkie', seed=117, layers=3, before=None, ff_before=None, out_norm=None, qk_norm='gain', again=True,
+                   keys={'logit_scale': 3.0}),
+    # The last layer sees everything and does not turn queries and keys.
+    'muse-glimmer': dict(arch='muse-glimmer', seed=118, layers=4, qk_norm='head', gate=True, theta=1e6, **AROUND,
+                         keys={'attention.sliding_window': 20, 'attention.sliding_window_pattern': [True, True, True, False],
+                               'final_logit_softcapping': 30.0, 'logit_scale': 1.5}),
 }

@@ -158,7 +158,9 @@ def tensors(s, rng):
             mat(p + 'attn_gate.weight', H if s['gate'] == 'head' else H * hd, D, std=0.3)
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)
-        if s['qk_norm'] and parts:
+        if s['qk_norm'] == 'gain':
+            vec(p + 'attn_q_norm.weight', H, 1, base=1.0, std=0.3)
+        elif s['qk_norm'] and parts:
             shape = {'whole': lambda n: (n * hd,), 'head': lambda n: (hd,), 'own': lambda n: (n, hd)}[s['qk_norm']]
             vec(p + 'attn_q_norm.weight', *shape(H), base=s['qk'])
             if own:
@@ -221,6 +223,9 @@ def tensors(s, rng):
             norm(p + 'laurel_post_norm', base=0.5)
         if s['factor']:
             vec(p + 'layer_output_scale.weight', 1, base=0.8)
+        if s['again']:
+            for part in ('layer_output_scale.weight', 'attn_output.scale', 'ffn_down.scale'):
+                vec(p + part, 1, base=0.7)
     return out
 
 

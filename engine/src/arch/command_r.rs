@@ -9,7 +9,7 @@ pub(super) const ARCH: Arch = Arch {
     pairing: Pairing::Neighbours,
     norm: NormKind::Layer,
     norms: Norms { before_ff: None, ..Norms::BEFORE },
-    head_norm: HeadNorm::Own,
+    head_norm: HeadNorm::Own(NormKind::Layer),
     parallel: Parallel::Always,
     ..Arch::PLAIN
 };

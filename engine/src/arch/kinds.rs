@@ -64,8 +64,10 @@ pub enum HeadNorm {
     TurnedUnless(usize),
     /// All heads as one vector (`[heads * k_dim]`).
     Whole,
-    /// Each head by itself, the mean taken off, with weights of its own (`[heads, k_dim]`), where the file has them.
-    Own,
+    /// Each head by itself, with weights of its own (`[heads, k_dim]`), where the file has them.
+    Own(NormKind),
+    /// Each head by itself; those of queries are then multiplied with a number each (`[heads, 1]`).
+    Gains,
 }
 
 /// Whether the softmax of each head counts something besides the positions.

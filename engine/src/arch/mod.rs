@@ -45,6 +45,7 @@ mod granitehybrid;
 mod granitemoe;
 mod hunyuan_dense;
 mod hunyuan_moe;
+mod hunyuan_vl;
 mod hy_v3;
 mod internlm2;
 mod jais2;
@@ -66,6 +67,8 @@ mod minicpm3;
 mod minimax_m2;
 mod mistral3;
 mod mistral4;
+mod muse_glimmer;
+mod nanbeige;
 mod nemotron;
 mod nemotron_h;
 mod nemotron_h_moe;
@@ -74,6 +77,7 @@ mod olmo2;
 mod olmoe;
 mod openelm;
 mod orion;
+mod paddleocr;
 mod pangu_embedded;
 mod phi2;
 mod phi3;
@@ -99,6 +103,7 @@ mod spark2_5;
 mod stablelm;
 mod starcoder;
 mod starcoder2;
+mod talkie;
 mod xverse;
 
 pub use kinds::{
@@ -206,6 +211,8 @@ pub struct Arch {
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
     /// it makes no difference.
     pub coordinates: bool,
+    /// Whether files may say a number that, by its power `k_dim / (k_dim - 2)`, the rotary base is multiplied with.
+    pub rope_alpha: bool,
     /// The model of so many layers divides scores by the root of `dim / heads` instead of that of a head's channels.
     pub wide_scale_layers: Option<usize>,
     /// The bound of attention scores where the file does not say.
@@ -236,6 +243,15 @@ pub struct Arch {
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
+    /// Whether embeddings are normed, without weights.
+    pub embed_norm: bool,
+    /// Whether each layer adds the embedding to the stream, multiplied with a number of its own, and has numbers for what
+    /// attention and feed-forward part add.
+    pub embed_again: bool,
+    /// Epsilon of the norms of what parts add to the stream, where it is another.
+    pub after_eps: Option<f32>,
+    /// Whether files may say that all layers run more than once, one round behind the other.
+    pub looped: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
     pub score_scale: Option<f32>,
     /// Whether the width of the feed-forward part that files say is that of its gate and up together.
@@ -295,6 +311,7 @@ impl Arch {
         learned_positions: false,
         norm_turned: false,
         coordinates: false,
+        rope_alpha: false,
         wide_scale_layers: None,
         score_cap: None,
         logit_cap: None,
@@ -309,6 +326,10 @@ impl Arch {
         altup: false,
         cut_off: None,
         layer_factor: false,
+        embed_norm: false,
+        embed_again: false,
+        after_eps: None,
+        looped: false,
         score_scale: None,
         ff_of_both: false,
         only_layers: None,
@@ -358,6 +379,7 @@ pub const ALL: &[&Arch] = &[
     &granitemoe::ARCH,
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
+    &hunyuan_vl::ARCH,
     &hy_v3::ARCH,
     &internlm2::ARCH,
     &jais2::ARCH,
@@ -378,6 +400,8 @@ pub const ALL: &[&Arch] = &[
     &minimax_m2::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
+    &muse_glimmer::ARCH,
+    &nanbeige::ARCH,
     &nemotron::ARCH,
     &nemotron_h::ARCH,
     &nemotron_h_moe::ARCH,
@@ -386,6 +410,7 @@ pub const ALL: &[&Arch] = &[
     &olmoe::ARCH,
     &openelm::ARCH,
     &orion::ARCH,
+    &paddleocr::ARCH,
     &pangu_embedded::ARCH,
     &phi2::ARCH,
     &phi3::ARCH,
@@ -411,6 +436,7 @@ pub const ALL: &[&Arch] = &[
     &stablelm::ARCH,
     &starcoder::ARCH,
     &starcoder2::ARCH,
+    &talkie::ARCH,
     &xverse::ARCH,
 ];
 

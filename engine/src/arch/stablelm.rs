@@ -7,7 +7,7 @@ use super::{Arch, HeadNorm, NormKind, Parallel};
 pub(super) const ARCH: Arch = Arch {
     name: "stablelm",
     norm: NormKind::Layer,
-    head_norm: HeadNorm::Own,
+    head_norm: HeadNorm::Own(NormKind::Layer),
     parallel: Parallel::Unnormed,
     ..Arch::PLAIN
 };

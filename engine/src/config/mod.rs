@@ -39,8 +39,12 @@ pub struct ModelConfig {
     pub arch: &'static Arch,
     /// `general.name`, where there is one.
     pub name: Option<String>,
-    /// Layers.
+    /// Layers, those of all rounds.
     pub layers: usize,
+    /// How often the file's layers run; 1 in most models.
+    pub rounds: usize,
+    /// Whether the stream's last norm is also between rounds.
+    pub round_norm: bool,
     /// Layers behind those, which the file has for guessing further tokens; they are not read.
     pub further_layers: usize,
     /// Channels of the residual stream.
@@ -144,6 +148,8 @@ impl ModelConfig {
             return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
+        let (rounds, round_norm) = if arch.looped { r.rounds(layers, further)? } else { (1, false) };
+        let layers = layers * rounds;
         if let Some(only) = arch.only_layers.filter(|only| *only != layers) {
             let reason = format!("{layers} layers; of `{}`, only the model with {only} is supported", arch.name);
             return r.bad("block_count", reason);
@@ -155,7 +161,7 @@ impl ModelConfig {
             None => r.heads(arch, dim, all)?,
         };
         r.check_heads(&heads)?;
-        let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
+        let rope = Rope::read(&r, arch, [heads.rope_dim, heads.k_dim], ctx)?;
         let window = r.window(arch, layers)?;
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
@@ -206,6 +212,8 @@ impl ModelConfig {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
             layers,
+            rounds,
+            round_norm,
             further_layers: further,
             dim,
             ff,
@@ -320,13 +328,14 @@ impl ModelConfig {
     }
 }
 
+/// Before anything is made for each of them. The deepest models have less than two hundred.
+const MOST_LAYERS: usize = 4096;
+
 impl Reader<'_> {
     /// The layers, and those of them that only guess further tokens, which are the last.
     fn layers(&self) -> Result<(usize, usize), EngineError> {
         let (all, key) = (self.need("block_count")?, "nextn_predict_layers");
-        // Before anything is made for each of them. The deepest models have less than two hundred.
-        const MOST: usize = 4096;
-        if all > MOST {
+        if all > MOST_LAYERS {
             return self.bad("block_count", format!("{all} is out of any bounds"));
         }
         let further = self.size_or_none(key)?.unwrap_or(0);
@@ -334,6 +343,19 @@ impl Reader<'_> {
             Some(layers) if layers > 0 => Ok((layers, further)),
             _ => self.bad(key, format!("{further} of {all} layers")),
         }
+    }
+
+    /// How often layers run, and whether a norm parts the rounds.
+    fn rounds(&self, layers: usize, further: usize) -> Result<(usize, bool), EngineError> {
+        let key = "num_loops";
+        let rounds = self.size(key)?.unwrap_or(1);
+        if rounds > 1 && further > 0 {
+            return self.bad("nextn_predict_layers", format!("{further}, where layers run {rounds} times"));
+        }
+        if layers.saturating_mul(rounds) > MOST_LAYERS {
+            return self.bad(key, format!("{rounds} times {layers} layers are out of any bounds"));
+        }
+        Ok((rounds, !self.flag("skip_loop_final_norm")?.unwrap_or(false)))
     }
 
     fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {

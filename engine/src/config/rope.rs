@@ -55,7 +55,12 @@ pub(crate) struct RopeTable {
 }
 
 impl Rope {
-    pub(super) fn read(r: &Reader<'_>, arch: &Arch, dim: usize, ctx: usize) -> Result<Self, EngineError> {
+    pub(super) fn read(
+        r: &Reader<'_>,
+        arch: &Arch,
+        [dim, k_dim]: [usize; 2],
+        ctx: usize,
+    ) -> Result<Self, EngineError> {
         // Models that see images: a position has several coordinates, and the pairs may be others.
         if r.meta.contains(&r.key("rope.dimension_sections")) && !arch.coordinates {
             return r.bad("rope.dimension_sections", "positions of several coordinates are not supported");
@@ -85,9 +90,21 @@ impl Rope {
                 return r.bad("rope.scaling.type", reason);
             }
         };
+        let base = r.positive("rope.freq_base")?.unwrap_or(10000.0);
+        let alpha = if arch.rope_alpha { r.factor("rope.scaling.alpha")? } else { None };
         Ok(Self {
             dim,
-            base: r.positive("rope.freq_base")?.unwrap_or(10000.0),
+            base: match alpha {
+                Some(alpha) if k_dim > 2 => {
+                    let grown = libm::pow(f64::from(alpha), k_dim as f64 / (k_dim - 2) as f64);
+                    let base = (f64::from(base) * grown) as f32;
+                    if !base.is_finite() {
+                        return r.bad("rope.scaling.alpha", format!("{alpha} is out of any bounds"));
+                    }
+                    base
+                }
+                _ => base,
+            },
             scaling,
             original_ctx: r.size_or_none("rope.scaling.original_context_length")?.unwrap_or(ctx),
             magnitude: r.factor("rope.scaling.attn_factor")?.unwrap_or(1.0),

@@ -3,7 +3,7 @@
 use super::route::sigmoid;
 use super::running::softplus;
 use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, norm_cost, scale, turns};
-use crate::arch::{HeadGates, HeadNorm};
+use crate::arch::{HeadGates, HeadNorm, NormKind};
 use crate::config::LayerSizes;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -14,6 +14,7 @@ use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::attention::{Query, Rules, Window, attention};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::rope;
 use std::sync::{Mutex, PoisonError};
 
@@ -81,9 +82,12 @@ impl Forward<'_, '_> {
         let norm_heads = |with: Option<&Norm>, row: &mut [f32]| match (with, c.arch.head_norm) {
             (None, _) => {}
             (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
-            (Some(with), HeadNorm::Own) => {
+            (Some(with), HeadNorm::Own(_) | HeadNorm::Gains) => {
                 let heads = row.chunks_mut(k_dim).zip(with.w.chunks(k_dim));
-                heads.for_each(|(head, w)| layer_norm(crew.isa(), head, w, None, c.eps));
+                heads.for_each(|(head, w)| match with.kind {
+                    NormKind::Rms => rms_norm(crew.isa(), head, w, c.eps),
+                    NormKind::Layer => layer_norm(crew.isa(), head, w, None, c.eps),
+                });
             }
             (Some(with), _) => row.chunks_mut(k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
         };

@@ -54,7 +54,7 @@ impl Forward<'_, '_> {
         let then = self.after_layer(i);
         self.project(Source::LayerInput, &w.back, &then, || format!("in the input of layer {i}"))?;
         match c.altup {
-            None => self.join_stream(Some(&w.norm)),
+            None => self.join_stream(Some(&w.norm), 1.0),
             Some(_) => self.join_other_streams(&w.norm),
         }
         Ok(())

@@ -74,6 +74,12 @@ impl<'m> Forward<'m, '_> {
             self.layer_inputs(w, segments)?;
         }
         self.turn_tables(segments);
+        if let Some(w) = &model.weights().embed_norm {
+            self.norm_stream(w);
+        }
+        if model.config().arch.embed_again {
+            self.keep_embedding();
+        }
         if let Some(w) = &model.weights().altup {
             self.part_streams(w)?;
         }
@@ -97,8 +103,9 @@ impl<'m> Forward<'m, '_> {
             // Beside attention, which reads the same input.
             if let Some(w) = &layer.space {
                 self.state_space(i, w, segments)?;
-                self.join_stream(None);
+                self.join_stream(None, 1.0);
             }
+            let [embedding, attention, feed_forward] = layer.shares.unwrap_or([0.0, 1.0, 1.0]);
             if let Some(w) = &layer.attention {
                 match w {
                     AttentionWeights::Grouped(g) => self.grouped_attention(i, g, segments)?,
@@ -116,7 +123,7 @@ impl<'m> Forward<'m, '_> {
                 if parallel && layer.before_ff.is_some() {
                     self.normed(layer.before_ff.as_ref());
                 }
-                self.join_stream(layer.after_attention.as_ref());
+                self.join_stream(layer.after_attention.as_ref(), attention);
             }
             if layer.altup.is_some() {
                 self.join_laurel();
@@ -130,7 +137,7 @@ impl<'m> Forward<'m, '_> {
                     FeedForward::Experts(w) => self.experts(i, w)?,
                     FeedForward::Beside(w) => self.beside(i, w)?,
                 }
-                self.join_stream(layer.after_ff.as_ref());
+                self.join_stream(layer.after_ff.as_ref(), feed_forward);
             }
             if let Some(w) = &layer.altup {
                 self.correct_streams(w);
@@ -140,6 +147,13 @@ impl<'m> Forward<'m, '_> {
             }
             if let Some(factor) = layer.factor {
                 self.multiply_stream(factor);
+            }
+            if layer.shares.is_some() {
+                self.join_embedding(embedding);
+            }
+            let round = model.config().layers / model.config().rounds;
+            if model.config().round_norm && (i + 1).is_multiple_of(round) && i + 1 < model.config().layers {
+                self.norm_stream(&model.weights().out_norm);
             }
         }
         self.lap.layer = None;
@@ -268,8 +282,35 @@ impl<'m> Forward<'m, '_> {
         });
     }
 
-    /// `x += norm(t)`, row by row; `x += t` without one.
-    fn join_stream(&mut self, with: Option<&Norm>) {
+    /// `x = norm(x)`, row by row.
+    fn norm_stream(&mut self, with: &Norm) {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
+        crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, _, x| norm(crew.isa(), x, with, c.eps));
+    }
+
+    /// Keeps the stream as it is for [`join_embedding`](Self::join_embedding).
+    fn keep_embedding(&mut self) {
+        let (dim, n) = (self.model.config().dim, self.n);
+        self.lap.op(Op::Embedding, || Cost::elements(n, dim, 2, 0));
+        let x = &self.s.x;
+        self.crew.rows(&mut self.s.embedding[..n * dim], dim, n >= SPLIT, |_, r, kept| {
+            kept.copy_from_slice(&x[r * dim..][..dim]);
+        });
+    }
+
+    /// `x += share * embedding`, row by row.
+    fn join_embedding(&mut self, share: f32) {
+        let (dim, n) = (self.model.config().dim, self.n);
+        self.lap.op(Op::ResidualAdd, || Cost::elements(n, dim, 3, 1));
+        let kept = &self.s.embedding;
+        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, r, x| {
+            add_scaled(x, &kept[r * dim..][..dim], share);
+        });
+    }
+
+    /// `x += share * norm(t)`, row by row; `x += share * t` without one.
+    fn join_stream(&mut self, with: Option<&Norm>, share: f32) {
         if let Some(with) = with {
             self.norm_part(with);
         }
@@ -278,7 +319,7 @@ impl<'m> Forward<'m, '_> {
         self.lap.op(Op::ResidualAdd, || Cost::elements(n, c.dim, 3, 1));
         crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, r, x| {
             let t = &t[r * c.dim..][..c.dim];
-            match c.residual_scale {
+            match c.residual_scale * share {
                 1.0 => add(x, t),
                 factor => add_scaled(x, t, factor),
             }
@@ -289,7 +330,8 @@ impl<'m> Forward<'m, '_> {
     fn norm_part(&mut self, with: &Norm) {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
-        crew.rows(&mut self.s.t[..n * c.dim], c.dim, n >= SPLIT, |_, _, t| norm(crew.isa(), t, with, c.eps));
+        let eps = c.arch.after_eps.unwrap_or(c.eps);
+        crew.rows(&mut self.s.t[..n * c.dim], c.dim, n >= SPLIT, |_, _, t| norm(crew.isa(), t, with, eps));
     }
 
     /// `x *= factor`

@@ -24,6 +24,9 @@ pub(crate) struct LayerWeights {
     pub altup: Option<Box<LayerAltUp>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
+    /// Where the layer adds the embedding again: what that, the attention's and the feed-forward part's contribution are
+    /// multiplied with.
+    pub shares: Option<[f32; 3]>,
 }
 
 /// How what a token brings to a layer joins the stream: `norm(back(act(gate x) * input))`.
@@ -369,11 +372,23 @@ impl Loader<'_> {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => None,
             },
+            shares: match c.arch.embed_again {
+                true => Some(self.shares(&name)?),
+                false => None,
+            },
         };
         if let Some(w) = layer.feed_forward.as_ref().filter(|_| c.cut_off(i).is_some()) {
             self.check_cut_off(w, &name)?;
         }
         Ok(layer)
+    }
+
+    /// What the embedding and the two parts' contributions are multiplied with; where a part has no number, 1.
+    fn shares(&mut self, name: &dyn Fn(&str) -> String) -> Result<[f32; 3], EngineError> {
+        let embedding = name("layer_output_scale.weight");
+        let embedding = need(self.numbers(&embedding, &[1])?, &embedding)?[0];
+        let mut part = |part: &str| Ok::<_, EngineError>(self.numbers(&name(part), &[1])?.map_or(1.0, |f| f[0]));
+        Ok([embedding, part("attn_output.scale")?, part("ffn_down.scale")?])
     }
 
     fn feed_forward(&mut self, i: usize, name: &dyn Fn(&str) -> String) -> Result<FeedForward, EngineError> {
@@ -427,9 +442,17 @@ impl Loader<'_> {
                 HeadNorm::EachOrNone if !self.has(&name(&format!("{part}.weight"))) => None,
                 HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), k_dim, NormKind::Rms)?),
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
-                HeadNorm::Own => {
+                HeadNorm::Own(kind) => {
                     let w = self.numbers(&name(&format!("{part}.weight")), &[k_dim, heads])?;
-                    w.map(|w| Norm { kind: NormKind::Layer, w, bias: None })
+                    w.map(|w| Norm { kind, w, bias: None })
+                }
+                // Of queries only.
+                HeadNorm::Gains if part == "attn_k_norm" => Some(ones(heads * k_dim)),
+                HeadNorm::Gains => {
+                    let weight = name(&format!("{part}.weight"));
+                    let gains = need(self.numbers(&weight, &[1, heads])?, &weight)?;
+                    let w = gains.iter().flat_map(|gain| std::iter::repeat_n(*gain, k_dim)).collect();
+                    Some(Norm { kind: NormKind::Rms, w, bias: None })
                 }
             })
         };

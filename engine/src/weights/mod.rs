@@ -70,6 +70,8 @@ pub(crate) struct Weights {
     pub embed: MatrixRef,
     /// What is added to the embedding at each position, `[ctx, dim]`.
     pub positions: Option<MatrixRef>,
+    /// Of the embedding; its weights are ones.
+    pub embed_norm: Option<Norm>,
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
@@ -88,8 +90,9 @@ impl Weights {
     /// Finds every tensor of the architecture and checks its shape and format; a tensor left over is an error.
     pub fn load(gguf: &Gguf, c: &ModelConfig) -> Result<Self, EngineError> {
         // A layer has several tensors: a bound on the layers before anything is sized by them.
-        if c.layers > gguf.tensors().len() {
-            let reason = format!("{} layers, but only {} tensors", c.layers, gguf.tensors().len());
+        let own = c.layers / c.rounds;
+        if own > gguf.tensors().len() {
+            let reason = format!("{own} layers, but only {} tensors", gguf.tensors().len());
             return Err(EngineError::Config { key: format!("{}.block_count", c.arch.name), reason });
         }
         let mut l = Loader::new(gguf, c);
@@ -98,11 +101,13 @@ impl Weights {
             true => Some(need(l.table("position_embd.weight", c.ctx, c.dim)?, "position_embd.weight")?),
             false => None,
         };
+        let embed_norm = c.arch.embed_norm.then(|| Norm { kind: c.norm, w: vec![1.0; c.dim], bias: None });
         let out_norm = l.stream_norm(c.arch.out_norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
-        let layers = (0..c.layers).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
+        let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
+        let layers = vec![round; c.rounds].concat();
         let output = match l.matrix("output.weight", c.vocab, c.dim)? {
             Some(output) => output,
             None => {
@@ -114,7 +119,19 @@ impl Weights {
         let output_bias = l.numbers("output.bias", &[c.vocab])?;
         l.finish()?;
         let targets = l.targets;
-        Ok(Self { embed, positions, layer_inputs, altup, layers, out_norm, output, output_bias, rope_factors, targets })
+        Ok(Self {
+            embed,
+            positions,
+            embed_norm,
+            layer_inputs,
+            altup,
+            layers,
+            out_norm,
+            output,
+            output_bias,
+            rope_factors,
+            targets,
+        })
     }
 
     /// Where the matrices lie that take part in products: in a packed file, or in the model's own.
