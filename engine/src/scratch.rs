@@ -1,7 +1,7 @@
 //! The buffers of a step, made once and reused.
 
 use crate::arch::HeadGates;
-use crate::config::{LayerSizes, ModelConfig, RecurrentPart};
+use crate::config::{self, LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::EngineError;
 use crate::speculate;
 use bytemuck::Zeroable;
@@ -254,7 +254,7 @@ impl RunningScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let [raw, gates] = match c.recurrent.as_ref().map(|r| &r.part) {
             Some(RecurrentPart::Delta(d)) => [d.channels().max(d.padded_width()), 2 * d.v_heads],
-            Some(RecurrentPart::ChannelDelta(d)) => {
+            Some(RecurrentPart::ChannelDelta(config::ChannelDelta { shape: d, .. })) => {
                 [d.channels().max(d.padded_width()), (d.width() + d.v_heads).max(2 * d.dim)]
             }
             Some(RecurrentPart::Selective(s)) => [s.shape.padded_width().max(s.rank), s.rank + 2 * s.shape.k_dim],

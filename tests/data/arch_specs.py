@@ -13,7 +13,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
-            again=False)
+            again=False, whole_kda=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -350,4 +350,23 @@ SPECS = {
     'muse-glimmer': dict(arch='muse-glimmer', seed=118, layers=4, qk_norm='head', gate=True, theta=1e6, **AROUND,
                          keys={'attention.sliding_window': 20, 'attention.sliding_window_pattern': [True, True, True, False],
                                'final_logit_softcapping': 30.0, 'logit_scale': 1.5}),
+    # Layers with a window have more heads and turn all of their channels; the first of the divisors are of the others.
+    'step35': dict(arch='step35', seed=119, dim=16, ff=32, layers=4, heads=[2, 4, 4, 2, 4], kv=[1, 2, 2, 1, 2], qk_norm='head', gate='head',
+                   theta=5e6, turned=1, nextn=1, experts=dict(n=6, used=2, ff=16, shared=24, choice=True, first=1),
+                   keys={'attention.sliding_window': 20, 'attention.sliding_window_pattern': [False, True, True, False, True],
+                         'rope.freq_base_swa': 1e4, 'expert_shared_feed_forward_length': 24, 'expert_weights_norm': True,
+                         'expert_weights_scale': 3.0, 'expert_gating_func': 2,
+                         'swiglu_clamp_exp': [0.0, 0.0, 0.5, 0.3, 0.0], 'swiglu_clamp_shexp': [0.4, 0.0, 0.0, 0.6, 0.0]}),
+    'maple': dict(arch='maple', seed=120, dim=16, layers=4, qk_norm='head', rope=4, theta=1e6, experts=dict(n=6, used=2, ff=24),
+                  keys={'attention.sliding_window': 20, 'attention.sliding_window_pattern': [True, True, True, False],
+                        'rope.freq_base_swa': 1e4, 'swiglu_clamp_exp': [0.5, 0.7, 0.4, 0.6]}),
+    # Delta nets whose factors are bounded, latent attention with gated heads in layers 1 and 3.
+    'bailingmoe3': dict(arch='bailingmoe3', seed=121, dim=16, heads=3, ff=32, layers=4, kv=[0, 1, 0, 1, 1], hd=12, rope=4, gate='head', nextn=1,
+                        latent=dict(q=16, kv=24, v=8), kda=20, whole_kda=True,
+                        experts=dict(n=8, used=2, ff=16, shared=24, choice=True, first=1),
+                        keys={'expert_shared_count': 1, 'expert_shared_feed_forward_length': 24,
+                              'expert_weights_scale': 2.5, 'expert_weights_norm': True, 'expert_gating_func': 2,
+                              'expert_group_count': 4, 'expert_group_used_count': 2,
+                              'kda.safe_gate': True, 'kda.gate_lower_bound': -5.0,
+                              'swiglu_clamp_exp': [0.0, 0.5, 0.0, 0.6, 0.0], 'swiglu_clamp_shexp': [0.4, 0.0, 0.0, 0.6, 0.0]}),
 }

@@ -62,7 +62,7 @@ def tensors(s, rng):
             mat(p + 'nextn.eh_proj.weight', D, 2 * D)
             norm(p + 'nextn.enorm')
             norm(p + 'nextn.hnorm')
-            if s['arch'] == 'bailingmoe2':
+            if s['arch'].startswith('bailingmoe'):
                 norm(p + 'layer_output_norm')
         m = s['ssm']
         for key in ('before', 'second', 'after', 'ff_before', 'ff_after'):
@@ -101,11 +101,17 @@ def tensors(s, rng):
             for part in 'qkv':
                 mat(p + f'attn_{part}.weight', W, D, std=0.3)
                 mat(p + f'ssm_conv1d_{part}.weight', 1, W, 1, 4, std=0.5)
-            mat(p + 'ssm_f_a.weight', n, D, std=0.3); mat(p + 'ssm_f_b.weight', W, n, std=0.3)
+            whole = s['whole_kda']
+            mat(p + 'ssm_f_a.weight', W if whole else n, D, std=0.3)
+            if not whole:
+                mat(p + 'ssm_f_b.weight', W, n, std=0.3)
             mat(p + 'ssm_beta.weight', H, D, std=0.3)
             vec(p + 'ssm_dt.bias', W, std=1.0)
-            out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, (1, 1, H, 1)).astype(np.float32)))
-            mat(p + 'ssm_g_a.weight', n, D, std=0.3); mat(p + 'ssm_g_b.weight', W, n, std=0.3)
+            rates = rng.uniform(0.05, 2.0, (1, 1, H, 1)).astype(np.float32)
+            out.append((p + 'ssm_a', rates[0, 0] if whole else -rates))
+            mat(p + 'ssm_g_a.weight', W if whole else n, D, std=0.3)
+            if not whole:
+                mat(p + 'ssm_g_b.weight', W, n, std=0.3)
             vec(p + 'ssm_norm.weight', n, base=1.0)
             mat(p + 'attn_output.weight', D, W)
         d = s['delta']
@@ -154,7 +160,7 @@ def tensors(s, rng):
             mat(p + 'attn_output.weight', D, H * vd)
         if s['inner']:
             norm(p + 'attn_sub_norm', H * hd); norm(p + 'ffn_sub_norm', F)
-        if s['gate']:
+        if s['gate'] and not (s['kda'] and not K):
             mat(p + 'attn_gate.weight', H if s['gate'] == 'head' else H * hd, D, std=0.3)
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)

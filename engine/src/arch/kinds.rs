@@ -181,6 +181,15 @@ pub struct CutOff {
     pub deviations: f32,
 }
 
+/// Which side of SiLU a bound is on, where files list bounds; what it lets through is bounded likewise, up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounded {
+    /// What it gives.
+    After,
+    /// What it takes.
+    Before,
+}
+
 /// Rotary positions of layers with a window: never stretched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LocalRope {

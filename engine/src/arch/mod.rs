@@ -11,6 +11,7 @@ mod arcee;
 mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
+mod bailingmoe3;
 mod bitnet;
 mod chatglm;
 mod codeshell;
@@ -60,6 +61,7 @@ mod llama4;
 mod maincoder;
 mod mamba;
 mod mamba2;
+mod maple;
 mod mellum;
 mod mimo2;
 mod minicpm;
@@ -103,11 +105,12 @@ mod spark2_5;
 mod stablelm;
 mod starcoder;
 mod starcoder2;
+mod step35;
 mod talkie;
 mod xverse;
 
 pub use kinds::{
-    CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, LocalRope, NormKind, Norms, Parallel, Recurrence, Routing,
+    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, LocalRope, NormKind, Norms, Parallel, Recurrence, Routing,
     ScanLayout, Sinks, Temperature,
 };
 
@@ -149,6 +152,8 @@ pub struct Arch {
     pub activation: Activation,
     /// Whether it is xIELU instead, with numbers of each layer.
     pub xielu: bool,
+    /// Whether files may list bounds of it, for the experts and for what takes every row, layer by layer.
+    pub bounded: Option<Bounded>,
     /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
     pub experts: Option<Routing>,
     /// Whether the experts are chosen by the stream as it comes into the layer, before the attention and without a norm.
@@ -190,6 +195,8 @@ pub struct Arch {
     pub full_first: bool,
     /// Layers with a window have rotary positions of their own.
     pub local_rope: Option<LocalRope>,
+    /// Whether layers without a window turn only half of the channels that files say.
+    pub half_turned: bool,
     /// Whether the file must list divisors of the model's rotary frequencies.
     pub rope_divisors: bool,
     /// Every so many layers, one does not turn queries and keys.
@@ -281,6 +288,7 @@ impl Arch {
         gated: true,
         activation: Activation::Silu,
         xielu: false,
+        bounded: None,
         experts: None,
         early_choice: false,
         weighed_input: false,
@@ -301,6 +309,7 @@ impl Arch {
         full_every: None,
         full_first: false,
         local_rope: None,
+        half_turned: false,
         rope_divisors: false,
         unturned_every: None,
         unturned_full: false,
@@ -345,6 +354,7 @@ pub const ALL: &[&Arch] = &[
     &baichuan::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
+    &bailingmoe3::ARCH,
     &bitnet::ARCH,
     &chatglm::ARCH,
     &codeshell::ARCH,
@@ -393,6 +403,7 @@ pub const ALL: &[&Arch] = &[
     &maincoder::ARCH,
     &mamba::ARCH,
     &mamba2::ARCH,
+    &maple::ARCH,
     &mellum::ARCH,
     &mimo2::ARCH,
     &minicpm::ARCH,
@@ -436,6 +447,7 @@ pub const ALL: &[&Arch] = &[
     &stablelm::ARCH,
     &starcoder::ARCH,
     &starcoder2::ARCH,
+    &step35::ARCH,
     &talkie::ARCH,
     &xverse::ARCH,
 ];

@@ -91,7 +91,8 @@ impl Reader<'_> {
         if arch.gated_heads == HeadGates::WithQueries && v_dim != k_dim {
             return self.bad("attention.value_length", format!("{v_dim} channels, but gates have {k_dim}"));
         }
-        let rope_dim = self.size("rope.dimension_count")?.unwrap_or(k_dim);
+        let said = self.size("rope.dimension_count")?.unwrap_or(k_dim);
+        let rope_dim = if arch.half_turned { said / 2 } else { said };
         Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
     }
 

@@ -1,6 +1,7 @@
 //! Hyperparameters, read from the metadata and checked before anything is sized by them.
 
 mod altup;
+mod bounds;
 mod experts;
 mod heads;
 mod layer_set;
@@ -14,17 +15,18 @@ mod window;
 mod xielu;
 
 pub use altup::AltUp;
+pub use bounds::Bounds;
 pub use experts::Experts;
 pub use heads::Latent;
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
-pub use recurrent::{Recurrent, RecurrentPart, Selective};
+pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective};
 pub use rope::Rope;
 pub(crate) use rope::RopeTable;
 pub use temperature::Growth;
 pub use window::Window;
 
-use crate::arch::{self, Arch, NormKind, Parallel, Recurrence};
+use crate::arch::{self, Arch, Bounded, NormKind, Parallel, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::xielu::Xielu;
@@ -100,6 +102,8 @@ pub struct ModelConfig {
     pub parallel: Option<bool>,
     /// The numbers of each layer's activation, where that is xIELU; otherwise empty.
     pub xielu: Vec<Xielu>,
+    /// Bounds of the activation.
+    pub bounds: Bounds,
     /// What embeddings are multiplied with.
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
@@ -254,6 +258,7 @@ impl ModelConfig {
                 Parallel::Said => r.flag("use_parallel_residual")?,
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
+            bounds: if arch.bounded.is_some() { r.bounds(all)? } else { Bounds::default() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.or(arch.embed_scale).unwrap_or(1.0),
@@ -288,9 +293,23 @@ impl ModelConfig {
         self.cut_offs.get(i).copied().flatten()
     }
 
-    /// The activation of layer `i`.
+    /// The activation of layer `i`, but for experts that do not take every row.
     pub fn activation(&self, i: usize) -> Activation {
-        self.xielu.get(i).map_or(self.arch.activation, |p| Activation::Xielu(*p))
+        self.xielu.get(i).map_or_else(|| self.bounded(self.bounds.all.get(i)), |p| Activation::Xielu(*p))
+    }
+
+    /// The activation of the experts of layer `i`.
+    pub fn expert_activation(&self, i: usize) -> Activation {
+        self.bounded(self.bounds.experts.get(i))
+    }
+
+    /// The architecture's activation with a bound, where there is one.
+    fn bounded(&self, most: Option<&Option<f32>>) -> Activation {
+        match (most.copied().flatten(), self.arch.bounded) {
+            (Some(most), Some(Bounded::After)) => Activation::SiluUpTo(most),
+            (Some(most), Some(Bounded::Before)) => Activation::SiluOfUpTo(most),
+            _ => self.arch.activation,
+        }
     }
 
     /// What layer `i` does with a running state, where it has one.

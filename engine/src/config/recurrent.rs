@@ -24,7 +24,7 @@ pub enum RecurrentPart {
     /// A gated delta net.
     Delta(DeltaShape),
     /// A delta net, each channel of whose keys fades by a factor of its own.
-    ChannelDelta(DeltaShape),
+    ChannelDelta(ChannelDelta),
     /// A state space of the first Mamba.
     Selective(Selective),
     /// A convolution between two gates.
@@ -36,6 +36,15 @@ pub enum RecurrentPart {
     },
     /// A state space.
     Scan(ScanShape),
+}
+
+/// A delta net whose keys fade channel by channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChannelDelta {
+    /// Of the rule.
+    pub shape: DeltaShape,
+    /// The logarithm of the least factor, where there is one.
+    pub least: Option<f32>,
 }
 
 /// The sizes of a first Mamba's state space.
@@ -53,7 +62,8 @@ impl RecurrentPart {
     /// The size of a state.
     pub fn state(&self) -> StateShape {
         match self {
-            Self::Delta(d) | Self::ChannelDelta(d) => d.state(),
+            Self::Delta(d) => d.state(),
+            Self::ChannelDelta(d) => d.shape.state(),
             Self::Selective(s) => s.shape.state(),
             Self::ShortConvolution { taps, channels } => StateShape { taps: *taps, channels: *channels, matrices: 0 },
             Self::Scan(s) => s.state(),
@@ -63,7 +73,8 @@ impl RecurrentPart {
     /// Channels of what the layer's output projection reads.
     pub fn width(&self) -> usize {
         match self {
-            Self::Delta(d) | Self::ChannelDelta(d) => d.width(),
+            Self::Delta(d) => d.width(),
+            Self::ChannelDelta(d) => d.shape.width(),
             Self::Selective(s) => s.shape.width,
             Self::ShortConvolution { channels, .. } => *channels,
             Self::Scan(s) => s.width(),
@@ -144,13 +155,24 @@ impl Reader<'_> {
         Ok(shape)
     }
 
-    fn channel_delta(&self) -> Result<DeltaShape, EngineError> {
+    fn channel_delta(&self) -> Result<ChannelDelta, EngineError> {
         let (taps, dim) = (self.taps("ssm.conv_kernel")?, self.need("kda.head_dim")?);
         let heads = self.need("attention.head_count")?;
         if heads.saturating_mul(dim).saturating_mul(dim) > MAX {
             return self.bad("kda.head_dim", format!("{heads} matrices of {dim} x {dim} are out of any bounds"));
         }
-        Ok(DeltaShape { k_heads: heads, v_heads: heads, dim, taps, interleaved: false })
+        let key = "kda.gate_lower_bound";
+        let least = match self.meta.f32(&self.key(key))? {
+            Some(least) if !(least.is_finite() && least < 0.0) => {
+                return self.bad(key, format!("{least} is not a number below 0"));
+            }
+            least => least,
+        };
+        if self.flag("kda.safe_gate")?.is_some_and(|safe| safe != least.is_some()) {
+            return self.bad("kda.safe_gate", format!("it does not go with `{}`", self.key(key)));
+        }
+        let shape = DeltaShape { k_heads: heads, v_heads: heads, dim, taps, interleaved: false };
+        Ok(ChannelDelta { shape, least })
     }
 
     fn selective(&self) -> Result<Selective, EngineError> {

@@ -171,6 +171,7 @@ impl Reader<'_> {
         let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
         let (most, otherwise) = match varied.window_dims {
             Some([k_dim, _]) => (k_dim, k_dim),
+            None if arch.half_turned => (k_dim, 2 * rope.dim),
             None => (k_dim, rope.dim),
         };
         let key = "rope.dimension_count_swa";

@@ -3,10 +3,10 @@
 use super::route::sigmoid;
 use super::running::{softplus, starts, states, take};
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
-use crate::config::RecurrentPart;
+use crate::config::{ChannelDelta, RecurrentPart};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::ChannelDelta;
+use crate::weights;
 use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{ChannelGates, DeltaShape, channel_delta_rule};
@@ -17,11 +17,11 @@ impl Forward<'_, '_> {
     pub(super) fn channel_delta(
         &mut self,
         i: usize,
-        w: &ChannelDelta,
+        w: &weights::ChannelDelta,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
-        let Some(RecurrentPart::ChannelDelta(shape)) = c.recurrent_of(i) else { return Ok(()) };
+        let Some(RecurrentPart::ChannelDelta(ChannelDelta { shape, least })) = c.recurrent_of(i) else { return Ok(()) };
         let (channels, width, heads) = (shape.channels(), shape.width(), shape.v_heads);
         self.channel_delta_products(i, w, shape)?;
         let mut parts = states(segments, i)?;
@@ -46,7 +46,12 @@ impl Forward<'_, '_> {
         crew.rows(decays, shape.dim, true, |_, at, head| {
             let h = at % heads;
             let bias = &w.step_bias[h * shape.dim..][..shape.dim];
-            head.iter_mut().zip(bias).for_each(|(d, b)| *d = libm::expf(w.rate[h] * softplus(*d + b)));
+            head.iter_mut().zip(bias).for_each(|(d, b)| {
+                *d = libm::expf(match least {
+                    Some(least) => least * sigmoid(w.rate[h] * (*d + b)),
+                    None => w.rate[h] * softplus(*d + b),
+                });
+            });
         });
         betas.iter_mut().for_each(|beta| *beta = sigmoid(*beta));
         let out = &mut s.running.raw[..n * shape.padded_width()];
@@ -70,7 +75,7 @@ impl Forward<'_, '_> {
 
     /// `raw = QKV h` (`[rows, 3, width]`), `gates` = what factors (`[rows, width]`) and corrections (`[rows, heads]`) are made
     /// of, `up = Gate h`.
-    fn channel_delta_products(&mut self, i: usize, w: &ChannelDelta, shape: &DeltaShape) -> Result<(), EngineError> {
+    fn channel_delta_products(&mut self, i: usize, w: &weights::ChannelDelta, shape: &DeltaShape) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let (width, heads) = (shape.width(), shape.v_heads);
         let first = w.first();
@@ -79,18 +84,20 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (mut sides, mut inside) = (&mut s.gate[..n * 3 * width], &mut s.running.opening[..n * 2 * shape.dim]);
-        let (gates, betas) = s.running.gates[..n * (width + heads)].split_at_mut(n * width);
-        let outs = [
-            take(&mut sides, n * width),
-            take(&mut sides, n * width),
-            sides,
-            take(&mut inside, n * shape.dim),
-            inside,
-            betas,
-        ];
-        let mut products: Vec<_> = first.iter().zip(outs).map(|(w, out)| Product { w: w.view(gguf), x, out }).collect();
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &first.map(|w| w.view(gguf))));
-        foresee(crew, n, self.model, &[&w.fade[1], &w.gate[1]]);
+        let (fades, betas) = s.running.gates[..n * (width + heads)].split_at_mut(n * width);
+        let [q, k, v] = [(); 3].map(|()| take(&mut sides, n * width));
+        // What goes through a second matrix waits for it.
+        let fade = if w.fade.second.is_some() { take(&mut inside, n * shape.dim) } else { fades };
+        let gate = if w.gate.second.is_some() { inside } else { &mut s.up[..n * width] };
+        let outs = [q, k, v, fade, gate, betas];
+        let mut products: Vec<_> =
+            first.iter().zip(outs).map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] }).collect();
+        self.lap.op(Op::QkvProduct, || {
+            let views: Vec<_> = first.iter().map(|w| w.view(gguf)).collect();
+            Cost::products(n, &views)
+        });
+        let second: Vec<_> = w.fade.second.iter().chain(&w.gate.second).collect();
+        foresee(crew, n, self.model, &second);
         matmul(crew, n, &mut products);
 
         self.lap.op(Op::Regroup, || Cost::elements(n, 3 * width, 2, 0));
@@ -100,8 +107,12 @@ impl Forward<'_, '_> {
                 own.copy_from_slice(&sides[(side * n + r) * width..][..width]);
             }
         });
-        let inside = s.running.opening[..n * 2 * shape.dim].chunks_exact(n * shape.dim);
-        for ((w, x), out) in [&w.fade[1], &w.gate[1]].into_iter().zip(inside).zip([gates, &mut s.up[..n * width]]) {
+        let mut inside = &s.running.opening[..];
+        let outs = [&mut s.running.gates[..n * width], &mut s.up[..n * width]];
+        for (second, out) in [&w.fade.second, &w.gate.second].into_iter().zip(outs) {
+            let Some(w) = second else { continue };
+            let (x, later) = inside.split_at(n * shape.dim);
+            inside = later;
             if w.is_quant() {
                 self.lap.op(Op::Quantize, || Cost::quantize(n, shape.dim));
             }

@@ -186,7 +186,7 @@ impl Forward<'_, '_> {
             }
             matmul_each(crew, &mut products);
         }
-        let (gated, kind) = (w.gate.is_some(), c.activation(i));
+        let (gated, kind) = (w.gate.is_some(), c.expert_activation(i));
         if c.arch.weighed_input {
             weigh(crew, &mut s.experts.chosen[..all], order, ff, [&mut *out, if gated { &mut *up } else { &mut [] }]);
         }

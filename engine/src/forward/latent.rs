@@ -3,6 +3,7 @@
 //! instead, and its output from them, so that all heads attend to the same cached vectors.
 
 use super::attention::foresee_store;
+use super::route::sigmoid;
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows, scale};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -87,17 +88,20 @@ impl Forward<'_, '_> {
         heads(self, v_b.is_quant(), rank, sizes.v_dim, |h| v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * sizes.v_dim, 2, 0));
-        let (from, v) = (&s.latent.heads_out, sizes.v_dim);
+        let (from, v, gates) = (&s.latent.heads_out, sizes.v_dim, w.gate.as_ref().map(|_| &s.gate));
         crew.rows(&mut s.latent.out[..n * c.heads * v], c.heads * v, n >= SPLIT, |_, r, row| {
             for (h, out) in row.chunks_exact_mut(v).enumerate() {
                 out.copy_from_slice(&from[(h * n + r) * v..][..v]);
+                if let Some(gates) = gates {
+                    scale(out, sigmoid(gates[r * c.heads + h]));
+                }
             }
         });
         let then = self.after_attention(i);
         self.project(Source::Latent, &w.o, &then, at)
     }
 
-    /// `latent.q_b` = the heads' queries; the latent and the turned part of the key, not yet normed and turned, go to `k`, or
+    /// `latent.q_b` = the heads' queries, `gate` = what gates are made of; the latent and the turned part of the key, not yet normed and turned, go to `k`, or
     /// where keys are made of them to `latent.heads_in`.
     pub(super) fn latent_products(
         &mut self,
@@ -110,7 +114,10 @@ impl Forward<'_, '_> {
         self.quantize_h(&w.first(), at)?;
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &w.first().map(|w| w.view(gguf))));
+        self.lap.op(Op::QkvProduct, || {
+            let views: Vec<_> = w.first().into_iter().map(|w| w.view(gguf)).collect();
+            Cost::products(n, &views)
+        });
         foresee_store(i, segments);
         let keys = match w.heads {
             LatentHeads::Absorbed { .. } => &mut s.k,
@@ -118,13 +125,18 @@ impl Forward<'_, '_> {
         };
         let kv = Product { w: w.kv_a.view(gguf), x, out: &mut keys[..n * w.kv_a.rows] };
         let q_b = &mut s.latent.q_b[..n * w.q_b.rows];
+        let gates = &mut s.gate;
+        let gate = w.gate.as_ref().map(|w| Product { w: w.view(gguf), x, out: &mut gates[..n * w.rows] });
+        let others = [kv].into_iter().chain(gate);
         let Some((a, with)) = &w.q_a else {
-            matmul(crew, n, &mut [Product { w: w.q_b.view(gguf), x, out: q_b }, kv]);
+            let queries = Product { w: w.q_b.view(gguf), x, out: q_b };
+            matmul(crew, n, &mut [queries].into_iter().chain(others).collect::<Vec<_>>());
             return Ok(());
         };
         let q_a = &mut s.latent.q_a[..n * a.rows];
         foresee(crew, n, self.model, &[&w.q_b]);
-        matmul(crew, n, &mut [Product { w: a.view(gguf), x, out: &mut *q_a }, kv]);
+        let queries = Product { w: a.view(gguf), x, out: &mut *q_a };
+        matmul(crew, n, &mut [queries].into_iter().chain(others).collect::<Vec<_>>());
         self.lap.op(Op::Norm, || norm_cost(n, a.rows, Some(with)));
         crew.rows(q_a, a.rows, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
         if w.q_b.is_quant() {

@@ -14,8 +14,8 @@ pub(crate) struct ChannelDelta {
     pub qkv: [MatrixRef; 3],
     /// The convolution, `[taps, 3 * width]`.
     pub conv: Vec<f32>,
-    /// The stream to what the factors are made of, by way of a head's channels: `[head_dim, dim]`, `[width, head_dim]`.
-    pub fade: [MatrixRef; 2],
+    /// The stream to what the factors are made of, `[width, dim]`.
+    pub fade: Pair,
     /// Added to that, `[width]`.
     pub step_bias: Vec<f32>,
     /// The logarithm of a head's factors for a step of 1, `[heads]`.
@@ -23,18 +23,25 @@ pub(crate) struct ChannelDelta {
     /// The stream to how much each head's matrix is corrected, `[heads, dim]`.
     pub beta: MatrixRef,
     /// The stream to what gates the output, likewise.
-    pub gate: [MatrixRef; 2],
+    pub gate: Pair,
     /// Of each head's output, `[head_dim]`.
     pub norm: Norm,
     /// Back to the stream, `[dim, width]`.
     pub o: Linear,
 }
 
+/// A matrix, or two that are multiplied with one after the other, by way of a head's channels: `[head_dim, dim]`,
+/// `[width, head_dim]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub first: MatrixRef,
+    pub second: Option<MatrixRef>,
+}
+
 impl ChannelDelta {
     /// The matrices that the layer's input is multiplied with, in the order of what they give.
-    pub fn first(&self) -> [&MatrixRef; 6] {
-        let [q, k, v] = &self.qkv;
-        [q, k, v, &self.fade[0], &self.gate[0], &self.beta]
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        self.qkv.iter().chain([&self.fade.first, &self.gate.first, &self.beta]).collect()
     }
 }
 
@@ -48,6 +55,13 @@ impl Loader<'_> {
         let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
             let name = name(&format!("{part}.weight"));
             need(l.matrix(&name, rows, cols)?, &name)
+        };
+        let pair = |l: &mut Self, part: &str| {
+            let [a, b] = ["a", "b"].map(|half| format!("{part}_{half}"));
+            Ok::<_, EngineError>(match l.has(&name(&format!("{b}.weight"))) {
+                true => Pair { first: matrix(l, &a, d.dim, dim)?, second: Some(matrix(l, &b, width, d.dim)?) },
+                false => Pair { first: matrix(l, &a, width, dim)?, second: None },
+            })
         };
         let qkv = match self.has(&name("attn_qkv.weight")) {
             true => self.parts(&name("attn_qkv.weight"), [width; 3], dim)?,
@@ -68,11 +82,11 @@ impl Loader<'_> {
         Ok(ChannelDelta {
             qkv,
             conv,
-            fade: [matrix(self, "ssm_f_a", d.dim, dim)?, matrix(self, "ssm_f_b", width, d.dim)?],
+            fade: pair(self, "ssm_f")?,
             step_bias,
             rate,
             beta: matrix(self, "ssm_beta", d.v_heads, dim)?,
-            gate: [matrix(self, "ssm_g_a", d.dim, dim)?, matrix(self, "ssm_g_b", width, d.dim)?],
+            gate: pair(self, "ssm_g")?,
             norm: self.norm(&name("ssm_norm"), d.dim, NormKind::Rms)?,
             o: self.linear(&name("attn_output"), dim, width, false)?,
         })

@@ -87,6 +87,8 @@ pub(crate) struct Latent {
     pub kv_a: MatrixRef,
     pub kv_norm: Norm,
     pub heads: LatentHeads,
+    /// What gates the heads' outputs, `[heads, dim]`.
+    pub gate: Option<MatrixRef>,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
 }
@@ -265,19 +267,20 @@ impl AttentionWeights {
         match self {
             Self::Grouped(g) => g.projections().map(|p| &p.w).collect(),
             Self::Delta(d) => vec![&d.qkv, &d.z],
-            Self::ChannelDelta(d) => d.first().to_vec(),
+            Self::ChannelDelta(d) => d.first(),
             Self::Selective(s) => s.input.iter().collect(),
             Self::ShortConvolution(s) => s.input.iter().collect(),
             Self::Linear(l) => vec![&l.w],
-            Self::Latent(l) => l.first().to_vec(),
+            Self::Latent(l) => l.first(),
         }
     }
 }
 
 impl Latent {
-    /// The matrices that the layer's input is multiplied with: for queries, and for the latent.
-    pub fn first(&self) -> [&MatrixRef; 2] {
-        [self.q_a.as_ref().map_or(&self.q_b, |(a, _)| a), &self.kv_a]
+    /// The matrices that the layer's input is multiplied with: for queries, for the latent, and for gates.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        let queries = self.q_a.as_ref().map_or(&self.q_b, |(a, _)| a);
+        [queries, &self.kv_a].into_iter().chain(&self.gate).collect()
     }
 }
 
@@ -346,7 +349,7 @@ impl Loader<'_> {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
                 }
                 (Some(RecurrentPart::ChannelDelta(d)), _) => {
-                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(d, &name)?)))
+                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(&d.shape, &name)?)))
                 }
                 (Some(RecurrentPart::Selective(s)), _) => {
                     Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
@@ -512,6 +515,10 @@ impl Loader<'_> {
                     k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
                     v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
                 },
+            },
+            gate: match c.arch.gated_heads {
+                HeadGates::OneEach => Some(matrix(self, "attn_gate", c.heads, c.dim)?),
+                _ => None,
             },
             o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,
         })

@@ -161,8 +161,11 @@ impl Loader<'_> {
 
     fn rope_factors(&mut self) -> Result<RopeFactors, EngineError> {
         let (half, needed) = (self.config.rope.dim / 2, self.config.arch.rope_divisors);
+        // The rest is of layers that have their own frequencies.
+        let listed = if self.config.arch.half_turned { 2 * half } else { half };
         let mut read = |name: &str| -> Result<Option<Vec<f32>>, EngineError> {
-            let v = self.numbers(name, &[half])?;
+            let mut v = self.numbers(name, &[listed])?;
+            v.iter_mut().for_each(|v| v.truncate(half));
             if v.iter().flatten().any(|f| !(f.is_finite() && *f > 0.0)) {
                 let reason = "a divisor of the rotary frequencies is not a positive number".into();
                 return Err(EngineError::Config { key: name.into(), reason });
