@@ -111,7 +111,7 @@ pub(crate) struct ExpertScratch {
     pub blocks: Buffer<ActBlock>,
     /// What the shared expert's output is scaled with, `[rows]`.
     pub shared: Buffer<f32>,
-    /// What the dense part beside the experts gave, `[rows, dim]`.
+    /// What the dense part beside the experts gave, or the experts ahead of the attention, `[rows, dim]`.
     pub dense: Buffer<f32>,
 }
 
@@ -175,7 +175,7 @@ impl Scratch {
         let tables = c.rope_pairs().sum();
         let (mut ff, mut widest) = (c.ff.max(c.layer_inputs), c.dim.max(c.att_width()).max(c.layer_inputs));
         if let Some(e) = &c.experts {
-            (ff, widest) = (ff.max(e.used * e.ff).max(e.shared_ff), widest.max(e.shared_ff));
+            (ff, widest) = (ff.max(e.used * e.widest()).max(e.shared_ff), widest.max(e.shared_ff));
         }
         let (mut gate, mut up, mut att) = (ff, ff, c.att_width());
         match c.arch.gated_heads {
@@ -268,9 +268,10 @@ impl RunningScratch {
 
 impl ExpertScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
-        let dense = if c.experts.is_some() && c.arch.experts_beside { c.dim } else { 0 };
+        let dense = c.experts.is_some() && (c.arch.experts_beside || c.arch.experts_ahead);
+        let dense = if dense { c.dim } else { 0 };
         let [scores, used, rows, blocks, shared] = c.experts.as_ref().map_or([0; 5], |e| {
-            [e.count, e.used, e.used * c.dim, e.used * c.dim.max(e.ff).div_ceil(32), usize::from(e.shared_ff > 0)]
+            [e.count, e.used, e.used * c.dim, e.used * c.dim.max(e.widest()).div_ceil(32), usize::from(e.shared_ff > 0)]
         });
         Ok(Self {
             scores: m.make(scores)?,

@@ -369,4 +369,15 @@ SPECS = {
                               'expert_group_count': 4, 'expert_group_used_count': 2,
                               'kda.safe_gate': True, 'kda.gate_lower_bound': -5.0,
                               'swiglu_clamp_exp': [0.0, 0.5, 0.0, 0.6, 0.0], 'swiglu_clamp_shexp': [0.4, 0.0, 0.0, 0.6, 0.0]}),
+    # Numbers that old files do not say, scores beyond their bounds.
+    'grok': dict(arch='grok', seed=122, dim=16, heads=2, kv=1, ff=24, after='attn_output_norm', ff_after='layer_output_norm',
+                 experts=dict(n=6, used=2, ff=24), exact=exact.grok, keys={'router_logit_softcapping': 1.5}),
+    'grok-said': dict(arch='grok', seed=123, dim=16, heads=2, kv=1, ff=24, tied=True, after='attn_output_norm',
+                      ff_after='layer_output_norm', experts=dict(n=4, used=3, ff=24), exact=exact.grok,
+                      keys={'router_logit_softcapping': 1.0, 'embedding_scale': 5.0, 'attention.output_scale': 2.0,
+                            'attn_logit_softcapping': 3.0, 'logit_scale': 0.7}),
+    'arctic': dict(arch='arctic', seed=124, ff=48, experts=dict(n=6, used=2, ff=48, ahead=True)),
+    # Three chosen experts of six, two of which share a smaller one now and then.
+    'grovemoe': dict(arch='grovemoe', seed=125, qk_norm='head', experts=dict(n=6, used=3, ff=24, chunk=8), exact=exact.grove,
+                     keys={'expert_chunk_feed_forward_length': 8, 'experts_per_group': 2, 'expert_group_scale': 0.05}),
 }

@@ -205,6 +205,14 @@ def tensors(s, rng):
                     mat(p + 'ffn_gate_exps.weight', n, M, D)
                 mat(p + 'ffn_up_exps.weight', n, M, D)
             mat(p + 'ffn_down_exps.weight', n, D, M)
+            if e.get('chunk'):
+                M, n = e['chunk'], n // s['keys']['experts_per_group']
+                mat(p + 'ffn_gate_chexps.weight', n, M, D); mat(p + 'ffn_up_chexps.weight', n, M, D)
+                mat(p + 'ffn_down_chexps.weight', n, D, M, std=2.0)
+            if e.get('ahead'):
+                norm(p + 'ffn_norm_exps')
+                for part in ('gate', 'up', 'down'):
+                    mat(p + f'ffn_{part}.weight', D, D)
             if e.get('bias'):
                 vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)
                 vec(p + 'ffn_down_exps.bias', n, D)

@@ -4,6 +4,10 @@ make_arch.py compares with there.
 `phimoe` (Phi 3.5 MoE, Phi mini MoE): its norms take the mean off, and the weights of its two experts are those of the
 authors' sparse mixer (arXiv 2409.12136; `modeling_phimoe.py` of transformers, `phimoe.py` of vLLM); llama.cpp has norms by the
 mean square, and weights that are made to sum to 1.
+`grok`: the router's scores are bounded, and the weights of the chosen experts are not made to sum to 1 (`grok.py` of SGLang,
+which the authors name for running it). `grove` (GroveMoE): the smaller experts read what the others read, each with the weight
+of the one that was chosen (its authors' `modeling_grove_moe.py`); llama.cpp has them read what the others gave, with weights of
+other experts.
 `neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
 unit up.
 """
@@ -21,6 +25,23 @@ class Layer:
 
     def linear(self, name, x):
         return x @ self.of(name + '.weight').T + self.of(name + '.bias')
+
+    def grouped(self, h, scale, cap=None, normed=False):
+        """Attention by the names of projections without biases, whose scores may be bounded and whose heads normed."""
+        s, n = self.s, len(h)
+        q, k, v = ((h @ self.of(f'attn_{p}.weight').T).reshape(n, -1, s['hd']) for p in 'qkv')
+        if normed:
+            q, k = (rms_norm(x, self.of(f'attn_{p}_norm.weight'), s['eps']) for x, p in ((q, 'q'), (k, 'k')))
+        q, k = (turn(x, s, 1.0) for x in (q, k))
+        k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
+        scores = np.einsum('qhd,khd->hqk', q, k) * scale
+        scores = cap * np.tanh(scores / cap) if cap else scores
+        scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
+        return np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1) @ self.of('attn_output.weight').T
+
+    def expert(self, i, x, act, kind='exps'):
+        gate, up = (self.of(f'ffn_{p}_{kind}.weight')[i] @ x for p in ('gate', 'up'))
+        return self.of(f'ffn_down_{kind}.weight')[i] @ (act(gate) * up)
 
     def attention(self, q, k, v, divisors=1.0):
         """Of heads side by side, `[tokens, heads * hd]`."""
@@ -50,6 +71,10 @@ def softmax(x):
 
 def gelu(x):
     return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
 
 
 def turn(x, s, divisors):
@@ -139,4 +164,41 @@ def spark(s, values, tokens):
         h = rms_norm(x, l.of('ffn_norm.weight'), s['eps'])
         gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
         return x + (gelu(gate) * up) @ l.of('ffn_down.weight').T
+    return decoder(s, values, tokens, layer)
+
+
+def grok(s, values, tokens):
+    keys = s['keys']
+    of = lambda key, otherwise: keys.get(key, otherwise)
+    cap = of('router_logit_softcapping', 30.0)
+
+    def layer(l, x, w):
+        if l.i == 0:
+            x = x * of('embedding_scale', 78.38367176906169)
+        norm = lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
+        added = l.grouped(norm('attn_norm', x), of('attention.output_scale', 0.08838834764831845),
+                          of('attn_logit_softcapping', 30.0))
+        x = x + norm('attn_output_norm', added)
+        h, out = norm('ffn_norm', x), np.zeros_like(x)
+        for t, scores in enumerate(h @ l.of('ffn_gate_inp.weight').T):
+            weights = softmax(cap * np.tanh(scores / cap))
+            for i in np.argsort(-weights)[:s['experts']['used']]:
+                out[t] += weights[i] * l.expert(i, h[t], gelu)
+        return x + norm('layer_output_norm', out)
+    return decoder(s, values, tokens, layer) * of('logit_scale', 0.5773502691896257)
+
+
+def grove(s, values, tokens):
+    keys = s['keys']
+
+    def layer(l, x, w):
+        norm = lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
+        x = x + l.grouped(norm('attn_norm', x), s['hd'] ** -0.5, normed=True)
+        h, out = norm('ffn_norm', x), np.zeros_like(x)
+        for t, scores in enumerate(h @ l.of('ffn_gate_inp.weight').T):
+            chosen = np.argsort(-scores)[:s['experts']['used']]
+            for i, weight in zip(chosen, softmax(scores[chosen])):
+                small = l.expert(i // keys['experts_per_group'], h[t], silu, 'chexps')
+                out[t] += weight * (l.expert(i, h[t], silu) + keys['expert_group_scale'] * small)
+        return x + out
     return decoder(s, values, tokens, layer)

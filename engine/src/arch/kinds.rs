@@ -22,6 +22,8 @@ pub struct Norms {
     pub before_ff: Option<&'static str>,
     /// Of what it adds to the stream.
     pub after_ff: Option<&'static str>,
+    /// Its name in other files.
+    pub after_ff_or: Option<&'static str>,
 }
 
 impl Norms {
@@ -32,6 +34,7 @@ impl Norms {
         after_attention: None,
         before_ff: Some("ffn_norm"),
         after_ff: None,
+        after_ff_or: None,
     };
     /// Before and after both parts.
     pub const AROUND: Self =

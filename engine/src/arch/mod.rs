@@ -8,6 +8,7 @@
 mod afmoe;
 mod apertus;
 mod arcee;
+mod arctic;
 mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
@@ -44,6 +45,8 @@ mod granite;
 mod granite_swa;
 mod granitehybrid;
 mod granitemoe;
+mod grok;
+mod grovemoe;
 mod hunyuan_dense;
 mod hunyuan_moe;
 mod hunyuan_vl;
@@ -170,6 +173,13 @@ pub struct Arch {
     pub routers_tell: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
     pub experts_beside: bool,
+    /// Whether they read the stream as it comes into the layer, before the attention, and a dense part as wide as the stream
+    /// is behind that.
+    pub experts_ahead: bool,
+    /// Whether groups of experts share smaller ones.
+    pub adjugates: bool,
+    /// The bound of the router's scores where the file does not say.
+    pub router_cap: Option<f32>,
     /// Multi-head latent attention.
     pub latent: bool,
     /// What some layers do with a running state, where there are such layers.
@@ -235,6 +245,8 @@ pub struct Arch {
     pub depth_scale: Option<f32>,
     /// Likewise logits, divided by the width of the stream.
     pub logit_width: Option<f32>,
+    /// Likewise, as it is.
+    pub logit_scale: Option<f32>,
     /// Whether the epsilon of the norms may go by the name of that of the other kind.
     pub either_epsilon: bool,
     /// Whether `logit_scale` divides.
@@ -267,6 +279,8 @@ pub struct Arch {
     pub only_layers: Option<usize>,
     /// Keys that the metadata must have, where other architectures have a default.
     pub needs: &'static [&'static str],
+    /// Keys that it must not have: models of another kind, which are not supported.
+    pub refused: &'static [&'static str],
 }
 
 impl Arch {
@@ -297,6 +311,9 @@ impl Arch {
         interleaved: false,
         routers_tell: false,
         experts_beside: false,
+        experts_ahead: false,
+        adjugates: false,
+        router_cap: None,
         latent: false,
         recurrence: None,
         single: false,
@@ -328,6 +345,7 @@ impl Arch {
         embed_scale: None,
         depth_scale: None,
         logit_width: None,
+        logit_scale: None,
         either_epsilon: false,
         logits_divided: false,
         varied: false,
@@ -343,6 +361,7 @@ impl Arch {
         ff_of_both: false,
         only_layers: None,
         needs: &[],
+        refused: &[],
     };
 }
 
@@ -351,6 +370,7 @@ pub const ALL: &[&Arch] = &[
     &afmoe::ARCH,
     &apertus::ARCH,
     &arcee::ARCH,
+    &arctic::ARCH,
     &baichuan::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
@@ -387,6 +407,8 @@ pub const ALL: &[&Arch] = &[
     &granite_swa::ARCH,
     &granitehybrid::ARCH,
     &granitemoe::ARCH,
+    &grok::ARCH,
+    &grovemoe::ARCH,
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
     &hunyuan_vl::ARCH,

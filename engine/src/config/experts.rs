@@ -33,6 +33,21 @@ pub struct Experts {
     pub groups: usize,
     /// How many groups are looked at.
     pub groups_used: usize,
+    /// The router's scores end up within this: `cap * tanh(score / cap)`.
+    pub score_cap: Option<f32>,
+    /// Smaller experts that groups of neighbours share.
+    pub adjugates: Option<Adjugates>,
+}
+
+/// Experts that run beside those that a row chose, with the same weights: one for each group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adjugates {
+    /// Experts of a group; divides their number.
+    pub sharing: usize,
+    /// Feed-forward channels of each.
+    pub ff: usize,
+    /// What their outputs are multiplied with besides.
+    pub scale: f32,
 }
 
 /// No model has so many.
@@ -42,6 +57,11 @@ impl Experts {
     /// Whether layer `i` has them.
     pub fn in_layer(&self, i: usize) -> bool {
         i >= self.first && (i + 1).is_multiple_of(self.every) && self.routed.has(i)
+    }
+
+    /// Feed-forward channels of the widest.
+    pub fn widest(&self) -> usize {
+        self.adjugates.map_or(0, |a| a.ff).max(self.ff)
     }
 
     /// Reads them where the file has some; `ff` is the width of the dense feed-forward part.
@@ -130,7 +150,26 @@ impl Experts {
             scale: r.factor("expert_weights_scale")?.unwrap_or(1.0),
             groups,
             groups_used,
+            score_cap: match arch.router_cap {
+                Some(cap) => r.factor("router_logit_softcapping")?.or(Some(cap)),
+                None => None,
+            },
+            adjugates: if arch.adjugates { Some(r.adjugates(count)?) } else { None },
         }))
+    }
+}
+
+impl Reader<'_> {
+    fn adjugates(&self, count: usize) -> Result<Adjugates, EngineError> {
+        let (key, sharing) = ("experts_per_group", self.need("experts_per_group")?);
+        if !count.is_multiple_of(sharing) {
+            return self.bad(key, format!("{sharing} does not divide {count} experts"));
+        }
+        let ff = self.need("expert_chunk_feed_forward_length")?;
+        match self.factor("expert_group_scale")? {
+            Some(scale) => Ok(Adjugates { sharing, ff, scale }),
+            None => self.missing("expert_group_scale"),
+        }
     }
 }
 

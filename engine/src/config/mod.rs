@@ -141,6 +141,9 @@ impl ModelConfig {
         if let Some(key) = arch.needs.iter().find(|key| !meta.contains(&r.key(key))) {
             return r.missing(key);
         }
+        if let Some(key) = arch.refused.iter().find(|key| meta.contains(&r.key(key))) {
+            return r.bad(key, format!("models of `{}` with it are not supported", arch.name));
+        }
         if r.flag("attention.causal")? == Some(false) {
             return r.bad("attention.causal", "models whose tokens see later ones are not supported");
         }
@@ -194,6 +197,8 @@ impl ModelConfig {
             true => ff / 2,
             false => ff,
         };
+        // What files say is the width of the experts there.
+        let (ff, expert_ff) = if arch.experts_ahead { (dim, ff) } else { (ff, ff) };
         let divisor = match heads.latent {
             Some(ref l) => l.nope + heads.rope_dim,
             None if arch.wide_scale_layers == Some(layers) => dim / heads.q,
@@ -202,7 +207,8 @@ impl ModelConfig {
         let grouped = heads.latent.is_none();
         let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
-        let logit_scale = r.factor("logit_scale")?.or(arch.logit_width.map(|w| w / dim as f32)).unwrap_or(1.0);
+        let logit_scale = arch.logit_scale.or(arch.logit_width.map(|w| w / dim as f32)).unwrap_or(1.0);
+        let logit_scale = r.factor("logit_scale")?.unwrap_or(logit_scale);
         let residual_scale = r.factor("residual_scale")?.or(arch.depth_scale.map(|s| s / (layers as f32).sqrt()));
         let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
         let attending = match (&recurrent, &arch.recurrence) {
@@ -233,7 +239,7 @@ impl ModelConfig {
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
             rope,
-            scale: match (r.factor("attention.scale")?, arch.score_scale) {
+            scale: match (r.factor("attention.scale")?.or(r.factor("attention.output_scale")?), arch.score_scale) {
                 (Some(said), _) => said,
                 (None, Some(fixed)) => fixed,
                 (None, None) => score_factor / (divisor as f32).sqrt(),
@@ -270,7 +276,7 @@ impl ModelConfig {
             attending,
             linear,
             feeding,
-            experts: Experts::read(&r, arch, ff, gguf, layers)?,
+            experts: Experts::read(&r, arch, expert_ff, gguf, layers)?,
             unread: Vec::new(),
         };
         r.check_caches(&config)?;

@@ -11,11 +11,12 @@ use crate::config;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::scratch::Choice;
-use crate::weights::{Beside, Experts, MatrixRef, Shared, Stack};
+use crate::weights::{Beside, ExpertStacks, Experts, MatrixRef, Shared, Stack};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::{activate, add, add_scaled, gate, scale};
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
 use hewn_kernels::op::quantize::ActBlock;
+use hewn_kernels::op::soft_cap::soft_cap;
 
 /// The rows of a step sorted by the experts that take them.
 struct Sorted {
@@ -72,15 +73,23 @@ impl Forward<'_, '_> {
         let at = || format!("before the feed-forward part of layer {i}");
         let early = c.arch.early_choice;
         let quant = !early && w.router.w.is_quant()
-            || w.first().any(Stack::is_quant)
+            || w.stacks.first().chain(w.adjugates.iter().flat_map(ExpertStacks::first)).any(Stack::is_quant)
             || w.shared.iter().flat_map(|s| s.part.first().into_iter().chain(&s.gate)).any(|m| m.is_quant());
         self.quantize_h_if(quant, at)?;
         if !early {
             self.choose(i, e, w)?;
         }
         let sorted = Sorted::new(&self.s.experts.chosen[..self.n * e.used], e.used, e.count);
-        self.run_experts(i, e, w, &sorted)?;
-        self.combine(e, w, &sorted);
+        self.run_experts(i, e.ff, &w.stacks, &sorted)?;
+        self.combine(&w.stacks, &sorted, false);
+        if let (Some(a), Some(w)) = (&e.adjugates, &w.adjugates) {
+            // The same rows with the same weights, by way of what each expert's group shares.
+            let chosen = &mut self.s.experts.chosen[..self.n * e.used];
+            chosen.iter_mut().for_each(|c| (c.expert, c.weight) = (c.expert / a.sharing as u32, c.weight * a.scale));
+            let sorted = Sorted::new(chosen, e.used, e.count / a.sharing);
+            self.run_experts(i, a.ff, w, &sorted)?;
+            self.combine(w, &sorted, true);
+        }
         match &w.shared {
             Some(shared) => self.shared_expert(i, shared),
             None => Ok(()),
@@ -100,10 +109,10 @@ impl Forward<'_, '_> {
         self.choose(i, e, &w.experts)?;
         self.normed(Some(&w.before_experts));
         let at = || format!("before the experts of layer {i}");
-        self.quantize_h_if(w.experts.first().any(Stack::is_quant), at)?;
+        self.quantize_h_if(w.experts.stacks.first().any(Stack::is_quant), at)?;
         let sorted = Sorted::new(&self.s.experts.chosen[..n * e.used], e.used, e.count);
-        self.run_experts(i, e, &w.experts, &sorted)?;
-        self.combine(e, &w.experts, &sorted);
+        self.run_experts(i, e.ff, &w.experts.stacks, &sorted)?;
+        self.combine(&w.experts.stacks, &sorted, false);
         self.norm_part(&w.after_experts);
         self.lap.op(Op::Combine, || Cost::elements(n, c.dim, 3, 1));
         let dense = &self.s.experts.dense;
@@ -130,7 +139,12 @@ impl Forward<'_, '_> {
             cost
         });
         matmul(crew, n, &mut products);
-        crew.rows(scores, e.count, n >= SPLIT, |_, _, row| bias(&w.router, row));
+        crew.rows(scores, e.count, n >= SPLIT, |_, _, row| {
+            bias(&w.router, row);
+            if let Some(cap) = e.score_cap {
+                soft_cap(crew.isa(), row, cap);
+            }
+        });
         if !scores.iter().all(|v| v.is_finite()) {
             return Err(EngineError::NonFinite { at: format!("among the experts' scores of layer {i}") });
         }
@@ -145,14 +159,14 @@ impl Forward<'_, '_> {
     }
 
     /// The chosen experts' outputs, sorted by expert: `experts.rows`.
-    fn run_experts(&mut self, i: usize, e: &config::Experts, w: &Experts, order: &Sorted) -> Result<(), EngineError> {
+    fn run_experts(&mut self, i: usize, ff: usize, w: &ExpertStacks, order: &Sorted) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let (dim, ff, parts) = (c.dim, e.ff, order.parts());
+        let (dim, parts, all) = (c.dim, order.parts(), order.rows.len());
         let s = &mut *self.s;
-        let all = n * e.used;
         let (floats, blocks) = (&mut s.experts.rows[..all * dim], &mut s.experts.blocks[..]);
-        // One row is the same input for all of its experts.
-        if n > 1 {
+        // One row is the same input for all of its experts, unless one takes it twice: for two that share it.
+        let single = n == 1 && parts.iter().all(|rows| *rows == 1);
+        if !single {
             self.lap.op(Op::Regroup, || {
                 let of = |m: &Stack| if m.is_quant() { dim / 32 * size_of::<ActBlock>() } else { dim * 4 };
                 let up = of(&w.up);
@@ -170,9 +184,9 @@ impl Forward<'_, '_> {
         let (out, up) = (&mut s.gate[..all * ff], &mut s.up[..all * ff]);
         self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| w.first().map(|m| m.view(gguf, i)).collect()));
         {
-            let input = |first: usize, rows: usize| match n {
-                1 => Input { floats: &s.h[..dim], blocks: blocks_of(&s.blocks, 1, dim) },
-                _ => Input { floats: &floats[first * dim..][..rows * dim], blocks: part(blocks, first, rows, dim) },
+            let input = |first: usize, rows: usize| match single {
+                true => Input { floats: &s.h[..dim], blocks: blocks_of(&s.blocks, 1, dim) },
+                false => Input { floats: &floats[first * dim..][..rows * dim], blocks: part(blocks, first, rows, dim) },
             };
             let (mut gates, mut ups, mut first) = (&mut *out, &mut *up, 0);
             let mut products = Vec::with_capacity(2 * parts.len());
@@ -221,19 +235,21 @@ impl Forward<'_, '_> {
         Ok(())
     }
 
-    /// `t` = the weighted sum of each row's experts, the best first.
-    fn combine(&mut self, e: &config::Experts, w: &Experts, order: &Sorted) {
+    /// `t` = the weighted sum of each row's experts, the best first; where there is a sum already, they are added to it.
+    fn combine(&mut self, w: &ExpertStacks, order: &Sorted, more: bool) {
         let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
-        let s = &mut *self.s;
-        self.lap.op(Op::Combine, || Cost::elements(n, dim, e.used + 1, e.used));
-        let outs = &mut s.experts.rows[..n * e.used * dim];
+        let (s, used) = (&mut *self.s, order.rows.len() / n);
+        self.lap.op(Op::Combine, || Cost::elements(n, dim, used + 1, used));
+        let outs = &mut s.experts.rows[..n * used * dim];
         if let Some(b) = &w.down_bias {
             crew.rows(outs, dim, n >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * dim..][..dim]));
         }
         let chosen = &s.experts.chosen;
         crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| {
-            t.fill(0.0);
-            for j in r * e.used..(r + 1) * e.used {
+            if !more {
+                t.fill(0.0);
+            }
+            for j in r * used..(r + 1) * used {
                 add_scaled(t, &outs[order.places[j] * dim..][..dim], chosen[j].weight);
             }
         });

@@ -94,6 +94,11 @@ impl<'m> Forward<'m, '_> {
             {
                 self.choose_early(i, w)?;
             }
+            if let Some(w) = &layer.ahead {
+                self.normed(Some(&w.norm));
+                self.experts(i, &w.experts)?;
+                std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
+            }
             if layer.space.is_some() || layer.attention.is_some() {
                 self.normed(layer.before_attention.as_ref());
             }
@@ -138,6 +143,10 @@ impl<'m> Forward<'m, '_> {
                     FeedForward::Beside(w) => self.beside(i, w)?,
                 }
                 self.join_stream(layer.after_ff.as_ref(), feed_forward);
+            }
+            if layer.ahead.is_some() {
+                std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
+                self.join_stream(None, 1.0);
             }
             if let Some(w) = &layer.altup {
                 self.correct_streams(w);

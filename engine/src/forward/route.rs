@@ -124,6 +124,8 @@ mod tests {
             scale: 2.0,
             groups,
             groups_used,
+            score_cap: None,
+            adjugates: None,
         }
     }
 

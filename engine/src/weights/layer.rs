@@ -10,6 +10,7 @@ use crate::error::EngineError;
 /// One layer.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerWeights {
+    pub ahead: Option<Box<Ahead>>,
     /// Of what the attention or the state space reads, or both.
     pub before_attention: Option<Norm>,
     pub space: Option<Box<StateSpace>>,
@@ -209,6 +210,17 @@ pub(crate) struct Experts {
     pub router: Linear,
     /// Added to the probabilities for the choice alone, `[experts]`.
     pub choice_bias: Option<Vec<f32>>,
+    pub stacks: ExpertStacks,
+    /// What each expert's output is multiplied with, `[experts]`.
+    pub scale: Option<Vec<f32>>,
+    /// Those that groups of experts share.
+    pub adjugates: Option<ExpertStacks>,
+    pub shared: Option<Shared>,
+}
+
+/// The experts' matrices.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpertStacks {
     /// None where experts activate what `up` gives.
     pub gate: Option<Stack>,
     pub up: Stack,
@@ -217,9 +229,13 @@ pub(crate) struct Experts {
     pub gate_bias: Option<Vec<f32>>,
     pub up_bias: Option<Vec<f32>>,
     pub down_bias: Option<Vec<f32>>,
-    /// What each expert's output is multiplied with, `[experts]`.
-    pub scale: Option<Vec<f32>>,
-    pub shared: Option<Shared>,
+}
+
+/// `experts(norm(x))` of the stream as it comes into the layer, added behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ahead {
+    pub norm: Norm,
+    pub experts: Experts,
 }
 
 /// `norm(dense(h)) + norm(experts(norm(x)))`, where the experts are chosen by `router_norm(x)`.
@@ -242,7 +258,7 @@ pub(crate) struct Shared {
     pub gate: Option<MatrixRef>,
 }
 
-impl Experts {
+impl ExpertStacks {
     /// The matrices that an expert's input is multiplied with.
     pub fn first(&self) -> impl Iterator<Item = &Stack> {
         self.gate.iter().chain([&self.up])
@@ -338,7 +354,15 @@ impl Loader<'_> {
         let recurrent = c.recurrent_of(i);
         let linear = c.linear.has(i);
         let mixes = attends || recurrent.is_some() || linear;
+        let after_ff = norms.after_ff_or.filter(|other| self.has(&format!("{}.weight", name(other)))).or(norms.after_ff);
         let layer = LayerWeights {
+            ahead: match &c.experts {
+                Some(e) if c.arch.experts_ahead => Some(Box::new(Ahead {
+                    norm: self.stream_norm(&name("ffn_norm_exps"))?,
+                    experts: self.experts(e, &name)?,
+                })),
+                _ => None,
+            },
             before_attention: if mixes { norm(self, first)? } else { None },
             space: match recurrent {
                 Some(RecurrentPart::Scan(s)) => Some(Box::new(self.state_space(s, &name)?)),
@@ -368,7 +392,7 @@ impl Loader<'_> {
             parallel,
             before_ff: if feeds { norm(self, second)? } else { None },
             feed_forward: if feeds { Some(self.feed_forward(i, &name)?) } else { None },
-            after_ff: norm(self, norms.after_ff)?,
+            after_ff: norm(self, after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
@@ -400,7 +424,7 @@ impl Loader<'_> {
             Some(e) if e.in_layer(i) && c.arch.experts_beside => {
                 FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
             }
-            Some(e) if e.in_layer(i) => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            Some(e) if e.in_layer(i) && !c.arch.experts_ahead => FeedForward::Experts(Box::new(self.experts(e, name)?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }
@@ -573,15 +597,31 @@ impl Loader<'_> {
                 None => self.numbers(&name("exp_probs_b"), &[n])?,
                 bias => bias,
             },
-            gate,
-            up,
-            down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
-            gate_bias: match self.config.arch.gated {
-                true => self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
-                false => None,
+            stacks: ExpertStacks {
+                gate,
+                up,
+                down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
+                gate_bias: match self.config.arch.gated {
+                    true => self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
+                    false => None,
+                },
+                up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
+                down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,
             },
-            up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
-            down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,
+            adjugates: match &e.adjugates {
+                Some(a) => {
+                    let n = n / a.sharing;
+                    Some(ExpertStacks {
+                        gate: Some(self.stack(&name("ffn_gate_chexps.weight"), n, a.ff, dim)?),
+                        up: self.stack(&name("ffn_up_chexps.weight"), n, a.ff, dim)?,
+                        down: self.stack(&name("ffn_down_chexps.weight"), n, dim, a.ff)?,
+                        gate_bias: None,
+                        up_bias: None,
+                        down_bias: None,
+                    })
+                }
+                None => None,
+            },
             scale: if beside { self.numbers(&name("ffn_down_exps.scale"), &[n])? } else { None },
             shared,
         })

@@ -13,7 +13,7 @@ mod state_space;
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use layer::{
-    AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LatentHeads,
+    AttentionWeights, Beside, DeltaGates, DeltaNet, ExpertStacks, Experts, FeedForward, Gated, Grouped, Latent, LatentHeads,
     LayerInput, LayerWeights, Shared, ShortConvolution, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
