@@ -93,7 +93,8 @@ pub(crate) struct LatentScratch {
 pub(crate) struct RunningScratch {
     /// What is convolved, `[rows, channels]`, then what the delta rule or the scan gives `[rows * padded_width]`.
     pub raw: Buffer<f32>,
-    /// What the gates are made of: of delta nets `[rows, 2 * v_heads]`, of state spaces `[rows, heads]`.
+    /// What the gates are made of: of delta nets `[rows, 2 * v_heads]`, of state spaces `[rows, heads]`. Where values tell the
+    /// rest, what they tell, `[rows, 2 * k_dim + rank]`, then what the scan gives.
     pub opening: Buffer<f32>,
     /// Those gates, `[rows, 2, heads]`.
     pub gates: Buffer<f32>,
@@ -187,8 +188,12 @@ impl Scratch {
             let (channels, width) = (r.part.state().channels, r.part.width());
             (gate, up, att) = (gate.max(channels), up.max(width), att.max(width));
             widest = widest.max(att);
-            if let RecurrentPart::Selective(s) = &r.part {
-                widest = widest.max(s.rank);
+            match &r.part {
+                RecurrentPart::Selective(s) => widest = widest.max(s.rank),
+                RecurrentPart::ToldScan(s) => {
+                    (gate, att, widest) = (gate.max(2 * width), att.max(s.shape.heads), widest.max(s.rank));
+                }
+                _ => {}
             }
         }
         if let Some(a) = &c.altup {
@@ -260,6 +265,10 @@ impl RunningScratch {
             Some(RecurrentPart::Selective(s)) => [s.shape.padded_width().max(s.rank), s.rank + 2 * s.shape.k_dim],
             Some(RecurrentPart::ShortConvolution { channels, .. }) => [*channels, 0],
             Some(RecurrentPart::Scan(s)) => [s.channels().max(s.padded_width()), 2 * s.heads],
+            Some(RecurrentPart::ToldScan(s)) => {
+                let told = 2 * s.shape.k_dim + s.rank;
+                [s.shape.channels().max(s.rank), told.max(s.shape.padded_width()).max(2 * s.shape.heads)]
+            }
             None => [0; 2],
         };
         Ok(Self { raw: m.make(raw)?, opening: m.make(gates)?, gates: m.make(gates)? })

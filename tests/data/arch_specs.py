@@ -13,7 +13,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
-            again=False, whole_kda=False)
+            again=False, whole_kda=False, told=None, alone=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -380,4 +380,8 @@ SPECS = {
     # Three chosen experts of six, two of which share a smaller one now and then.
     'grovemoe': dict(arch='grovemoe', seed=125, qk_norm='head', experts=dict(n=6, used=3, ff=24, chunk=8), exact=exact.grove,
                      keys={'expert_chunk_feed_forward_length': 8, 'experts_per_group': 2, 'expert_group_scale': 0.05}),
+    # Values tell keys, queries and steps; heads of values that are no whole registers.
+    'plamo2': dict(arch='plamo2', seed=126, layers=4, kv=[0, 1, 0, 1], hd=12, qk_norm='own', fused_qkv=True, fused_gate=True,
+                   tied=True, told=dict(heads=3, dim=12, state=20), exact=exact.plamo2, alone=True,
+                   bare=('post_attention_norm', 'post_ffw_norm'), **AROUND),
 }

@@ -96,6 +96,17 @@ def tensors(s, rng):
             out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, (W, n)).astype(np.float32)))
             vec(p + 'ssm_d', W, base=1.0)
             mat(p + 'ssm_out.weight', D, W)
+        m = s['told']
+        if m and not K:
+            W, n, R = m['heads'] * m['dim'], m['state'], max(64, D // 16)
+            mat(p + 'ssm_in.weight', 2 * W, D, std=0.3)
+            mat(p + 'ssm_conv1d.weight', W, 4, std=0.5)
+            mat(p + 'ssm_x.weight', 2 * n + R, W, std=0.3)
+            vec(p + 'ssm_dt_norm', R, base=1.0); vec(p + 'ssm_b_norm', n, base=1.0); vec(p + 'ssm_c_norm', n, base=1.0)
+            mat(p + 'ssm_dt.weight', m['heads'], R, std=0.3); vec(p + 'ssm_dt.bias', m['heads'], std=1.0)
+            out.append((p + 'ssm_a', -rng.uniform(0.05, 2.0, m['heads']).astype(np.float32)))
+            vec(p + 'ssm_d', m['heads'], base=1.0)
+            mat(p + 'ssm_out.weight', D, W)
         if s['kda'] and not K:
             n = s['kda']; W = H * n
             for part in 'qkv':
@@ -288,6 +299,11 @@ def write(path, s, values, half):
         m = s['mamba']
         ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': m['state'], 'ssm.time_step_rank': m['rank'],
                      'ssm.inner_size': m['width']})
+    if s['told']:
+        m = s['told']
+        ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': m['state'], 'ssm.group_count': 0,
+                     'ssm.time_step_rank': m['heads'], 'ssm.inner_size': m['heads'] * m['dim'],
+                     'attention.head_count': [s['heads'] if kv else 0 for kv in s['kv']]})
     if s['kda']:
         ints.update({'ssm.conv_kernel': 4, 'kda.head_dim': s['kda']})
     if s['nextn']:

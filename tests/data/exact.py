@@ -8,6 +8,7 @@ mean square, and weights that are made to sum to 1.
 which the authors name for running it). `grove` (GroveMoE): the smaller experts read what the others read, each with the weight
 of the one that was chosen (its authors' `modeling_grove_moe.py`); llama.cpp has them read what the others gave, with weights of
 other experts.
+`plamo2`: llama.cpp does not come back from it.
 `neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
 unit up.
 """
@@ -201,4 +202,42 @@ def grove(s, values, tokens):
                 small = l.expert(i // keys['experts_per_group'], h[t], silu, 'chexps')
                 out[t] += weight * (l.expert(i, h[t], silu) + keys['expert_group_scale'] * small)
         return x + out
+    return decoder(s, values, tokens, layer)
+
+
+def plamo2(s, values, tokens):
+    m, n = s['told'], len(tokens)
+    width, state = m['heads'] * m['dim'], m['state']
+
+    def attention(l, h):
+        heads = (h @ l.of('attn_qkv.weight').T).reshape(n, -1, s['hd'])
+        kv = s['kv'][l.i]
+        q, k, v = np.split(heads, [s['heads'], s['heads'] + kv], 1)
+        q, k = (turn(rms_norm(x, l.of(f'attn_{p}_norm.weight'), s['eps']), s, 1.0) for x, p in ((q, 'q'), (k, 'k')))
+        k, v = (np.repeat(x, s['heads'] // kv, 1) for x in (k, v))
+        scores = np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd'])
+        scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
+        return np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1) @ l.of('attn_output.weight').T
+
+    def space(l, h):
+        both = (h @ l.of('ssm_in.weight').T).reshape(n, m['heads'], 2, m['dim'])
+        z, v = both[:, :, 0], both[:, :, 1].reshape(n, width)
+        taps = l.of('ssm_conv1d.weight')
+        rows = np.concatenate([np.zeros((taps.shape[1] - 1, width)), v])
+        v = silu(sum(rows[t:t + n] * taps[:, t] for t in range(taps.shape[1])))
+        told = np.split(v @ l.of('ssm_x.weight').T, [state, 2 * state], -1)
+        k, q, step = (rms_norm(x, l.of(f'ssm_{p}_norm'), s['eps']) for x, p in zip(told, ('b', 'c', 'dt')))
+        step = np.log1p(np.exp(step @ l.of('ssm_dt.weight').T + l.of('ssm_dt.bias')))
+        v, out, matrix = v.reshape(n, m['heads'], -1), np.zeros(z.shape), np.zeros((m['heads'], state, m['dim']))
+        for t in range(n):
+            matrix = matrix * np.exp(l.of('ssm_a') * step[t])[:, None, None]
+            matrix += k[t][None, :, None] * (step[t][:, None] * v[t])[:, None]
+            out[t] = np.einsum('s,hsd->hd', q[t], matrix) + l.of('ssm_d')[:, None] * v[t]
+        return (silu(z) * out).reshape(n, -1) @ l.of('ssm_out.weight').T
+
+    def layer(l, x, w):
+        norm = lambda name, x: rms_norm(x, l.of(name), s['eps'])
+        x = x + norm('post_attention_norm', (attention if s['kv'][l.i] else space)(l, norm('attn_norm.weight', x)))
+        gate, up = np.split(norm('ffn_norm.weight', x) @ l.of('ffn_up.weight').T, 2, -1)
+        return x + norm('post_ffw_norm', (silu(gate) * up) @ l.of('ffn_down.weight').T)
     return decoder(s, values, tokens, layer)

@@ -116,6 +116,9 @@ pub enum Recurrence {
     },
     /// State spaces of the second Mamba.
     Scan(ScanLayout),
+    /// State spaces of heads, as the second Mamba's, whose values tell keys, queries and steps, as the first's, in the layers
+    /// without heads.
+    ToldScan,
 }
 
 /// Where files of gated delta nets differ.

@@ -88,6 +88,7 @@ mod phi2;
 mod phi3;
 mod phimoe;
 mod plamo;
+mod plamo2;
 mod plamo3;
 mod plm;
 mod qwen;
@@ -113,8 +114,8 @@ mod talkie;
 mod xverse;
 
 pub use kinds::{
-    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, LocalRope, NormKind, Norms, Parallel, Recurrence, Routing,
-    ScanLayout, Sinks, Temperature,
+    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, LocalRope, NormKind, Norms, Parallel, Recurrence,
+    Routing, ScanLayout, Sinks, Temperature,
 };
 
 use hewn_kernels::op::activation::Activation;
@@ -449,6 +450,7 @@ pub const ALL: &[&Arch] = &[
     &phi3::ARCH,
     &phimoe::ARCH,
     &plamo::ARCH,
+    &plamo2::ARCH,
     &plamo3::ARCH,
     &plm::ARCH,
     &qwen::ARCH,

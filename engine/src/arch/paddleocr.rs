@@ -4,5 +4,4 @@
 use super::{Arch, ernie4_5};
 use hewn_kernels::op::rope::Pairing;
 
-pub(super) const ARCH: Arch =
-    Arch { name: "paddleocr", pairing: Pairing::Halves, coordinates: true, ..ernie4_5::ARCH };
+pub(super) const ARCH: Arch = Arch { name: "paddleocr", pairing: Pairing::Halves, coordinates: true, ..ernie4_5::ARCH };

@@ -42,6 +42,10 @@ impl Reader<'_> {
         let key = "attention.head_count";
         let q = match arch.varied {
             true => self.most(key, layers)?.map_or_else(|| self.missing(key), Ok)?,
+            // 0 in the layers without.
+            _ if arch.recurrence == Some(Recurrence::ToldScan) => {
+                self.size_of_some(key, layers)?.0.map_or_else(|| self.missing(key), Ok)?
+            }
             false => self.need(key)?,
         };
         let (h, attending) = match arch.latent {
@@ -55,9 +59,12 @@ impl Reader<'_> {
             false => {
                 let key = "attention.head_count_kv";
                 let (kv, attending) = match arch.recurrence {
-                    Some(Recurrence::Scan(_) | Recurrence::Selective { .. } | Recurrence::ShortConvolution) => {
-                        self.size_of_some(key, layers)?
-                    }
+                    Some(
+                        Recurrence::Scan(_)
+                        | Recurrence::Selective { .. }
+                        | Recurrence::ShortConvolution
+                        | Recurrence::ToldScan,
+                    ) => self.size_of_some(key, layers)?,
                     _ if arch.varied => (self.most(key, layers)?, LayerSet::All),
                     _ => (self.size(key)?, LayerSet::All),
                 };

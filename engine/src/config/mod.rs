@@ -20,7 +20,7 @@ pub use experts::Experts;
 pub use heads::Latent;
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
-pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective};
+pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
 pub use rope::Rope;
 pub(crate) use rope::RopeTable;
 pub use temperature::Growth;

@@ -36,6 +36,17 @@ pub enum RecurrentPart {
     },
     /// A state space.
     Scan(ScanShape),
+    /// A state space whose values tell the rest.
+    ToldScan(ToldScan),
+}
+
+/// The sizes of a state space of heads whose values tell keys, queries and steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToldScan {
+    /// Of the scan, all of whose heads share a key and a query; the convolution is of the values alone.
+    pub shape: ScanShape,
+    /// Channels that the lengths of steps are made of.
+    pub rank: usize,
 }
 
 /// A delta net whose keys fade channel by channel.
@@ -67,6 +78,7 @@ impl RecurrentPart {
             Self::Selective(s) => s.shape.state(),
             Self::ShortConvolution { taps, channels } => StateShape { taps: *taps, channels: *channels, matrices: 0 },
             Self::Scan(s) => s.state(),
+            Self::ToldScan(s) => StateShape { channels: s.shape.width(), ..s.shape.state() },
         }
     }
 
@@ -78,6 +90,7 @@ impl RecurrentPart {
             Self::Selective(s) => s.shape.width,
             Self::ShortConvolution { channels, .. } => *channels,
             Self::Scan(s) => s.width(),
+            Self::ToldScan(s) => s.shape.width(),
         }
     }
 }
@@ -111,6 +124,9 @@ impl Recurrent {
                 part: RecurrentPart::ShortConvolution { taps: r.taps("shortconv.l_cache")?, channels: dim },
                 layers: attending.others(layers),
             }),
+            Some(Recurrence::ToldScan) => {
+                Some(Self { part: RecurrentPart::ToldScan(r.told_scan(dim)?), layers: attending.others(layers) })
+            }
             Some(Recurrence::Scan(layout)) => Some(Self {
                 part: RecurrentPart::Scan(r.scan()?),
                 layers: r.scanning(arch, layout, layers, [attending, feeding])?,
@@ -143,6 +159,20 @@ impl Reader<'_> {
         if !heads.is_multiple_of(key_heads) {
             return self.bad("ssm.group_count", format!("{key_heads} groups do not divide the {heads} heads"));
         }
+        self.scan_shape(heads, key_heads, k_dim, taps)
+    }
+
+    /// No key says how many channels steps are made of.
+    fn told_scan(&self, dim: usize) -> Result<ToldScan, EngineError> {
+        let (taps, k_dim) = (self.taps("ssm.conv_kernel")?, self.need("ssm.state_size")?);
+        if let Some(groups) = self.size_or_none("ssm.group_count")? {
+            return self.bad("ssm.group_count", format!("{groups}; all heads share a key"));
+        }
+        let shape = self.scan_shape(self.need("ssm.time_step_rank")?, 1, k_dim, taps)?;
+        Ok(ToldScan { shape, rank: (dim / 16).max(64) })
+    }
+
+    fn scan_shape(&self, heads: usize, key_heads: usize, k_dim: usize, taps: usize) -> Result<ScanShape, EngineError> {
         let inner = self.need("ssm.inner_size")?;
         if !inner.is_multiple_of(heads) {
             return self.bad("ssm.inner_size", format!("{heads} heads do not divide {inner} channels"));

@@ -55,12 +55,7 @@ pub(crate) struct RopeTable {
 }
 
 impl Rope {
-    pub(super) fn read(
-        r: &Reader<'_>,
-        arch: &Arch,
-        [dim, k_dim]: [usize; 2],
-        ctx: usize,
-    ) -> Result<Self, EngineError> {
+    pub(super) fn read(r: &Reader<'_>, arch: &Arch, [dim, k_dim]: [usize; 2], ctx: usize) -> Result<Self, EngineError> {
         // Models that see images: a position has several coordinates, and the pairs may be others.
         if r.meta.contains(&r.key("rope.dimension_sections")) && !arch.coordinates {
             return r.bad("rope.dimension_sections", "positions of several coordinates are not supported");

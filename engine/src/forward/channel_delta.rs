@@ -75,7 +75,12 @@ impl Forward<'_, '_> {
 
     /// `raw = QKV h` (`[rows, 3, width]`), `gates` = what factors (`[rows, width]`) and corrections (`[rows, heads]`) are made
     /// of, `up = Gate h`.
-    fn channel_delta_products(&mut self, i: usize, w: &weights::ChannelDelta, shape: &DeltaShape) -> Result<(), EngineError> {
+    fn channel_delta_products(
+        &mut self,
+        i: usize,
+        w: &weights::ChannelDelta,
+        shape: &DeltaShape,
+    ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let (width, heads) = (shape.width(), shape.v_heads);
         let first = w.first();
@@ -90,8 +95,11 @@ impl Forward<'_, '_> {
         let fade = if w.fade.second.is_some() { take(&mut inside, n * shape.dim) } else { fades };
         let gate = if w.gate.second.is_some() { inside } else { &mut s.up[..n * width] };
         let outs = [q, k, v, fade, gate, betas];
-        let mut products: Vec<_> =
-            first.iter().zip(outs).map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] }).collect();
+        let mut products: Vec<_> = first
+            .iter()
+            .zip(outs)
+            .map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] })
+            .collect();
         self.lap.op(Op::QkvProduct, || {
             let views: Vec<_> = first.iter().map(|w| w.view(gguf)).collect();
             Cost::products(n, &views)

@@ -18,6 +18,7 @@ mod running;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod told_scan;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -118,6 +119,7 @@ impl<'m> Forward<'m, '_> {
                     AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
                     AttentionWeights::ChannelDelta(w) => self.channel_delta(i, w, segments)?,
                     AttentionWeights::Selective(w) => self.selective_space(i, w, segments)?,
+                    AttentionWeights::ToldScan(w) => self.told_scan(i, w, segments)?,
                     AttentionWeights::ShortConvolution(w) => self.short_convolution(i, w, segments)?,
                     AttentionWeights::Linear(w) => {
                         let then = self.after_attention(i);

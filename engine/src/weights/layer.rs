@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{ChannelDelta, LayerAltUp, Linear, Norm, Selective};
+use super::{ChannelDelta, LayerAltUp, Linear, Norm, Selective, ToldScan};
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
@@ -48,6 +48,7 @@ pub(crate) enum AttentionWeights {
     Delta(Box<DeltaNet>),
     ChannelDelta(Box<ChannelDelta>),
     Selective(Box<Selective>),
+    ToldScan(Box<ToldScan>),
     ShortConvolution(Box<ShortConvolution>),
     /// One matrix in its place, `[dim, dim]`.
     Linear(Linear),
@@ -285,6 +286,7 @@ impl AttentionWeights {
             Self::Delta(d) => vec![&d.qkv, &d.z],
             Self::ChannelDelta(d) => d.first(),
             Self::Selective(s) => s.input.iter().collect(),
+            Self::ToldScan(s) => vec![&s.input],
             Self::ShortConvolution(s) => s.input.iter().collect(),
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => l.first(),
@@ -354,7 +356,8 @@ impl Loader<'_> {
         let recurrent = c.recurrent_of(i);
         let linear = c.linear.has(i);
         let mixes = attends || recurrent.is_some() || linear;
-        let after_ff = norms.after_ff_or.filter(|other| self.has(&format!("{}.weight", name(other)))).or(norms.after_ff);
+        let after_ff =
+            norms.after_ff_or.filter(|other| self.has(&format!("{}.weight", name(other)))).or(norms.after_ff);
         let layer = LayerWeights {
             ahead: match &c.experts {
                 Some(e) if c.arch.experts_ahead => Some(Box::new(Ahead {
@@ -377,6 +380,9 @@ impl Loader<'_> {
                 }
                 (Some(RecurrentPart::Selective(s)), _) => {
                     Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
+                }
+                (Some(RecurrentPart::ToldScan(s)), _) => {
+                    Some(AttentionWeights::ToldScan(Box::new(self.told_scan(s, &name)?)))
                 }
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
@@ -532,9 +538,7 @@ impl Loader<'_> {
             kv_a: matrix(self, "attn_kv_a_mqa", l.kv_rank + c.rope.dim, c.dim)?,
             kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
             heads: match l.expanded {
-                true => {
-                    LatentHeads::Expanded(matrix(self, "attn_kv_b", c.heads * (l.nope + l.v_dim), l.kv_rank)?)
-                }
+                true => LatentHeads::Expanded(matrix(self, "attn_kv_b", c.heads * (l.nope + l.v_dim), l.kv_rank)?),
                 false => LatentHeads::Absorbed {
                     k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
                     v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,

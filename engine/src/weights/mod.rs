@@ -9,15 +9,17 @@ mod matrix;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod told_scan;
 
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use layer::{
-    AttentionWeights, Beside, DeltaGates, DeltaNet, ExpertStacks, Experts, FeedForward, Gated, Grouped, Latent, LatentHeads,
-    LayerInput, LayerWeights, Shared, ShortConvolution, StateSpace,
+    AttentionWeights, Beside, DeltaGates, DeltaNet, ExpertStacks, Experts, FeedForward, Gated, Grouped, Latent,
+    LatentHeads, LayerInput, LayerWeights, Shared, ShortConvolution, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
 pub(crate) use selective::Selective;
+pub(crate) use told_scan::ToldScan;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
