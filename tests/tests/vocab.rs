@@ -88,6 +88,26 @@ fn expected_ids_of_families_that_lose_something() {
 }
 
 #[test]
+fn expected_ids_of_plamo() {
+    let (tokenizer, ms) = open(&own("plamo2.gguf"));
+    assert_eq!((tokenizer.add_bos(), tokenizer.add_eos()), (true, false));
+    let all = expected(&own("plamo2.inp"));
+    for (text, want) in &all {
+        let have = tokenizer.encode(text, &EncodeOptions::default());
+        assert_eq!(have, *want, "{text:?}");
+        // A byte order mark in front is lost.
+        let kept = text.strip_prefix('\u{feff}').unwrap_or(text);
+        assert_eq!(tokenizer.decode(&have, false), kept.as_bytes(), "{text:?}");
+    }
+    println!("plamo2: {} texts, loaded in {ms:.1} ms", all.len());
+    // Control tokens are made on request only.
+    let text = "<|plamo:op|>語";
+    let parse_special = EncodeOptions { add_special: false, parse_special: true };
+    assert_eq!(tokenizer.encode(text, &parse_special)[0], 4);
+    assert!(!tokenizer.encode(text, &EncodeOptions::default()).contains(&4));
+}
+
+#[test]
 fn expected_ids() {
     let Some(dir) = shared() else { return };
     let mut failures = Vec::new();

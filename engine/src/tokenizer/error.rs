@@ -98,6 +98,12 @@ pub enum TokenizerError {
         /// Its text.
         text: String,
     },
+    /// A byte that no token stands for, where each must have one.
+    #[error("no token of the byte type stands for {byte:#04x}, as a `plamo2` tokenizer needs")]
+    NoByteToken {
+        /// The byte.
+        byte: u8,
+    },
     /// A merge that is not two texts with a space between.
     #[error("`tokenizer.ggml.merges`[{index}] is {merge:?}, which is not two texts with a space between")]
     MergeForm {

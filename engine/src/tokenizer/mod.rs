@@ -2,8 +2,8 @@
 //!
 //! Byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`, `gemma4`) merge neighbouring symbols, best
 //! pair first. They differ in what a symbol is at first, in what makes a pair good, and in whether the text is cut into
-//! words before. Unigram vocabularies (`t5`) take the tokens whose scores sum to the most, WordPiece ones (`bert`) the
-//! longest token each time. All of them first cut the text at special tokens.
+//! words before. Unigram vocabularies (`t5`) take the tokens whose scores sum to the most, as PLaMo's (`plamo2`) do by another
+//! rule, WordPiece ones (`bert`) the longest token each time. All of them first cut the text at special tokens.
 //!
 //! Made for opening files fast: a vocabulary is two arenas, a hash table and one array of merges; no allocation is made
 //! per token.
@@ -12,6 +12,7 @@ mod agglomerate;
 mod bpe;
 mod bytes;
 mod charsmap;
+mod cheapest;
 mod error;
 mod merges;
 mod roles;
@@ -31,6 +32,7 @@ pub use source::{Strings, VocabSource};
 
 use agglomerate::Agglomerator;
 use bpe::Bpe;
+use cheapest::Cheapest;
 use hewn_loader::Gguf;
 use roles::Roles;
 use sentence::Sentence;
@@ -42,7 +44,7 @@ use vocab::{Kind, Spelling, Vocab};
 use word_piece::WordPiece;
 
 /// Values of `tokenizer.ggml.model` that are supported.
-const MODELS: [&str; 5] = ["gpt2", "llama", "gemma4", "t5", "bert"];
+const MODELS: [&str; 6] = ["gpt2", "llama", "gemma4", "t5", "plamo2", "bert"];
 
 /// How to read a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +61,7 @@ enum Family {
     Bpe(Bpe),
     Sentence(Sentence),
     Unigram(Unigram),
+    Cheapest(Cheapest),
     WordPiece(WordPiece),
 }
 
@@ -129,6 +132,12 @@ impl Tokenizer {
                 let unigram = Unigram::new(&vocab, &scores, &source)?;
                 (vocab, Family::Unigram(unigram), [false, true])
             }
+            "plamo2" => {
+                let scores = source.scores.take().ok_or_else(|| missing("tokenizer.ggml.scores"))?;
+                let vocab = Vocab::new(&source.tokens, kinds, Spelling::Plain)?;
+                let cheapest = Cheapest::new(&vocab, &scores)?;
+                (vocab, Family::Cheapest(cheapest), [false, false])
+            }
             "bert" => {
                 let vocab = Vocab::new(&source.tokens, kinds, Spelling::Sentence)?;
                 let word_piece = WordPiece::new(&vocab, &source)?;
@@ -169,6 +178,7 @@ impl Tokenizer {
                     Family::Bpe(f) => f.encode(&self.vocab, plain, &mut work, &mut out),
                     Family::Sentence(f) => f.encode(&self.vocab, plain, &mut work, &mut out),
                     Family::Unigram(f) => f.encode(plain, &mut out),
+                    Family::Cheapest(f) => f.encode(&self.vocab, plain, &mut out),
                     Family::WordPiece(f) => f.encode(&self.vocab, plain, &mut out),
                 }
             }
@@ -194,7 +204,7 @@ impl Tokenizer {
         let first = ids.iter().find(|id| !self.token_bytes(**id, special).is_empty());
         let plain = first.is_some_and(|id| matches!(self.vocab.kind(*id), Some(Kind::Normal)));
         let prefixed = match &self.family {
-            Family::Bpe(_) => false,
+            Family::Bpe(_) | Family::Cheapest(_) => false,
             Family::Sentence(f) => f.space_prefix,
             Family::Unigram(f) => f.space_prefix,
             Family::WordPiece(_) => true,

@@ -51,6 +51,8 @@ pub(super) enum Spelling {
     ByteLevel,
     /// As UTF-8, with `▁` for a space.
     Sentence,
+    /// As it is.
+    Plain,
 }
 
 impl Spelling {
@@ -59,6 +61,7 @@ impl Spelling {
         match self {
             Self::ByteLevel => spell(text, out),
             Self::Sentence => plain_spaces(text, out),
+            Self::Plain => out.extend_from_slice(text),
         }
     }
 
@@ -68,6 +71,7 @@ impl Spelling {
             Self::ByteLevel => spelt_len(text),
             // The mark has three bytes, a space one.
             Self::Sentence => text.len() - 2 * text.windows(MARK.len()).filter(|w| *w == MARK).count(),
+            Self::Plain => text.len(),
         }
     }
 }
