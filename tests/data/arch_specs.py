@@ -333,7 +333,7 @@ SPECS = {
                      latent=dict(q=16, kv=24, v=8, whole='unsaid'), keys={'rope.scaling.original_context_length': 64}),
     'plm': dict(arch='plm', seed=111, hd=12, rope=4, tied=True, gated=False, latent=dict(q=None, kv=16, v=6, whole=True)),
     # As old converters wrote DeepSeek V2.
-    'deepseek2-whole': dict(arch='deepseek2', seed=112, layers=2, hd=12, rope=4, latent=dict(q=16, kv=24, v=8, whole=True),
+    'deepseek2-whole': dict(arch='deepseek2', seed=112, layers=2, hd=12, rope=4, latent=dict(q=32, kv=32, v=8, whole=True),
                             experts=dict(n=6, used=2, ff=24, shared=48, first=1),
                             keys={'expert_shared_count': 2, 'expert_weights_scale': 1.0,
                                   'rope.scaling.yarn_log_multiplier': 0.0707, **YARN}),
@@ -360,15 +360,15 @@ SPECS = {
     'maple': dict(arch='maple', seed=120, dim=16, layers=4, qk_norm='head', rope=4, theta=1e6, experts=dict(n=6, used=2, ff=24),
                   keys={'attention.sliding_window': 20, 'attention.sliding_window_pattern': [True, True, True, False],
                         'rope.freq_base_swa': 1e4, 'swiglu_clamp_exp': [0.5, 0.7, 0.4, 0.6]}),
-    # Delta nets whose factors are bounded, latent attention with gated heads in layers 1 and 3.
-    'bailingmoe3': dict(arch='bailingmoe3', seed=121, dim=16, heads=3, ff=32, layers=4, kv=[0, 1, 0, 1, 1], hd=12, rope=4, gate='head', nextn=1,
-                        latent=dict(q=16, kv=24, v=8), kda=20, whole_kda=True,
+    # Delta nets whose factors are bounded, latent attention with gated heads in layer 1.
+    'bailingmoe3': dict(arch='bailingmoe3', seed=121, heads=3, ff=32, layers=3, kv=[0, 1, 0, 1], hd=12, rope=4, gate='head', nextn=1,
+                        latent=dict(q=32, kv=32, v=8), kda=20, whole_kda=True,
                         experts=dict(n=8, used=2, ff=16, shared=24, choice=True, first=1),
                         keys={'expert_shared_count': 1, 'expert_shared_feed_forward_length': 24,
                               'expert_weights_scale': 2.5, 'expert_weights_norm': True, 'expert_gating_func': 2,
                               'expert_group_count': 4, 'expert_group_used_count': 2,
                               'kda.safe_gate': True, 'kda.gate_lower_bound': -5.0,
-                              'swiglu_clamp_exp': [0.0, 0.5, 0.0, 0.6, 0.0], 'swiglu_clamp_shexp': [0.4, 0.0, 0.0, 0.6, 0.0]}),
+                              'swiglu_clamp_exp': [0.0, 0.5, 0.6, 0.0], 'swiglu_clamp_shexp': [0.4, 0.0, 0.6, 0.0]}),
     # Numbers that old files do not say, scores beyond their bounds.
     'grok': dict(arch='grok', seed=122, dim=16, heads=2, kv=1, ff=24, after='attn_output_norm', ff_after='layer_output_norm',
                  experts=dict(n=6, used=2, ff=24), exact=exact.grok, keys={'router_logit_softcapping': 1.5}),

@@ -3,6 +3,7 @@
 use hewn_engine::loader::{Gguf, MetaValue};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
+use hewn_kernels::op::activation::Activation;
 use hewn_tests::altered::with_value;
 use hewn_tests::{Setup, all_logits, nmse};
 use std::sync::Arc;
@@ -245,14 +246,18 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "afmoe",
         "apertus",
         "arcee",
+        "arctic",
+        "bailingmoe3",
         "bitnet",
         "cohere2moe",
         "dbrx",
         "deci",
+        "deepseek2-whole",
         "exaone-moe",
         "falcon-mamba",
         "gpt2",
         "gptneox",
+        "grovemoe",
         "granite_swa",
         "jamba",
         "kimi-linear",
@@ -262,14 +267,20 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "llama4",
         "mamba",
         "mimo2",
+        "minicpm3",
+        "muse-glimmer",
+        "nanbeige",
         "nemotron",
         "olmo-bounded",
         "openelm",
         "phi2",
         "phimoe",
+        "plamo2",
+        "plm",
         "smallthinker",
         "spark2_5",
         "stablelm-12b",
+        "talkie",
     ];
     for name in names {
         let (whole, mut file) = (fixture(name), Vec::new());
@@ -299,4 +310,68 @@ fn latent_attention_is_told_where_queries_grow() {
     refused("mistral4", "mistral4.attention.temperature_length", None);
     let model = with("mistral4", "mistral4.attention.temperature_scale", None).unwrap();
     assert!(model.config().temperature.is_none());
+}
+
+#[test]
+fn heads_without_split_matrices_are_made_of_the_latent() {
+    let c = with("minicpm3", "vocab_size", None).unwrap().config().clone();
+    assert_eq!((c.kv_heads, c.k_dim, c.v_dim, c.embed_scale), (4, 12, 8, 12.0));
+    assert_eq!((c.residual_scale, c.logit_scale), (1.4 / 3f32.sqrt(), 8.0));
+    refused("minicpm3", "minicpm3.attention.key_length", Some(MetaValue::U32(4)));
+    refused("minicpm3", "minicpm3.attention.q_lora_rank", None);
+    refused("plm", "plm.attention.key_length", None);
+    refused("plm", "plm.attention.kv_lora_rank", Some(MetaValue::U32(0)));
+    let err = with("plm", "plm.attention.value_length", None).map(|_| ()).unwrap_err();
+    assert!(err.contains("attn_kv_b.weight"), "{err}");
+}
+
+#[test]
+fn bounds_of_activations_are_checked() {
+    let key = "step35.swiglu_clamp_exp";
+    let c = with("step35", key, Some(MetaValue::F32(7.0))).unwrap().config().clone();
+    assert_eq!(c.expert_activation(0), Activation::SiluUpTo(7.0));
+    assert_eq!([0, 1].map(|i| c.activation(i)), [Activation::SiluUpTo(0.4), Activation::Silu]);
+    assert_eq!(with("step35", key, None).unwrap().config().expert_activation(3), Activation::Silu);
+    for bad in [-1.0, f32::NAN, f32::INFINITY] {
+        refused("step35", key, Some(MetaValue::F32(bad)));
+    }
+    refused("step35", key, Some(MetaValue::U32(7)));
+    refused("maple", "maple.swiglu_clamp_exp", None);
+    assert_eq!(with("maple", "vocab_size", None).unwrap().config().expert_activation(1), Activation::SiluOfUpTo(0.7));
+}
+
+#[test]
+fn what_layers_do_more_than_once_or_share_is_checked() {
+    let c = with("nanbeige", "vocab_size", None).unwrap().config().clone();
+    assert_eq!((c.layers, c.rounds, c.round_norm), (6, 3, true));
+    for rounds in [0, 5000, u32::MAX] {
+        refused("nanbeige", "nanbeige.num_loops", Some(MetaValue::U32(rounds)));
+    }
+    for key in ["grovemoe.experts_per_group", "grovemoe.expert_chunk_feed_forward_length"] {
+        refused("grovemoe", key, None);
+        refused("grovemoe", key, Some(MetaValue::U32(0)));
+    }
+    refused("grovemoe", "grovemoe.experts_per_group", Some(MetaValue::U32(4)));
+    refused("grovemoe", "grovemoe.expert_group_scale", None);
+}
+
+#[test]
+fn of_grok_only_the_first_is_read() {
+    refused("grok", "grok.attention.temperature_length", Some(MetaValue::U32(1024)));
+    let c = with("grok", "vocab_size", None).unwrap().config().clone();
+    assert_eq!((c.score_cap, c.embed_scale), (Some(30.0), 78.383_67));
+}
+
+#[test]
+fn running_states_of_ling_and_plamo_are_checked() {
+    let key = "bailingmoe3.kda.gate_lower_bound";
+    refused("bailingmoe3", key, None);
+    for bad in [0.0, 1.0, f32::NAN, f32::NEG_INFINITY] {
+        refused("bailingmoe3", key, Some(MetaValue::F32(bad)));
+    }
+    refused("bailingmoe3", "bailingmoe3.kda.safe_gate", Some(MetaValue::Bool(false)));
+    refused("plamo2", "plamo2.ssm.group_count", Some(MetaValue::U32(1)));
+    for key in ["plamo2.ssm.state_size", "plamo2.ssm.inner_size", "plamo2.attention.head_count_kv"] {
+        refused("plamo2", key, Some(MetaValue::U32(u32::MAX)));
+    }
 }
