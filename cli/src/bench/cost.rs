@@ -95,19 +95,20 @@ impl ModelCost {
         let [mut layers, mut experts, mut output] = [(0.0, Products::default()); 3];
         let tied = gguf.tensor("output.weight").is_none();
         for t in gguf.tensors() {
-            let part = match t.name.as_str() {
+            // Layers that run more than once are read as often.
+            let (part, times) = match t.name.as_str() {
                 "token_embd.weight" if !tied => continue,
                 "per_layer_token_embd.weight" => continue,
                 name if c.is_spare(name) => continue,
-                "token_embd.weight" | "output.weight" => &mut output,
-                name if is_expert(name) => &mut experts,
-                _ => &mut layers,
+                "token_embd.weight" | "output.weight" => (&mut output, 1.0),
+                name if is_expert(name) => (&mut experts, c.rounds as f64),
+                _ => (&mut layers, c.rounds as f64),
             };
-            part.0 += t.bytes as f64;
+            part.0 += times * t.bytes as f64;
             if let Some(format) = Format::from_id(t.dtype.id())
                 && t.rows() > 1
             {
-                part.1.add(format, t.elements() as f64);
+                part.1.add(format, times * t.elements() as f64);
             }
         }
         let states: Vec<_> = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes()).collect();

@@ -75,6 +75,8 @@ impl Experts {
         let count = r.size_or_none("expert_count")?;
         let (count, rules) = match (count, &arch.experts) {
             (Some(n), Some(rules)) => (n, rules),
+            // Some dense files say that there is one.
+            (Some(1), None) => return Ok(None),
             (Some(n), None) => return r.bad("expert_count", format!("`{}` has no experts, not {n}", arch.name)),
             (None, Some(rules)) if rules.always => return r.missing("expert_count"),
             (None, rules) => {
