@@ -221,7 +221,8 @@ impl Runner {
         let mut lap = Lap::new(recorder);
         lap.op(Op::Team, Cost::default);
         let result = self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
-            let result = Forward { model, crew, s, n, lap: &mut lap }.run(&mut segments, &wanted, out);
+            let result =
+                Forward { model, crew, s, n, lap: &mut lap, switched: Vec::new() }.run(&mut segments, &wanted, out);
             lap.op(Op::Team, Cost::default);
             result
         });

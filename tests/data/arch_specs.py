@@ -13,7 +13,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
-            again=False, whole_kda=False, told=None, alone=False)
+            again=False, whole_kda=False, told=None, alone=False, adapters=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -384,4 +384,9 @@ SPECS = {
     'plamo2': dict(arch='plamo2', seed=126, layers=4, kv=[0, 1, 0, 1], hd=12, qk_norm='own', fused_qkv=True, fused_gate=True,
                    tied=True, told=dict(heads=3, dim=12, state=20), exact=exact.plamo2, alone=True,
                    bare=('post_attention_norm', 'post_ffw_norm'), **AROUND),
+    # Several adapters in turns: of two that were switched on the mean counts.
+    'graniteswitch': dict(arch='graniteswitch', seed=127, ff=32, fused_qkv=True, tied=True,
+                          adapters=dict(n=3, rank=4, tokens=[34, 95, 10], instead=[1, 2, 3]),
+                          keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1, 'logit_scale': 8.0,
+                                'adapters.router_gain': 15.0}),
 }

@@ -248,6 +248,13 @@ def tensors(s, rng):
             norm(p + 'laurel_post_norm', base=0.5)
         if s['factor']:
             vec(p + 'layer_output_scale.weight', 1, base=0.8)
+        if s['adapters']:
+            m = s['adapters']
+            for part, outs, ins in (('attn_q', H * hd, D), ('attn_k', K * hd, D), ('attn_v', K * hd, D), ('attn_output', D, H * hd),
+                                    ('ffn_gate', F, D), ('ffn_up', F, D), ('ffn_down', D, F)):
+                mat(p + part + '.lora_a', m['n'] + 1, m['rank'], ins, std=0.5)
+                mat(p + part + '.lora_b', m['n'] + 1, outs, m['rank'], std=0.2)
+                out[-1][1][0] = 0
         if s['again']:
             for part in ('layer_output_scale.weight', 'attn_output.scale', 'ffn_down.scale'):
                 vec(p + part, 1, base=0.7)
@@ -304,6 +311,10 @@ def write(path, s, values, half):
         ints.update({'ssm.conv_kernel': 4, 'ssm.state_size': m['state'], 'ssm.group_count': 0,
                      'ssm.time_step_rank': m['heads'], 'ssm.inner_size': m['heads'] * m['dim'],
                      'attention.head_count': [s['heads'] if kv else 0 for kv in s['kv']]})
+    if s['adapters']:
+        m = s['adapters']
+        ints.update({'adapters.count': m['n'], 'adapters.lora_rank': m['rank'], 'adapters.token_ids_activate': m['tokens'],
+                     'adapters.token_ids_substitute': m['instead']})
     if s['kda']:
         ints.update({'ssm.conv_kernel': 4, 'kda.head_dim': s['kda']})
     if s['nextn']:

@@ -259,6 +259,7 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "gptneox",
         "grovemoe",
         "granite_swa",
+        "graniteswitch",
         "jamba",
         "kimi-linear",
         "kimi-linear-20",
@@ -374,4 +375,29 @@ fn running_states_of_ling_and_plamo_are_checked() {
     for key in ["plamo2.ssm.state_size", "plamo2.ssm.inner_size", "plamo2.attention.head_count_kv"] {
         refused("plamo2", key, Some(MetaValue::U32(u32::MAX)));
     }
+}
+
+#[test]
+fn tokens_choose_adapters_that_there_are() {
+    let c = with("graniteswitch", "vocab_size", None).unwrap().config().clone();
+    let adapters = c.adapters.unwrap();
+    assert_eq!([10, 34, 95, 1].map(|t| adapters.of(t)), [Some([3, 3]), Some([1, 1]), Some([2, 2]), None]);
+    // None was switched on, one, two, and more than there are.
+    assert_eq!(
+        [(9, 0, 0), (9, 1, 3), (9, 2, 4), (1, 1, 9)].map(|(n, seen, sum)| adapters.choose(n, seen, sum)),
+        [0, 3, 2, 3]
+    );
+    for (key, bad) in [("count", 0), ("count", 5000), ("lora_rank", 5000), ("router_gain", 1)] {
+        refused("graniteswitch", &format!("graniteswitch.adapters.{key}"), Some(MetaValue::U32(bad)));
+    }
+    for key in ["activate", "substitute"] {
+        let key = format!("graniteswitch.adapters.token_ids_{key}");
+        refused("graniteswitch", &key, None);
+        let list = |ids: &[u32]| Some(MetaValue::Array(ids.iter().map(|id| MetaValue::U32(*id)).collect()));
+        refused("graniteswitch", &key, list(&[1, 2, 96]));
+        refused("graniteswitch", &key, list(&[1, 2]));
+    }
+    let err =
+        with("graniteswitch", "graniteswitch.adapters.lora_rank", Some(MetaValue::U32(5))).map(|_| ()).unwrap_err();
+    assert!(err.contains("lora_a"), "{err}");
 }

@@ -45,6 +45,7 @@ mod granite;
 mod granite_swa;
 mod granitehybrid;
 mod granitemoe;
+mod graniteswitch;
 mod grok;
 mod grovemoe;
 mod hunyuan_dense;
@@ -270,6 +271,8 @@ pub struct Arch {
     pub embed_again: bool,
     /// Epsilon of the norms of what parts add to the stream, where it is another.
     pub after_eps: Option<f32>,
+    /// Whether tokens choose among low-rank adapters of all projections, which the file has.
+    pub adapters: bool,
     /// Whether files may say that all layers run more than once, one round behind the other.
     pub looped: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
@@ -357,6 +360,7 @@ impl Arch {
         embed_norm: false,
         embed_again: false,
         after_eps: None,
+        adapters: false,
         looped: false,
         score_scale: None,
         ff_of_both: false,
@@ -408,6 +412,7 @@ pub const ALL: &[&Arch] = &[
     &granite_swa::ARCH,
     &granitehybrid::ARCH,
     &granitemoe::ARCH,
+    &graniteswitch::ARCH,
     &grok::ARCH,
     &grovemoe::ARCH,
     &hunyuan_dense::ARCH,

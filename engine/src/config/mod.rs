@@ -1,5 +1,6 @@
 //! Hyperparameters, read from the metadata and checked before anything is sized by them.
 
+mod adapters;
 mod altup;
 mod bounds;
 mod experts;
@@ -14,6 +15,7 @@ mod temperature;
 mod window;
 mod xielu;
 
+pub use adapters::Adapters;
 pub use altup::AltUp;
 pub use bounds::Bounds;
 pub use experts::Experts;
@@ -91,6 +93,8 @@ pub struct ModelConfig {
     pub logit_cap: Option<f32>,
     /// Layers that see the last positions only.
     pub window: Option<Window>,
+    /// Low-rank adapters that tokens switch on.
+    pub adapters: Option<Adapters>,
     /// Channels of what each token brings to each layer besides its embedding; 0 for nothing.
     pub layer_inputs: usize,
     /// Several residual streams, with a low-rank part beside the attention.
@@ -250,6 +254,7 @@ impl ModelConfig {
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
+            adapters: if arch.adapters { Some(r.adapters(vocab)?) } else { None },
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             altup: AltUp::read(&r, arch, gguf)?,
             cut_offs: r.cut_offs(arch, layers)?,

@@ -59,6 +59,11 @@ impl Forward<'_, '_> {
             let mut products: Vec<_> = there.map(|(l, out)| Product { w: l.w.view(gguf), x, out }).collect();
             matmul(crew, n, &mut products);
         }
+        if let Some(w) = self.adapters(i) {
+            self.adapt(&w.q, |s| (&s.h, &mut s.q));
+            self.adapt(&w.k, |s| (&s.h, &mut s.k));
+            self.adapt(&w.v, |s| (&s.h, &mut s.v));
+        }
         if with_queries {
             self.part_queries(&g.q);
         }
@@ -149,7 +154,11 @@ impl Forward<'_, '_> {
             crew.rows(&mut rows[..n * width], width, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
         }
         let then = self.after_attention(i);
-        self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))
+        self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))?;
+        if let Some(w) = self.adapters(i) {
+            self.adapt(&w.o, |s| (&s.att, &mut s.t));
+        }
+        Ok(())
     }
 
     /// `q` = the queries among queries and gates (`gate`, `[rows, heads, 2, k_dim]`), after the bias of both.

@@ -19,14 +19,23 @@ impl Forward<'_, '_> {
         let then = self.after_ff(i);
         let at = || format!("in the feed-forward part of layer {i}");
         let (cut, kind) = (self.model.config().cut_off(i), self.model.config().activation(i));
-        // A single row gains nothing by it, and where a row is cut off all of it must be there.
-        if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none()) {
+        let adapters = self.adapters(i);
+        // A single row gains nothing by it, and where a row is cut off or adapted all of it must be there.
+        if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none() && adapters.is_none()) {
             self.fused(kind, gate, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
         self.gate_up(w);
         if let Some(deviations) = cut {
             self.cut_gates(w, deviations);
+        }
+        if let Some(adapters) = adapters {
+            self.adapt(&adapters.gate, |s| (&s.h, &mut s.gate));
+            self.adapt(&adapters.up, |s| (&s.h, &mut s.up));
+            self.activate(kind, w);
+            self.project(Source::FeedForward, &w.down, &then, at)?;
+            self.adapt(&adapters.down, |s| (&s.gate, &mut s.t));
+            return Ok(());
         }
         if self.n == 1 && w.down.w.is_quant() && w.before_down.is_none() {
             self.activate_row(kind, w, at)?;

@@ -3,6 +3,7 @@
 //! A step's rows may belong to several sequences. Every operation works on all rows at once; only the cache is a
 //! sequence's own. Because each kernel's result for a row does not depend on the other rows, neither do the logits.
 
+mod adapters;
 mod altup;
 mod attention;
 mod channel_delta;
@@ -28,6 +29,7 @@ use crate::record::{Cost, Lap, Op};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
 use crate::weights::{AttentionWeights, FeedForward, LayerWeights, Linear, MatrixRef, Norm};
+pub(crate) use adapters::Switched;
 use hewn_kernels::op::activation::{add, add_scaled, scale};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
@@ -54,6 +56,8 @@ pub(crate) struct Forward<'a, 'r> {
     pub n: usize,
     /// Tells a recorder which operation runs.
     pub lap: &'a mut Lap<'r>,
+    /// Rows with adapters.
+    pub switched: Switched,
 }
 
 /// Rows from which elementwise work is worth a parallel region.
@@ -67,6 +71,7 @@ impl<'m> Forward<'m, '_> {
     /// `wanted` to `out` (`[wanted.len(), vocab]`).
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
+        self.switch(segments);
         self.embed(segments);
         if let Some(w) = &model.weights().positions {
             self.add_positions(w, segments);
@@ -174,7 +179,10 @@ impl<'m> Forward<'m, '_> {
     fn embed(&mut self, segments: &[Segment<'_>]) {
         let embed = self.model.weights().embed.view(self.model.gguf());
         let factor = self.model.config().embed_scale;
-        let tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
+        let mut tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
+        if let Some(adapters) = &self.model.config().adapters {
+            tokens.iter_mut().for_each(|token| *token = adapters.of(*token).map_or(*token, |[_, other]| other));
+        }
         let dim = embed.cols();
         self.lap.op(Op::Embedding, || Cost {
             weight_bytes: (embed.data().len() / embed.rows().max(1) * self.n) as u64,

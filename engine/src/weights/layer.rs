@@ -1,10 +1,10 @@
 //! The weights of one layer, found by the names that all architectures share.
 
 use super::load::{Loader, need};
-use super::matrix::{MatrixRef, Stack};
-use super::{ChannelDelta, LayerAltUp, Linear, Norm, Selective, ToldScan};
+use super::matrix::MatrixRef;
+use super::{Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, Linear, Norm, Selective, ToldScan};
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
-use crate::config::{self, RecurrentPart};
+use crate::config::RecurrentPart;
 use crate::error::EngineError;
 
 /// One layer.
@@ -23,6 +23,7 @@ pub(crate) struct LayerWeights {
     pub after_ff: Option<Norm>,
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
+    pub adapters: Option<Box<LayerAdapters>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
     /// Where the layer adds the embedding again: what that, the attention's and the feed-forward part's contribution are
@@ -76,37 +77,6 @@ pub(crate) struct Grouped {
     pub before_o: Option<Norm>,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
-}
-
-/// Multi-head latent attention: all heads share one compressed key/value per position.
-#[derive(Clone, Debug)]
-pub(crate) struct Latent {
-    /// The stream to compressed queries `[q_rank, dim]` and their norm, where queries are compressed.
-    pub q_a: Option<(MatrixRef, Norm)>,
-    /// To the heads' queries, `[heads * (nope + rope), q_rank or dim]`.
-    pub q_b: MatrixRef,
-    /// The stream to the latent and the turned part of the key, `[kv_rank + rope, dim]`.
-    pub kv_a: MatrixRef,
-    pub kv_norm: Norm,
-    pub heads: LatentHeads,
-    /// What gates the heads' outputs, `[heads, dim]`.
-    pub gate: Option<MatrixRef>,
-    /// Back to the stream, `[dim, heads * v_dim]`.
-    pub o: Linear,
-}
-
-/// What lies between the latent and the heads.
-#[derive(Clone, Debug)]
-pub(crate) enum LatentHeads {
-    /// Heads attend to the latent itself.
-    Absorbed {
-        /// For each head, a query's unturned channels to the latent's, `[kv_rank, nope]`.
-        k_b: Stack,
-        /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
-        v_b: Stack,
-    },
-    /// The latent to each head's unturned key and its value, `[heads * (nope + v_dim), kv_rank]`.
-    Expanded(MatrixRef),
 }
 
 /// A gated delta net.
@@ -186,86 +156,6 @@ impl DeltaGates {
     }
 }
 
-/// The feed-forward part.
-#[derive(Clone, Debug)]
-pub(crate) enum FeedForward {
-    Dense(Box<Gated>),
-    Experts(Box<Experts>),
-    Beside(Box<Beside>),
-}
-
-/// `down(act(gate h) * up h)`, or `down(act(up h))` without a gate.
-#[derive(Clone, Debug)]
-pub(crate) struct Gated {
-    pub gate: Option<Linear>,
-    pub up: Linear,
-    /// Of what `down` reads, `[ff]`.
-    pub before_down: Option<Norm>,
-    pub down: Linear,
-}
-
-/// A mixture of experts.
-#[derive(Clone, Debug)]
-pub(crate) struct Experts {
-    /// The stream to the experts' scores, `[experts, dim]`.
-    pub router: Linear,
-    /// Added to the probabilities for the choice alone, `[experts]`.
-    pub choice_bias: Option<Vec<f32>>,
-    pub stacks: ExpertStacks,
-    /// What each expert's output is multiplied with, `[experts]`.
-    pub scale: Option<Vec<f32>>,
-    /// Those that groups of experts share.
-    pub adjugates: Option<ExpertStacks>,
-    pub shared: Option<Shared>,
-}
-
-/// The experts' matrices.
-#[derive(Clone, Debug)]
-pub(crate) struct ExpertStacks {
-    /// None where experts activate what `up` gives.
-    pub gate: Option<Stack>,
-    pub up: Stack,
-    pub down: Stack,
-    /// `[experts, rows]` each.
-    pub gate_bias: Option<Vec<f32>>,
-    pub up_bias: Option<Vec<f32>>,
-    pub down_bias: Option<Vec<f32>>,
-}
-
-/// `experts(norm(x))` of the stream as it comes into the layer, added behind it.
-#[derive(Clone, Debug)]
-pub(crate) struct Ahead {
-    pub norm: Norm,
-    pub experts: Experts,
-}
-
-/// `norm(dense(h)) + norm(experts(norm(x)))`, where the experts are chosen by `router_norm(x)`.
-#[derive(Clone, Debug)]
-pub(crate) struct Beside {
-    pub dense: Gated,
-    pub after_dense: Norm,
-    /// Of what the router reads.
-    pub router_norm: Norm,
-    pub before_experts: Norm,
-    pub experts: Experts,
-    pub after_experts: Norm,
-}
-
-/// The expert that takes every row.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared {
-    pub part: Gated,
-    /// `[1, dim]`: the sigmoid of its product scales the expert's output.
-    pub gate: Option<MatrixRef>,
-}
-
-impl ExpertStacks {
-    /// The matrices that an expert's input is multiplied with.
-    pub fn first(&self) -> impl Iterator<Item = &Stack> {
-        self.gate.iter().chain([&self.up])
-    }
-}
-
 impl LayerWeights {
     /// The matrices that are read first.
     pub fn first(&self) -> Vec<&MatrixRef> {
@@ -294,44 +184,10 @@ impl AttentionWeights {
     }
 }
 
-impl Latent {
-    /// The matrices that the layer's input is multiplied with: for queries, for the latent, and for gates.
-    pub fn first(&self) -> Vec<&MatrixRef> {
-        let queries = self.q_a.as_ref().map_or(&self.q_b, |(a, _)| a);
-        [queries, &self.kv_a].into_iter().chain(&self.gate).collect()
-    }
-}
-
 impl Grouped {
     /// The projections of the layer's input.
     pub fn projections(&self) -> impl Iterator<Item = &Linear> {
         [&self.q].into_iter().chain(&self.k).chain(&self.v).chain(&self.gate)
-    }
-}
-
-impl Gated {
-    /// The matrices that are read first: those that the part's input is multiplied with.
-    pub fn first(&self) -> Vec<&MatrixRef> {
-        self.gate.iter().chain([&self.up]).map(|l| &l.w).collect()
-    }
-
-    /// The gate, if everything up to the input of `down` can be one region: what it makes is quantized, and nothing is
-    /// added on the way.
-    pub fn fused(&self) -> Option<&MatrixRef> {
-        let plain = |g: &&Linear| g.bias.is_none() && self.up.bias.is_none() && self.before_down.is_none();
-        let gate = self.gate.as_ref().filter(plain)?;
-        self.down.w.is_quant().then_some(&gate.w)
-    }
-}
-
-impl FeedForward {
-    /// The matrices that are read first.
-    pub fn first(&self) -> Vec<&MatrixRef> {
-        match self {
-            Self::Dense(d) => d.first(),
-            Self::Experts(e) => vec![&e.router.w],
-            Self::Beside(b) => b.dense.first(),
-        }
     }
 }
 
@@ -401,6 +257,7 @@ impl Loader<'_> {
             after_ff: norm(self, after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
+            adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => None,
@@ -515,136 +372,5 @@ impl Loader<'_> {
             false => None,
         };
         Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, before_o, o })
-    }
-
-    fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
-        let c = self.config;
-        let q_rows = c.heads * (l.nope + c.rope.dim);
-        let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
-            let name = name(&format!("{part}.weight"));
-            need(l.matrix(&name, rows, cols)?, &name)
-        };
-        let (q_a, q_b) = match l.q_rank {
-            Some(rank) => {
-                let a = matrix(self, "attn_q_a", rank, c.dim)?;
-                let norm = self.norm(&name("attn_q_a_norm"), rank, NormKind::Rms)?;
-                (Some((a, norm)), matrix(self, "attn_q_b", q_rows, rank)?)
-            }
-            None => (None, matrix(self, "attn_q", q_rows, c.dim)?),
-        };
-        Ok(Latent {
-            q_a,
-            q_b,
-            kv_a: matrix(self, "attn_kv_a_mqa", l.kv_rank + c.rope.dim, c.dim)?,
-            kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
-            heads: match l.expanded {
-                true => LatentHeads::Expanded(matrix(self, "attn_kv_b", c.heads * (l.nope + l.v_dim), l.kv_rank)?),
-                false => LatentHeads::Absorbed {
-                    k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
-                    v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
-                },
-            },
-            gate: match c.arch.gated_heads {
-                HeadGates::OneEach => Some(matrix(self, "attn_gate", c.heads, c.dim)?),
-                _ => None,
-            },
-            o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,
-        })
-    }
-
-    /// The projections `ffn_gate`, `ffn_up` and `ffn_down` with a suffix, `ff` channels wide.
-    fn gated(&mut self, name: &dyn Fn(&str) -> String, suffix: &str, ff: usize) -> Result<Gated, EngineError> {
-        let dim = self.config.dim;
-        let part = |p: &str| name(&format!("ffn_{p}{suffix}"));
-        let (gate, up) = match self.config.arch.gated {
-            false => (None, self.linear(&part("up"), ff, dim, false)?),
-            true if self.has(&format!("{}.weight", part("gate"))) => {
-                (Some(self.linear(&part("gate"), ff, dim, false)?), self.linear(&part("up"), ff, dim, false)?)
-            }
-            true => {
-                let [gate, up] = self.fused(&part("up"), [ff; 2], dim, false)?;
-                (Some(gate), up)
-            }
-        };
-        let before_down = match self.config.arch.inner_norms {
-            true => Some(self.norm(&part("sub_norm"), ff, NormKind::Rms)?),
-            false => None,
-        };
-        Ok(Gated { gate, up, before_down, down: self.linear(&part("down"), dim, ff, false)? })
-    }
-
-    fn experts(&mut self, e: &config::Experts, name: &dyn Fn(&str) -> String) -> Result<Experts, EngineError> {
-        let (dim, n) = (self.config.dim, e.count);
-        let shared = match e.shared_ff {
-            0 => None,
-            ff => Some(Shared {
-                gate: self.matrix(&name("ffn_gate_inp_shexp.weight"), 1, dim)?,
-                part: self.gated(name, "_shexp", ff)?,
-            }),
-        };
-        let (beside, gate_up) = (self.config.arch.experts_beside, name("ffn_gate_up_exps.weight"));
-        let (gate, up) = match self.config.arch.gated && self.has(&gate_up) {
-            true => {
-                let [gate, up] = self.gate_up_stack(&gate_up, n, e.ff, dim)?;
-                (Some(gate), up)
-            }
-            false => {
-                let gated = self.config.arch.gated;
-                let gate = gated.then(|| self.expert_stack(&name("ffn_gate"), n, e.ff, dim)).transpose()?;
-                (gate, self.expert_stack(&name("ffn_up"), n, e.ff, dim)?)
-            }
-        };
-        Ok(Experts {
-            router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
-            choice_bias: match self.numbers(&name("exp_probs_b.bias"), &[n])? {
-                // Some converters lose the suffix.
-                None => self.numbers(&name("exp_probs_b"), &[n])?,
-                bias => bias,
-            },
-            stacks: ExpertStacks {
-                gate,
-                up,
-                down: self.expert_stack(&name("ffn_down"), n, dim, e.ff)?,
-                gate_bias: match self.config.arch.gated {
-                    true => self.numbers(&name("ffn_gate_exps.bias"), &[e.ff, n])?,
-                    false => None,
-                },
-                up_bias: self.numbers(&name("ffn_up_exps.bias"), &[e.ff, n])?,
-                down_bias: self.numbers(&name("ffn_down_exps.bias"), &[dim, n])?,
-            },
-            adjugates: match &e.adjugates {
-                Some(a) => {
-                    let n = n / a.sharing;
-                    Some(ExpertStacks {
-                        gate: Some(self.stack(&name("ffn_gate_chexps.weight"), n, a.ff, dim)?),
-                        up: self.stack(&name("ffn_up_chexps.weight"), n, a.ff, dim)?,
-                        down: self.stack(&name("ffn_down_chexps.weight"), n, dim, a.ff)?,
-                        gate_bias: None,
-                        up_bias: None,
-                        down_bias: None,
-                    })
-                }
-                None => None,
-            },
-            scale: if beside { self.numbers(&name("ffn_down_exps.scale"), &[n])? } else { None },
-            shared,
-        })
-    }
-
-    fn beside(&mut self, e: &config::Experts, ff: usize, name: &dyn Fn(&str) -> String) -> Result<Beside, EngineError> {
-        let (dim, scale) = (self.config.dim, name("ffn_gate_inp.scale"));
-        let norm = |l: &mut Self, part: &str| l.norm(&name(part), dim, NormKind::Rms);
-        let (dense, after_dense) = (self.gated(name, "", ff)?, norm(self, "post_ffw_norm_1")?);
-        let mut w = need(self.numbers(&scale, &[dim])?, &scale)?;
-        // Normed channels are divided by the root of their number besides.
-        w.iter_mut().for_each(|w| *w /= (dim as f32).sqrt());
-        Ok(Beside {
-            dense,
-            after_dense,
-            router_norm: Norm { kind: NormKind::Rms, w, bias: None },
-            before_experts: norm(self, "pre_ffw_norm_2")?,
-            experts: self.experts(e, name)?,
-            after_experts: norm(self, "post_ffw_norm_2")?,
-        })
     }
 }

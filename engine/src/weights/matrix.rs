@@ -112,6 +112,11 @@ impl Stack {
         Self { tensors: each, rows, first: 0, stride: rows }
     }
 
+    /// Numbers of a row.
+    pub fn cols(&self) -> usize {
+        self.tensors[0].cols
+    }
+
     /// The view of matrix `i`.
     pub fn view<'a>(&'a self, gguf: &'a Gguf, i: usize) -> Matrix<'a> {
         match &self.tensors[..] {

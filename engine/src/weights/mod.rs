@@ -1,8 +1,11 @@
 //! The weights of a model: where each matrix lies in the file, and the small vectors as f32.
 
+mod adapters;
 mod altup;
 mod channel_delta;
 mod delta;
+mod feed_forward;
+mod latent;
 mod layer;
 mod load;
 mod matrix;
@@ -11,11 +14,13 @@ mod short_convolution;
 mod state_space;
 mod told_scan;
 
+pub(crate) use adapters::{Adapted, LayerAdapters};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
+pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Shared};
+pub(crate) use latent::{Latent, LatentHeads};
 pub(crate) use layer::{
-    AttentionWeights, Beside, DeltaGates, DeltaNet, ExpertStacks, Experts, FeedForward, Gated, Grouped, Latent,
-    LatentHeads, LayerInput, LayerWeights, Shared, ShortConvolution, StateSpace,
+    AttentionWeights, DeltaGates, DeltaNet, Grouped, LayerInput, LayerWeights, ShortConvolution, StateSpace,
 };
 pub(crate) use matrix::{MatrixRef, Stack};
 pub(crate) use selective::Selective;

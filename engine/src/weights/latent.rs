@@ -1,0 +1,84 @@
+//! The weights of latent attention.
+
+use super::load::{Loader, need};
+use super::matrix::{MatrixRef, Stack};
+use super::{Linear, Norm};
+use crate::arch::{HeadGates, NormKind};
+use crate::config;
+use crate::error::EngineError;
+
+/// Multi-head latent attention: all heads share one compressed key/value per position.
+#[derive(Clone, Debug)]
+pub(crate) struct Latent {
+    /// The stream to compressed queries `[q_rank, dim]` and their norm, where queries are compressed.
+    pub q_a: Option<(MatrixRef, Norm)>,
+    /// To the heads' queries, `[heads * (nope + rope), q_rank or dim]`.
+    pub q_b: MatrixRef,
+    /// The stream to the latent and the turned part of the key, `[kv_rank + rope, dim]`.
+    pub kv_a: MatrixRef,
+    pub kv_norm: Norm,
+    pub heads: LatentHeads,
+    /// What gates the heads' outputs, `[heads, dim]`.
+    pub gate: Option<MatrixRef>,
+    /// Back to the stream, `[dim, heads * v_dim]`.
+    pub o: Linear,
+}
+
+/// What lies between the latent and the heads.
+#[derive(Clone, Debug)]
+pub(crate) enum LatentHeads {
+    /// Heads attend to the latent itself.
+    Absorbed {
+        /// For each head, a query's unturned channels to the latent's, `[kv_rank, nope]`.
+        k_b: Stack,
+        /// For each head, the latent to the head's values, `[v_dim, kv_rank]`.
+        v_b: Stack,
+    },
+    /// The latent to each head's unturned key and its value, `[heads * (nope + v_dim), kv_rank]`.
+    Expanded(MatrixRef),
+}
+
+impl Latent {
+    /// The matrices that the layer's input is multiplied with: for queries, for the latent, and for gates.
+    pub fn first(&self) -> Vec<&MatrixRef> {
+        let queries = self.q_a.as_ref().map_or(&self.q_b, |(a, _)| a);
+        [queries, &self.kv_a].into_iter().chain(&self.gate).collect()
+    }
+}
+
+impl Loader<'_> {
+    pub(super) fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
+        let c = self.config;
+        let q_rows = c.heads * (l.nope + c.rope.dim);
+        let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
+            let name = name(&format!("{part}.weight"));
+            need(l.matrix(&name, rows, cols)?, &name)
+        };
+        let (q_a, q_b) = match l.q_rank {
+            Some(rank) => {
+                let a = matrix(self, "attn_q_a", rank, c.dim)?;
+                let norm = self.norm(&name("attn_q_a_norm"), rank, NormKind::Rms)?;
+                (Some((a, norm)), matrix(self, "attn_q_b", q_rows, rank)?)
+            }
+            None => (None, matrix(self, "attn_q", q_rows, c.dim)?),
+        };
+        Ok(Latent {
+            q_a,
+            q_b,
+            kv_a: matrix(self, "attn_kv_a_mqa", l.kv_rank + c.rope.dim, c.dim)?,
+            kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
+            heads: match l.expanded {
+                true => LatentHeads::Expanded(matrix(self, "attn_kv_b", c.heads * (l.nope + l.v_dim), l.kv_rank)?),
+                false => LatentHeads::Absorbed {
+                    k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
+                    v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
+                },
+            },
+            gate: match c.arch.gated_heads {
+                HeadGates::OneEach => Some(matrix(self, "attn_gate", c.heads, c.dim)?),
+                _ => None,
+            },
+            o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,
+        })
+    }
+}
