@@ -357,6 +357,12 @@ fn what_layers_do_more_than_once_or_share_is_checked() {
 }
 
 #[test]
+fn of_arctic_files_say_the_width_of_the_experts() {
+    let c = with("arctic", "arctic.expert_feed_forward_length", None).unwrap().config().clone();
+    assert_eq!((c.ff, c.experts.unwrap().ff), (32, 48));
+}
+
+#[test]
 fn of_grok_only_the_first_is_read() {
     refused("grok", "grok.attention.temperature_length", Some(MetaValue::U32(1024)));
     let c = with("grok", "vocab_size", None).unwrap().config().clone();

@@ -1,5 +1,5 @@
-//! `graniteswitch`: IBM's Granite Switch. As `granite`, with low-rank adapters of every projection: a control token switches one on
-//! for what follows.
+//! `graniteswitch`: IBM's Granite Switch. As `granite`, with low-rank adapters of every projection: a control token switches
+//! one on for what follows.
 
 use super::{Arch, granite};
 

@@ -11,5 +11,7 @@ pub(super) const ARCH: Arch = Arch {
     one_shared: true,
     unturned: true,
     needs: &["attention.head_count_kv", "expert_gating_func"],
+    // Its rates would be of another sign.
+    refused: &["kda.gate_lower_bound"],
     ..Arch::PLAIN
 };

@@ -1,6 +1,6 @@
-//! `step35`: StepFun's Step 3.5 and 3.7. Every query and key head is normed, each head's output is gated; layers with a window have
-//! heads and rotary positions of their own, the others turn half of a head's channels. Dense layers first, then experts of which
-//! one takes every row; of some layers the activation is bounded.
+//! `step35`: StepFun's Step 3.5 and 3.7. Every query and key head is normed, each head's output is gated; layers with a window
+//! have heads and rotary positions of their own, the others turn half of a head's channels. Dense layers first, then experts of
+//! which one takes every row; of some layers the activation is bounded.
 
 use super::{Arch, Bounded, Gating, HeadGates, HeadNorm, LocalRope, Routing};
 

@@ -101,8 +101,8 @@ impl Forward<'_, '_> {
         self.project(Source::Latent, &w.o, &then, at)
     }
 
-    /// `latent.q_b` = the heads' queries, `gate` = what gates are made of; the latent and the turned part of the key, not yet normed and turned, go to `k`, or
-    /// where keys are made of them to `latent.heads_in`.
+    /// `latent.q_b` = the heads' queries, `gate` = what gates are made of; the latent and the turned part of the key, not yet
+    /// normed and turned, go to `k`, or where keys are made of them to `latent.heads_in`.
     pub(super) fn latent_products(
         &mut self,
         i: usize,
