@@ -58,9 +58,11 @@ impl Loader<'_> {
         };
         let pair = |l: &mut Self, part: &str| {
             let [a, b] = ["a", "b"].map(|half| format!("{part}_{half}"));
-            Ok::<_, EngineError>(match l.has(&name(&format!("{b}.weight"))) {
-                true => Pair { first: matrix(l, &a, d.dim, dim)?, second: Some(matrix(l, &b, width, d.dim)?) },
-                false => Pair { first: matrix(l, &a, width, dim)?, second: None },
+            let rows = l.gguf.tensor(&name(&format!("{a}.weight"))).map(|t| t.rows());
+            let whole = rows == Some(width as u64) && !l.has(&name(&format!("{b}.weight")));
+            Ok::<_, EngineError>(match whole {
+                true => Pair { first: matrix(l, &a, width, dim)?, second: None },
+                false => Pair { first: matrix(l, &a, d.dim, dim)?, second: Some(matrix(l, &b, width, d.dim)?) },
             })
         };
         let qkv = match self.has(&name("attn_qkv.weight")) {
