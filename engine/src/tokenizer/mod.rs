@@ -3,7 +3,7 @@
 //! Byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`, `gemma4`) merge neighbouring symbols, best
 //! pair first. They differ in what a symbol is at first, in what makes a pair good, and in whether the text is cut into
 //! words before. Unigram vocabularies (`t5`) take the tokens whose scores sum to the most, WordPiece ones (`bert`) the
-//! longest token each time. All of them first cut the text at special tokens.
+//! longest token of a word each time, those of RWKV the longest of the text. All of them first cut the text at special tokens.
 //!
 //! Made for opening files fast: a vocabulary is two arenas, a hash table and one array of merges; no allocation is made
 //! per token.
@@ -13,6 +13,7 @@ mod bpe;
 mod bytes;
 mod charsmap;
 mod error;
+mod greedy;
 mod merges;
 mod roles;
 mod sentence;
@@ -31,6 +32,7 @@ pub use source::{Strings, VocabSource};
 
 use agglomerate::Agglomerator;
 use bpe::Bpe;
+use greedy::Greedy;
 use hewn_loader::Gguf;
 use roles::Roles;
 use sentence::Sentence;
@@ -42,7 +44,7 @@ use vocab::{Kind, Spelling, Vocab};
 use word_piece::WordPiece;
 
 /// Values of `tokenizer.ggml.model` that are supported.
-const MODELS: [&str; 5] = ["gpt2", "llama", "gemma4", "t5", "bert"];
+const MODELS: [&str; 6] = ["gpt2", "llama", "gemma4", "t5", "bert", "rwkv"];
 
 /// How to read a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,7 @@ enum Family {
     Sentence(Sentence),
     Unigram(Unigram),
     WordPiece(WordPiece),
+    Greedy(Greedy),
 }
 
 /// A tokenizer. Immutable: share it between threads.
@@ -134,6 +137,11 @@ impl Tokenizer {
                 let word_piece = WordPiece::new(&vocab, &source)?;
                 (vocab, Family::WordPiece(word_piece), [true, true])
             }
+            "rwkv" => {
+                let vocab = Vocab::new(&source.tokens, kinds, Spelling::Escaped)?;
+                let greedy = Greedy::new(&vocab, source.unknown);
+                (vocab, Family::Greedy(greedy), [false, false])
+            }
             other => {
                 return Err(TokenizerError::UnknownModel { model: other.into(), known: MODELS.join(", ") });
             }
@@ -170,6 +178,7 @@ impl Tokenizer {
                     Family::Sentence(f) => f.encode(&self.vocab, plain, &mut work, &mut out),
                     Family::Unigram(f) => f.encode(plain, &mut out),
                     Family::WordPiece(f) => f.encode(&self.vocab, plain, &mut out),
+                    Family::Greedy(f) => f.encode(plain, &mut out),
                 }
             }
             let Some(f) = found else { break };
@@ -194,7 +203,7 @@ impl Tokenizer {
         let first = ids.iter().find(|id| !self.token_bytes(**id, special).is_empty());
         let plain = first.is_some_and(|id| matches!(self.vocab.kind(*id), Some(Kind::Normal)));
         let prefixed = match &self.family {
-            Family::Bpe(_) => false,
+            Family::Bpe(_) | Family::Greedy(_) => false,
             Family::Sentence(f) => f.space_prefix,
             Family::Unigram(f) => f.space_prefix,
             Family::WordPiece(_) => true,

@@ -1,6 +1,6 @@
 //! The tokens of a vocabulary: their texts in the file, the bytes they stand for, their kinds, and the way back.
 
-use super::bytes::{byte_token, spell, spelt_len};
+use super::bytes::{byte_token, spell, spelt_len, unescape};
 use super::error::TokenizerError;
 use super::source::Strings;
 use super::table::TokenTable;
@@ -51,6 +51,8 @@ pub(super) enum Spelling {
     ByteLevel,
     /// As UTF-8, with `▁` for a space.
     Sentence,
+    /// As UTF-8, with escapes as in the texts of programs: `\n`, `\xff`.
+    Escaped,
 }
 
 impl Spelling {
@@ -59,6 +61,7 @@ impl Spelling {
         match self {
             Self::ByteLevel => spell(text, out),
             Self::Sentence => plain_spaces(text, out),
+            Self::Escaped => unescape(text, out),
         }
     }
 
@@ -67,6 +70,11 @@ impl Spelling {
         match self {
             Self::ByteLevel => spelt_len(text),
             // The mark has three bytes, a space one.
+            Self::Escaped => {
+                let mut out = Vec::new();
+                unescape(text, &mut out);
+                out.len()
+            }
             Self::Sentence => text.len() - 2 * text.windows(MARK.len()).filter(|w| *w == MARK).count(),
         }
     }
