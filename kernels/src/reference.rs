@@ -81,8 +81,8 @@ pub fn tanh(x: f32) -> f32 {
 }
 
 /// Attention of one head: query `q` over positions `0..seen` (or the last of them), whose keys and values (already rounded
-/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink is the one
-/// of `rules`.
+/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope are the
+/// ones of `rules`.
 pub fn attention(
     q: &[f32],
     seen: usize,
@@ -100,7 +100,8 @@ pub fn attention(
         let positions = start.max(first)..seen.min(start + TILE);
         let score = |p| {
             let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
-            rules.cap.map_or(s, |cap| cap * tanh(s / cap))
+            let s = rules.cap.map_or(s, |cap| cap * tanh(s / cap));
+            rules.slopes.map_or(s, |slope| slope[0].mul_add(p as f32 - (seen - 1) as f32, s))
         };
         let scores: Vec<f32> = positions.clone().map(score).collect();
         let top = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));

@@ -355,8 +355,10 @@ fn check_rules(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize
     let want: Vec<u32> = (0..at.len() * heads)
         .flat_map(|i| {
             let (seq, pos) = at[i / heads];
-            let sinks = rules.sinks.map(|s| &s[i % heads..][..1]);
-            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &Rules { sinks, ..rules })
+            let of_head = |all: Option<&'_ [f32]>| all.map(|all| [all[i % heads]]);
+            let (sink, slope) = (of_head(rules.sinks), of_head(rules.slopes));
+            let rules = Rules { sinks: sink.as_ref().map(|s| &s[..]), slopes: slope.as_ref().map(|s| &s[..]), ..rules };
+            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &rules)
         })
         .map(f32::to_bits)
         .collect();
@@ -404,12 +406,13 @@ fn long_contexts_are_split_over_threads() {
 }
 
 #[test]
-fn windows_bounds_and_sinks_equal_the_oracle() {
+fn windows_bounds_sinks_and_slopes_equal_the_oracle() {
     let teams = teams();
     let mut rng = Lcg(43);
     let shape = KvShape { kind: KvType::F16, heads: 2, k_dim: 32, v_dim: 24 };
     let seqs = [1400, 300].map(|len| Cached::new(&mut rng, shape, len));
     let sinks = rng.floats(6);
+    let slopes = [0.5, 0.25, 0.0, 1.0, 0.001953125, 0.3];
     let plain = Rules::plain(0.3);
     let some = [(0, 0), (0, 1), (0, 63), (0, 64), (0, 127), (0, 128), (0, 129), (0, 130), (0, 200), (1, 299)];
     let late = [(1, 290), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399)];
@@ -428,6 +431,15 @@ fn windows_bounds_and_sinks_equal_the_oracle() {
             Rules { window: Some(Window::Chunk(64)), ..plain },
             Rules { window: Some(Window::Chunk(200)), cap: Some(5.0), sinks: Some(&sinks), ..plain },
             Rules { window: Some(Window::Chunk(4096)), ..plain },
+            Rules { slopes: Some(&slopes), ..plain },
+            Rules {
+                window: Some(Window::Last(65)),
+                cap: Some(5.0),
+                sinks: Some(&sinks),
+                slopes: Some(&slopes),
+                ..plain
+            },
+            Rules { window: Some(Window::Chunk(200)), slopes: Some(&slopes), ..plain },
         ] {
             check_rules(&mut rng, &seqs, 3, at, &teams, rules);
         }

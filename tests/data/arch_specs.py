@@ -12,7 +12,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             qk_norm=None, qk=1.0, back=1.0, experts=None, sinks=False, longrope=None, nextn=0, delta=None, windows=None,
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
-            exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None)
+            exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
+            embed_norm=False, alibi=None, unrun=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -327,4 +328,17 @@ SPECS = {
     'laguna-m': dict(arch='laguna', seed=103, tied=True, qk_norm='head', gate=True,
                      experts=dict(n=6, used=2, ff=24, shared=24, choice=True, first=1),
                      keys={'expert_weights_norm': True}),
+    # Scores that count less the further away a position is; heads that are no power of two.
+    'bloom': dict(arch='bloom', seed=140, tied=True, dim=48, heads=6, embed_norm=True, alibi=8.0,
+                  **{**NEOX, 'kv': 6, 'rope': None}),
+    'mpt': dict(arch='mpt', seed=141, tied=True, dim=40, heads=5, kv=1, layer_norm=True, gated=False, fused_qkv=True, alibi=4.0,
+                exact=exact.neox, keys={'attention.max_alibi_bias': 4.0, 'attention.clamp_kqv': 1.0}),
+    # Rows of positions, and norms of queries and keys, with which the reference stops.
+    'mpt-positions': dict(arch='mpt', seed=142, unrun=True, positions=True, ctx=96, qk_norm='whole',
+                          **{**NEOX, 'rope': None}, keys={'attention.max_alibi_bias': 0.0}),
+    'jais': dict(arch='jais', seed=143, dim=24, heads=3, kv=3, layer_norm=True, norm_bias=True, fused_qkv=True, qkv_bias=True,
+                 o_bias=True, ff_bias=True, keys={'attention.max_alibi_bias': 8.0}),
+    'refact': dict(arch='refact', seed=144, kv=1),
+    # With so many layers, the reference leaves heads unturned.
+    'baichuan-13b': dict(arch='baichuan', seed=145, layers=40, dim=8, heads=2, hd=4, ff=8),
 }

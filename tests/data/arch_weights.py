@@ -31,6 +31,8 @@ def tensors(s, rng):
     mat('token_embd.weight', VOCAB, D, std=0.5)
     if s['positions']:
         mat('position_embd.weight', s['ctx'], D, std=0.5)
+    if s['embed_norm']:
+        norm('token_embd_norm')
     norm(s['out_norm'])
     if not s['tied']:
         mat('output.weight', VOCAB, D)
@@ -160,6 +162,8 @@ def tensors(s, rng):
             vec(p + 'attn_q_norm.weight', *shape(H), base=s['qk'])
             if own:
                 vec(p + 'attn_k_norm.weight', *shape(K), base=s['qk'])
+            if s['norm_bias'] and s['qk_norm'] == 'whole':
+                vec(p + 'attn_q_norm.bias', H * hd); vec(p + 'attn_k_norm.bias', K * hd)
         if of(s['sinks']):
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
@@ -204,6 +208,8 @@ def tensors(s, rng):
             mat(p + 'ffn_down.weight', D, F)
             if s['ff_bias']:
                 vec(p + 'ffn_up.bias', F); vec(p + 'ffn_down.bias', D)
+                if s['gated']:
+                    vec(p + 'ffn_gate.bias', F)
         if inputs:
             mat(p + 'inp_gate.weight', inputs, D)
             mat(p + 'proj.weight', D, inputs)

@@ -4,7 +4,7 @@ make_arch.py compares with there.
 `phimoe` (Phi 3.5 MoE, Phi mini MoE): its norms take the mean off, and the weights of its two experts are those of the
 authors' sparse mixer (arXiv 2409.12136; `modeling_phimoe.py` of transformers, `phimoe.py` of vLLM); llama.cpp has norms by the
 mean square, and weights that are made to sum to 1.
-`neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
+`neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder, BLOOM, MPT) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
 unit up.
 """
 import numpy as np
@@ -15,23 +15,34 @@ class Layer:
 
     def __init__(self, s, w, i):
         self.s, self.i, self.of = s, i, lambda name: w[f'blk.{i}.{name}']
+        self.bias = lambda name: w.get(f'blk.{i}.{name}.bias', 0.0)
 
     def normed(self, name, x):
-        return layer_norm(x, self.of(name + '.weight'), self.of(name + '.bias'), self.s['eps'])
+        return layer_norm(x, self.of(name + '.weight'), self.bias(name), self.s['eps'])
 
     def linear(self, name, x):
-        return x @ self.of(name + '.weight').T + self.of(name + '.bias')
+        return x @ self.of(name + '.weight').T + self.bias(name)
 
     def attention(self, q, k, v, divisors=1.0):
         """Of heads side by side, `[tokens, heads * hd]`."""
         s, n = self.s, len(q)
         q, k, v = (x.reshape(n, -1, s['hd']) for x in (q, k, v))
-        if not s['positions']:
+        if not s['positions'] and not s['alibi']:
             q, k = (turn(x, s, divisors) for x in (q, k))
         k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
         scores = np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd'])
+        if s['alibi']:
+            away = np.arange(n)[:, None] - np.arange(n)
+            scores = scores - slopes(s['heads'], s['alibi'])[:, None, None] * away
         scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
         return self.linear('attn_output', np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1))
+
+
+def slopes(heads, most):
+    """What each position further away costs a score (arXiv 2108.12409)."""
+    power = 2 ** int(np.log2(heads))
+    return np.array([2 ** (-most * (h + 1) / power) if h < power else 2 ** (-most / 2 * (2 * (h - power) + 1) / power)
+                     for h in range(heads)])
 
 
 def layer_norm(x, w, b, eps):
@@ -80,12 +91,14 @@ def decoder(s, values, tokens, layer):
     """`[tokens, vocab]`, where `layer` tells what becomes of the stream."""
     w = {name: x.astype(np.float64) for name, x in values}
     x = w['token_embd.weight'][tokens]
+    if s['embed_norm']:
+        x = layer_norm(x, w['token_embd_norm.weight'], w['token_embd_norm.bias'], s['eps'])
     if s['positions']:
         x = x + w['position_embd.weight'][:len(tokens)]
     for i in range(s['layers']):
         x = layer(Layer(s, w, i), x, w)
     norm, bias = w['output_norm.weight'], w.get('output_norm.bias')
-    x = rms_norm(x, norm, s['eps']) if bias is None else layer_norm(x, norm, bias, s['eps'])
+    x = layer_norm(x, norm, 0.0 if bias is None else bias, s['eps']) if s['layer_norm'] else rms_norm(x, norm, s['eps'])
     return x @ w.get('output.weight', w['token_embd.weight']).T + w.get('output.bias', 0.0)
 
 
@@ -110,7 +123,11 @@ def neox(s, values, tokens):
 
     def layer(l, x, w):
         h = l.normed('attn_norm', x)
-        added = l.attention(*np.split(l.linear('attn_qkv', h), [q, q + kv], -1))
+        most = s['keys'].get('attention.clamp_kqv', np.inf)
+        heads = np.split(l.linear('attn_qkv', h).clip(-most, most), [q, q + kv], -1)
+        if s['qk_norm']:
+            heads = [l.normed(f'attn_{p}_norm', x) for p, x in zip('qk', heads)] + heads[2:]
+        added = l.attention(*heads)
         if not s['keys'].get('use_parallel_residual', s['arch'] == 'phi2'):
             x, added = x + added, 0.0
         h = l.normed('ffn_norm', x) if s['ff_before'] else h

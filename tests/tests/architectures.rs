@@ -140,7 +140,7 @@ fn cohere2moe_has_the_norms_that_the_epsilon_names() {
 }
 
 #[test]
-fn of_baichuan_only_the_7b_models_are_read() {
+fn of_baichuan_only_the_published_sizes_are_read() {
     // The others have no positions but slopes, of which their files do not tell.
     refused("baichuan", "baichuan.block_count", Some(MetaValue::U32(31)));
 }

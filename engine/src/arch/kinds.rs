@@ -64,8 +64,23 @@ pub enum HeadNorm {
     TurnedUnless(usize),
     /// All heads as one vector (`[heads * k_dim]`).
     Whole,
+    /// Likewise, the mean taken off, where the file has such norms.
+    WholeLayer,
     /// Each head by itself, the mean taken off, with weights of its own (`[heads, k_dim]`), where the file has them.
     Own,
+}
+
+/// Whether scores count less the further away a position is (ALiBi, arXiv 2108.12409).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Leaning {
+    /// They do not.
+    None,
+    /// As much as files say, where they do.
+    Said,
+    /// So much.
+    Always(f32),
+    /// So much in the model of so many layers.
+    WithLayers(usize, f32),
 }
 
 /// Whether the softmax of each head counts something besides the positions.

@@ -12,6 +12,7 @@ mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
 mod bitnet;
+mod bloom;
 mod chatglm;
 mod codeshell;
 mod cohere2;
@@ -47,6 +48,7 @@ mod hunyuan_dense;
 mod hunyuan_moe;
 mod hy_v3;
 mod internlm2;
+mod jais;
 mod jais2;
 mod jamba;
 mod kimi_linear;
@@ -65,6 +67,7 @@ mod minicpm;
 mod minimax_m2;
 mod mistral3;
 mod mistral4;
+mod mpt;
 mod nemotron;
 mod nemotron_h;
 mod nemotron_h_moe;
@@ -90,6 +93,7 @@ mod qwen3moe;
 mod qwen3next;
 mod qwen3vl;
 mod qwen3vlmoe;
+mod refact;
 mod seed_oss;
 mod smallthinker;
 mod smollm3;
@@ -100,8 +104,8 @@ mod starcoder2;
 mod xverse;
 
 pub use kinds::{
-    CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, LocalRope, NormKind, Norms, Parallel, Recurrence, Routing,
-    ScanLayout, Sinks, Temperature,
+    CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, NormKind, Norms, Parallel, Recurrence,
+    Routing, ScanLayout, Sinks, Temperature,
 };
 
 use hewn_kernels::op::activation::Activation;
@@ -199,6 +203,12 @@ pub struct Arch {
     pub unturned: bool,
     /// Whether each position has a row of its own that is added to the embedding, and nothing is turned.
     pub learned_positions: bool,
+    /// Whether that is so where the file has such rows.
+    pub positions_if_there: bool,
+    /// Whether scores count less the further away a position is, and nothing is turned.
+    pub leaning: Leaning,
+    /// Whether embeddings are normed.
+    pub embed_norm: bool,
     /// Whether heads are normed after they are turned, not before.
     pub norm_turned: bool,
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
@@ -229,10 +239,12 @@ pub struct Arch {
     pub layer_factor: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
     pub score_scale: Option<f32>,
+    /// Whether scores are divided by a head's channels instead of their root.
+    pub scale_by_channels: bool,
     /// Whether the width of the feed-forward part that files say is that of its gate and up together.
     pub ff_of_both: bool,
-    /// How many layers the model must have: with other numbers it is one of another kind, which is not supported.
-    pub only_layers: Option<usize>,
+    /// How many layers the model may have: with other numbers it is one of another kind, which is not supported.
+    pub only_layers: &'static [usize],
     /// Keys that the metadata must have, where other architectures have a default.
     pub needs: &'static [&'static str],
 }
@@ -284,6 +296,9 @@ impl Arch {
         temperature: None,
         unturned: false,
         learned_positions: false,
+        positions_if_there: false,
+        leaning: Leaning::None,
+        embed_norm: false,
         norm_turned: false,
         coordinates: false,
         wide_scale_layers: None,
@@ -298,8 +313,9 @@ impl Arch {
         cut_off: None,
         layer_factor: false,
         score_scale: None,
+        scale_by_channels: false,
         ff_of_both: false,
-        only_layers: None,
+        only_layers: &[],
         needs: &[],
     };
 }
@@ -313,6 +329,7 @@ pub const ALL: &[&Arch] = &[
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
     &bitnet::ARCH,
+    &bloom::ARCH,
     &chatglm::ARCH,
     &codeshell::ARCH,
     &cohere2::ARCH,
@@ -348,6 +365,7 @@ pub const ALL: &[&Arch] = &[
     &hunyuan_moe::ARCH,
     &hy_v3::ARCH,
     &internlm2::ARCH,
+    &jais::ARCH,
     &jais2::ARCH,
     &jamba::ARCH,
     &kimi_linear::ARCH,
@@ -365,6 +383,7 @@ pub const ALL: &[&Arch] = &[
     &minimax_m2::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
+    &mpt::ARCH,
     &nemotron::ARCH,
     &nemotron_h::ARCH,
     &nemotron_h_moe::ARCH,
@@ -390,6 +409,7 @@ pub const ALL: &[&Arch] = &[
     &qwen35moe::ARCH,
     &qwen3vl::ARCH,
     &qwen3vlmoe::ARCH,
+    &refact::ARCH,
     &seed_oss::ARCH,
     &smallthinker::ARCH,
     &smollm3::ARCH,

@@ -8,6 +8,7 @@ mod layers;
 mod reader;
 mod recurrent;
 mod rope;
+mod slopes;
 mod sparse;
 mod temperature;
 mod window;
@@ -79,6 +80,8 @@ pub struct ModelConfig {
     pub value_scale: f32,
     /// How queries grow with their position.
     pub temperature: Option<Growth>,
+    /// How much less a score counts for each position further away, a number a head, where files have such a bias.
+    pub slopes: Option<Vec<f32>>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
     pub score_cap: Option<f32>,
     /// Logits likewise.
@@ -144,8 +147,9 @@ impl ModelConfig {
             return Err(EngineError::Config { key: "token_embd.weight".into(), reason: format!("{vocab} tokens") });
         }
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
-        if let Some(only) = arch.only_layers.filter(|only| *only != layers) {
-            let reason = format!("{layers} layers; of `{}`, only the model with {only} is supported", arch.name);
+        if !arch.only_layers.is_empty() && !arch.only_layers.contains(&layers) {
+            let only = arch.only_layers;
+            let reason = format!("{layers} layers; of `{}`, only models with {only:?} are supported", arch.name);
             return r.bad("block_count", reason);
         }
         let all = layers + further;
@@ -199,6 +203,7 @@ impl ModelConfig {
             _ => attending,
         };
         let temperature = r.temperature(arch, &rope)?;
+        let slopes = r.slopes(arch, layers, heads.q)?;
         let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
         let norm = if said { NormKind::Rms } else { arch.norm };
         let mut config = Self {
@@ -216,18 +221,20 @@ impl ModelConfig {
             ctx,
             norm,
             eps: r.epsilon(arch, norm)?,
-            turned: r.turned(arch, layers)?,
+            turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
             rope,
             scale: match (r.factor("attention.scale")?, arch.score_scale) {
                 (Some(said), _) => said,
                 (None, Some(fixed)) => fixed,
+                (None, None) if arch.scale_by_channels => 1.0 / divisor as f32,
                 (None, None) => score_factor / (divisor as f32).sqrt(),
             },
             qkv_bound: if grouped { r.factor("attention.clamp_kqv")? } else { None },
             value_scale: if grouped { r.factor("attention.value_scale")?.unwrap_or(1.0) } else { 1.0 },
             temperature,
+            slopes,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,

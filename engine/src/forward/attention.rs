@@ -80,7 +80,7 @@ impl Forward<'_, '_> {
         let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
         let norm_heads = |with: Option<&Norm>, row: &mut [f32]| match (with, c.arch.head_norm) {
             (None, _) => {}
-            (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
+            (Some(with), HeadNorm::Whole | HeadNorm::WholeLayer) => norm(crew.isa(), row, with, c.eps),
             (Some(with), HeadNorm::Own) => {
                 let heads = row.chunks_mut(k_dim).zip(with.w.chunks(k_dim));
                 heads.for_each(|(head, w)| layer_norm(crew.isa(), head, w, None, c.eps));
@@ -246,7 +246,8 @@ impl Forward<'_, '_> {
                 (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
             })
             .collect();
-        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks };
+        let rules =
+            Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);

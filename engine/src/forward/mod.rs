@@ -66,6 +66,9 @@ impl<'m> Forward<'m, '_> {
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
         self.embed(segments);
+        if let Some(w) = &model.weights().embed_norm {
+            self.norm_stream(w);
+        }
         if let Some(w) = &model.weights().positions {
             self.add_positions(w, segments);
         }
@@ -282,6 +285,13 @@ impl<'m> Forward<'m, '_> {
                 factor => add_scaled(x, t, factor),
             }
         });
+    }
+
+    /// `x = norm(x)`, row by row.
+    fn norm_stream(&mut self, with: &Norm) {
+        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
+        crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, _, x| norm(crew.isa(), x, with, c.eps));
     }
 
     /// `t = norm(t)`, row by row.

@@ -408,6 +408,8 @@ impl Loader<'_> {
                 }
                 HeadNorm::EachOrNone if !self.has(&name(&format!("{part}.weight"))) => None,
                 HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), k_dim, NormKind::Rms)?),
+                HeadNorm::WholeLayer if !self.has(&name(&format!("{part}.weight"))) => None,
+                HeadNorm::WholeLayer => Some(self.norm(&name(part), heads * k_dim, NormKind::Layer)?),
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
                 HeadNorm::Own => {
                     let w = self.numbers(&name(&format!("{part}.weight")), &[k_dim, heads])?;

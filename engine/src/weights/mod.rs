@@ -68,6 +68,8 @@ pub(crate) struct LayerInputs {
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub embed: MatrixRef,
+    /// Of what is looked up there.
+    pub embed_norm: Option<Norm>,
     /// What is added to the embedding at each position, `[ctx, dim]`.
     pub positions: Option<MatrixRef>,
     pub layer_inputs: Option<LayerInputs>,
@@ -94,7 +96,9 @@ impl Weights {
         }
         let mut l = Loader::new(gguf, c);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
-        let positions = match c.arch.learned_positions {
+        let embed_norm = if c.arch.embed_norm { Some(l.stream_norm("token_embd_norm")?) } else { None };
+        let there = c.arch.positions_if_there && l.has("position_embd.weight");
+        let positions = match c.arch.learned_positions || there {
             true => Some(need(l.table("position_embd.weight", c.ctx, c.dim)?, "position_embd.weight")?),
             false => None,
         };
@@ -114,7 +118,19 @@ impl Weights {
         let output_bias = l.numbers("output.bias", &[c.vocab])?;
         l.finish()?;
         let targets = l.targets;
-        Ok(Self { embed, positions, layer_inputs, altup, layers, out_norm, output, output_bias, rope_factors, targets })
+        Ok(Self {
+            embed,
+            embed_norm,
+            positions,
+            layer_inputs,
+            altup,
+            layers,
+            out_norm,
+            output,
+            output_bias,
+            rope_factors,
+            targets,
+        })
     }
 
     /// What a packed file of the model holds.

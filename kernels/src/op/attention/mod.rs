@@ -3,7 +3,8 @@
 //! For a query at position `p`, per head and per tile of 64 positions, in ascending order:
 //!
 //! ```text
-//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded
+//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded,
+//!                                                                    then perhaps fma(slope, i - p, s[i])
 //! m_t    = max s,  e[i] = exp(s[i] - m_t),  l_t = sum of e             16 virtual lanes, fixed tree
 //! o_t[c] = FMA chain over positions of e[i] * v[i][c]                  lanes over channels
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
@@ -53,6 +54,8 @@ pub struct Rules<'a> {
     pub window: Option<Window>,
     /// A score of each head (`[heads]`) that counts in the softmax, with nothing behind it.
     pub sinks: Option<&'a [f32]>,
+    /// How much less a score counts for each position further away (ALiBi, arXiv 2108.12409), a number a head (`[heads]`).
+    pub slopes: Option<&'a [f32]>,
 }
 
 /// Which positions up to the one asking are seen.
@@ -83,7 +86,7 @@ impl Window {
 impl Rules<'_> {
     /// Scaled scores and nothing else.
     pub fn plain(scale: f32) -> Self {
-        Self { scale, cap: None, window: None, sinks: None }
+        Self { scale, cap: None, window: None, sinks: None, slopes: None }
     }
 }
 
@@ -126,7 +129,7 @@ struct Span {
 /// Attends every row of `q` (`[queries.len(), heads, k_dim]`) to its sequence: `out` is `[queries.len(), heads, v_dim]`.
 ///
 /// # Panics
-/// When the lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, or a window is 0.
+/// When lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, or a window is 0.
 pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &Rules<'_>, q: &[f32], out: &mut [f32]) {
     let Some(first) = queries.first() else { return };
     let shape = *first.kv.shape();
@@ -134,10 +137,8 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
-    assert!(
-        rules.window.is_none_or(|w| w.most() > 0) && rules.sinks.is_none_or(|s| s.len() == heads),
-        "a window, sinks [heads]"
-    );
+    assert!(rules.window.is_none_or(|w| w.most() > 0), "a window");
+    assert!([rules.sinks, rules.slopes].into_iter().flatten().all(|v| v.len() == heads), "sinks and slopes [heads]");
     let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
     let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
@@ -177,6 +178,15 @@ impl<'a> Call<'a> {
     /// The sink of a unit's row.
     fn sink(&self, head: usize, row: usize) -> Option<f32> {
         self.rules.sinks.map(|s| s[head * self.group() + row % self.group()])
+    }
+
+    /// What each position of a tile costs a unit's row, and where the first one is from the row's own, where there are slopes.
+    fn slope(&self, block: Block, head: usize, row: usize, tile: usize) -> Option<(f32, f32)> {
+        let slopes = self.rules.slopes?;
+        let (group, first) = (self.group(), tile * TILE);
+        let pos = self.queries[block.first + row / group].pos;
+        // Exact, as no cache has as many positions as whole numbers are exact in f32.
+        Some((slopes[head * group + row % group], first as f32 - pos as f32))
     }
 
     /// Floats of one row's part of one tile: the weighted values, then the maximum and the sum.

@@ -32,6 +32,8 @@ pub(super) struct Rows<'a, E> {
     call: &'a Call<'a>,
     block: Block,
     head: usize,
+    /// Which tile it is.
+    tile: usize,
     /// `[k_dim][64]`
     keys: &'a [E],
     /// `[64][v_pad]`
@@ -43,9 +45,9 @@ pub(super) struct Rows<'a, E> {
 }
 
 impl<'a, E: Elem> Rows<'a, E> {
-    pub fn new(call: &'a Call<'a>, block: Block, head: usize, tile: &'a [E], next: *const u8) -> Self {
+    pub fn new(call: &'a Call<'a>, block: Block, head: usize, (t, tile): (usize, &'a [E]), next: *const u8) -> Self {
         let (keys, values) = tile.split_at(call.shape.k_dim * TILE);
-        Self { call, block, head, keys, values, next, fetch: true }
+        Self { call, block, head, tile: t, keys, values, next, fetch: true }
     }
 
     /// Where what is read [`Call::ahead`] bytes after byte `at` of the tile lies: an address to prefetch.
@@ -98,6 +100,9 @@ impl<'a, E: Elem> Rows<'a, E> {
                     let v = cap(s, s.f_load(e), bound);
                     s.f_store(e, v);
                 }
+            }
+            if let Some((slope, from)) = self.call.slope(self.block, self.head, row + g, self.tile) {
+                lean(s, &mut e[g], slope, from);
             }
             (m[g], l[g]) = softmax(s, &mut e[g], n);
         }
@@ -235,6 +240,19 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
                 });
             }
         }
+    }
+}
+
+/// Adds to each score its distance, which is `from` of the first, times the slope.
+#[inline(always)]
+fn lean<S: Isa>(s: S, e: &mut [f32; TILE], slope: f32, from: f32) {
+    const STEPS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+    let (steps, slope) = (s.f_load(&STEPS), s.f_splat(slope));
+    let mut from = from;
+    for e in e.as_chunks_mut::<16>().0 {
+        let v = s.f_fma(slope, s.f_add(s.f_splat(from), steps), s.f_load(e));
+        s.f_store(e, v);
+        from += 16.0;
     }
 }
 

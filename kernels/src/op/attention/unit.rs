@@ -47,7 +47,7 @@ impl<E: Elem> Kernel for Unit<'_, E> {
                     State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add((t - base) * len), len) })
                 }
             };
-            let mut work = Rows::new(call, block, self.head, tile, next.as_ptr().cast());
+            let mut work = Rows::new(call, block, self.head, (t, tile), next.as_ptr().cast());
             if seen(0)[1] >= (t + 1) * TILE && seen(block.count - 1)[0] <= t * TILE {
                 work.run(s, [0, rows], [0, TILE], &mut state);
             } else {
