@@ -94,7 +94,14 @@ impl Sequence {
         let c = model.config();
         let ctx = options.ctx.unwrap_or(c.ctx);
         if ctx == 0 || ctx > c.ctx {
-            let reason = format!("{ctx} is not within 1..={}, the context that the model was trained for", c.ctx);
+            let reason = match c.ctx == c.trained {
+                true => format!("{ctx} is not within 1..={}, the context that the model was trained for", c.ctx),
+                false => format!(
+                    "{ctx} is not within 1..={}: that many positions the model attends to, and which they are among more \
+                     is not supported",
+                    c.ctx
+                ),
+            };
             return Err(EngineError::Option { name: "ctx", reason });
         }
         let first = KvLayer::new(kv_shape(c, 0, options.kv));

@@ -13,7 +13,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
-            embed_norm=False, alibi=None, unrun=False)
+            embed_norm=False, alibi=None, unrun=False, indexer=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -341,4 +341,12 @@ SPECS = {
     'refact': dict(arch='refact', seed=144, kv=1),
     # With so many layers, the reference leaves heads unturned.
     'baichuan-13b': dict(arch='baichuan', seed=145, layers=40, dim=8, heads=2, hd=4, ff=8),
+    # An indexer, which has nothing to choose yet.
+    'deepseek32': dict(arch='deepseek32', seed=146, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                       indexer=dict(heads=2, dim=64, top=96), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                       keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                             'expert_gating_func': 2, 'rope.scaling.yarn_log_multiplier': 0.1, **YARN}),
+    'glm-dsa': dict(arch='glm-dsa', seed=147, layers=3, nextn=1, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                    indexer=dict(heads=2, dim=64, top=96), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                    keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
 }

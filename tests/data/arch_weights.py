@@ -140,6 +140,11 @@ def tensors(s, rng):
             mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
             mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
+        x = s['indexer']
+        if x and i < s['layers']:
+            vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
+            mat(p + 'indexer.proj.weight', x['heads'], D)
+            mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
         parts = [] if l or convolves or d and recurrent(s, i) or not K else \
             [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * vd)]
@@ -244,6 +249,10 @@ def write(path, s, values, half):
         ints.update({'attention.head_count_kv': s['kv'] if isinstance(s['kv'], list) else 1, 'attention.kv_lora_rank': l['kv'],
                      'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
                      'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
+    if s['indexer']:
+        x = s['indexer']
+        ints.update({'attention.indexer.head_count': x['heads'], 'attention.indexer.key_length': x['dim'],
+                     'attention.indexer.top_k': x['top']})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})

@@ -22,6 +22,7 @@ mod dbrx;
 mod deci;
 mod deepseek;
 mod deepseek2;
+mod deepseek32;
 mod dots1;
 mod ernie4_5;
 mod ernie4_5_moe;
@@ -37,6 +38,7 @@ mod gemma3n;
 mod gemma4;
 mod glm4;
 mod glm4moe;
+mod glm_dsa;
 mod gpt2;
 mod gpt_oss;
 mod gptneox;
@@ -164,6 +166,9 @@ pub struct Arch {
     pub experts_beside: bool,
     /// Multi-head latent attention.
     pub latent: bool,
+    /// Whether of more than so many positions an indexer chooses those that a query attends to. It is not supported, so
+    /// that a sequence has no more positions, of which each query attends to all.
+    pub indexed: bool,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
@@ -277,6 +282,7 @@ impl Arch {
         routers_tell: false,
         experts_beside: false,
         latent: false,
+        indexed: false,
         recurrence: None,
         single: false,
         sparse: false,
@@ -339,6 +345,7 @@ pub const ALL: &[&Arch] = &[
     &deci::ARCH,
     &deepseek::ARCH,
     &deepseek2::ARCH,
+    &deepseek32::ARCH,
     &dots1::ARCH,
     &ernie4_5::ARCH,
     &ernie4_5_moe::ARCH,
@@ -354,6 +361,7 @@ pub const ALL: &[&Arch] = &[
     &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
+    &glm_dsa::ARCH,
     &gpt2::ARCH,
     &gpt_oss::ARCH,
     &gptneox::ARCH,

@@ -99,6 +99,9 @@ impl ModelConfig {
     /// their norm, of a layer that reads another's cache.
     pub fn is_spare(&self, tensor: &str) -> bool {
         let part = || tensor.strip_prefix("blk.")?.split_once('.');
+        if self.arch.indexed && part().is_some_and(|(_, part)| part.starts_with("indexer.")) {
+            return true;
+        }
         let kv = |part| matches!(part, "attn_k.weight" | "attn_v.weight" | "attn_k_norm.weight");
         part().is_some_and(|(i, part)| {
             kv(part) && i.parse().is_ok_and(|i: usize| (self.caches()..self.layers).contains(&i))

@@ -60,8 +60,10 @@ pub struct ModelConfig {
     pub varied: Varied,
     /// Tokens in the vocabulary.
     pub vocab: usize,
-    /// Positions that the model was trained for.
+    /// Positions that the model was trained for, or those of them that are supported.
     pub ctx: usize,
+    /// Positions that it was trained for.
+    pub trained: usize,
     /// The norms of the stream.
     pub norm: NormKind,
     /// Epsilon of the norms.
@@ -160,6 +162,8 @@ impl ModelConfig {
         };
         r.check_heads(&heads)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
+        let trained = ctx;
+        let ctx = if arch.indexed { r.unindexed(trained)? } else { trained };
         let window = r.window(arch, layers)?;
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
@@ -219,6 +223,7 @@ impl ModelConfig {
             v_dim: heads.v_dim,
             vocab,
             ctx,
+            trained,
             norm,
             eps: r.epsilon(arch, norm)?,
             turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
@@ -340,6 +345,15 @@ impl Reader<'_> {
             Some(layers) if layers > 0 => Ok((layers, further)),
             _ => self.bad(key, format!("{further} of {all} layers")),
         }
+    }
+
+    /// Up to how many of the positions that the model was trained for a query attends to all of them.
+    fn unindexed(&self, trained: usize) -> Result<usize, EngineError> {
+        let chosen = self.need("attention.indexer.top_k")?;
+        for key in ["head_count", "key_length", "types"] {
+            self.key(&format!("attention.indexer.{key}"));
+        }
+        Ok(trained.min(chosen))
     }
 
     fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {
