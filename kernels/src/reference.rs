@@ -12,6 +12,7 @@ use crate::op::delta::DeltaShape;
 use crate::op::quantize::ActBlock;
 use crate::op::scan::ScanShape;
 use crate::op::selective::SelectiveShape;
+use crate::op::wkv::{Answer, Told, WkvShape};
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
 pub fn dot(format: Format, row: &[u8], floats: &[f32], blocks: &[ActBlock]) -> f32 {
@@ -246,6 +247,39 @@ pub fn selective_scan(shape: &SelectiveShape, [values, steps, keys, rates, skip]
             }
             let chain = |first| (first..k_dim).step_by(2).fold(0.0f32, |sum, i| q[i].mul_add(column[i], sum));
             out[r * width + c] = skip[c].mul_add(v, chain(0) + chain(1));
+        }
+    }
+    out
+}
+
+/// What the matrices of RWKV's heads answer from a sequence's first row on: all `[rows, width]`.
+pub fn wkv(shape: &WkvShape, told: Told<'_>, answer: Answer<'_>) -> Vec<f32> {
+    let (dim, width) = (shape.dim, shape.width());
+    let mut out = vec![0.0; told.values.len()];
+    for c in 0..width {
+        // The value channel's column of the matrix, one number a key channel.
+        let (mut column, head) = (vec![0.0f32; dim], c / dim * dim);
+        let sum = |column: &[f32], by: &[f32]| {
+            let chain = |first| (first..dim).step_by(2).fold(0.0f32, |sum, i| by[i].mul_add(column[i], sum));
+            chain(0) + chain(1)
+        };
+        for r in 0..told.values.len() / width {
+            let of = |all: &'_ [f32]| all[r * width + head..][..dim].to_vec();
+            let (asks, d, k, v) = (of(told.asks), of(told.decays), of(told.keys), told.values[r * width + c]);
+            let old = column.clone();
+            column.iter_mut().enumerate().for_each(|(i, m)| *m = k[i].mul_add(v, d[i] * *m));
+            out[r * width + c] = match answer {
+                Answer::Corrected([a, b]) => {
+                    let (back, b) = (sum(&old, &of(a)), of(b));
+                    column.iter_mut().zip(b).for_each(|(m, b)| *m = b.mul_add(back, *m));
+                    sum(&column, &asks)
+                }
+                Answer::Before(u) => {
+                    let seen: Vec<f32> = (0..dim).map(|i| (u[head + i] * k[i]).mul_add(v, old[i])).collect();
+                    sum(&seen, &asks)
+                }
+                Answer::After => sum(&column, &asks),
+            };
         }
     }
     out
