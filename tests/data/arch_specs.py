@@ -13,7 +13,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
-            embed_norm=False, alibi=None, unrun=False, indexer=None)
+            embed_norm=False, alibi=None, unrun=False, indexer=None, rwkv=None,
+            lightning=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -349,4 +350,23 @@ SPECS = {
     'glm-dsa': dict(arch='glm-dsa', seed=147, layers=3, nextn=1, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
                     indexer=dict(heads=2, dim=64, top=96), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
                     keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
+    # Heads that are no whole registers; the first layer has what nothing reads.
+    'rwkv7': dict(arch='rwkv7', seed=148, unrun=True, exact=exact.rwkv7, layers=3, dim=40, heads=0, kv=0, hd=0, layer_norm=True, norm_bias=True, embed_norm=True,
+                  ff_before='attn_norm_2', ff=56, rwkv=dict(head=20, ranks=dict(decay=6, rate=5, residual=4, gate=7), channel=True)),
+    'arwkv7': dict(arch='arwkv7', seed=149, unrun=True, exact=exact.rwkv7, heads=0, kv=0, hd=0,
+                   rwkv=dict(head=16, ranks=dict(decay=6, rate=5, residual=4, gate=0), bare=True)),
+    'arwkv7-gated': dict(arch='arwkv7', seed=150, unrun=True, exact=exact.rwkv7, heads=0, kv=0, hd=0,
+                         rwkv=dict(head=8, ranks=dict(decay=6, rate=5, residual=4, gate=7))),
+    # The stream is halved after every second layer.
+    'rwkv6': dict(arch='rwkv6', seed=151, layers=3, dim=40, heads=0, kv=0, hd=0, layer_norm=True, norm_bias=True, embed_norm=True,
+                  ff_before='attn_norm_2', ff=56, rwkv=dict(head=20, ranks=dict(mix=4, decay=6), channel=True),
+                  keys={'rescale_every_n_layers': 2}),
+    # As old converters wrote it.
+    'rwkv6-apart': dict(arch='rwkv6', seed=152, heads=0, kv=0, hd=0, layer_norm=True, norm_bias=True, embed_norm=True,
+                        ff_before='attn_norm_2', rwkv=dict(head=16, ranks=dict(mix=4, decay=6), channel=True, apart=True)),
+    'rwkv6qwen2': dict(arch='rwkv6qwen2', seed=153, heads=0, kv=0, hd=0,
+                       rwkv=dict(head=8, ranks=dict(mix=4, decay=6), linear=True, kv=2, bias=True)),
+    # Heads that are no whole registers, turned in part where they attend; every third layer does.
+    'minimax-01': dict(arch='minimax-01', seed=154, layers=3, heads=3, kv=1, hd=20, rope=8, lightning=3, ff=24,
+                       experts=dict(n=4, used=2, ff=24), keys={'residual_scale': 3.5}),
 }

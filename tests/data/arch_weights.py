@@ -110,6 +110,52 @@ def tensors(s, rng):
             mat(p + 'ssm_g_a.weight', n, D, std=0.3); mat(p + 'ssm_g_b.weight', W, n, std=0.3)
             vec(p + 'ssm_norm.weight', n, base=1.0)
             mat(p + 'attn_output.weight', D, W)
+        lightning = s['lightning'] and i % s['lightning'] != s['lightning'] - 1
+        if lightning:
+            W = H * hd
+            mat(p + 'attn_qkv.weight', 3 * W, D, std=0.3); mat(p + 'attn_gate.weight', W, D, std=0.3)
+            vec(p + 'attn_norm_2.weight', W, base=1.0)
+            mat(p + 'attn_output.weight', D, W)
+        m = s['rwkv']
+        if m:
+            n, R, kv = m['head'], m['ranks'], (m.get('kv') or D // m['head']) * m['head']
+            seventh = 'residual' in R
+            parts = [('receptance', D), ('key', kv), ('value', kv)] + ([] if seventh else [('gate', D)])
+            for part, rows in parts:
+                mat(p + f'time_mix_{part}.weight', rows, D, std=0.3)
+                if m.get('bias') and part != 'gate':
+                    vec(p + f'time_mix_{part}.bias', rows)
+            if seventh:
+                shares = 6 if R['gate'] else 5
+                for part, rank in [('w', R['decay']), ('a', R['rate']), ('v', R['residual'] if i else R['rate'])]:
+                    vec(p + f'time_mix_{part}0.weight', D, std=0.5)
+                    mat(p + f'time_mix_{part}1.weight', rank, D, std=0.3); mat(p + f'time_mix_{part}2.weight', D, rank, std=0.3)
+                if R['gate']:
+                    mat(p + 'time_mix_g1.weight', R['gate'], D, std=0.3); mat(p + 'time_mix_g2.weight', D, R['gate'], std=0.5)
+                for part in ('k_k', 'k_a', 'r_k'):
+                    vec(p + f'time_mix_{part}.weight', D, base=0.7, std=0.2)
+            else:
+                shares = 5
+                vec(p + 'time_mix_lerp_x.weight', D, base=0.5, std=0.2)
+                mat(p + 'time_mix_w1.weight', 5 * R['mix'], D, std=0.3); mat(p + 'time_mix_w2.weight', 5, D, R['mix'], std=0.3)
+                if not m.get('linear'):
+                    vec(p + 'time_mix_first.weight', D // n, n, std=0.5)
+                vec(p + 'time_mix_decay.weight', D, base=-1.0, std=1.0)
+                mat(p + 'time_mix_decay_w1.weight', R['decay'], D, std=0.3); mat(p + 'time_mix_decay_w2.weight', D, R['decay'], std=0.3)
+            if m.get('apart'):
+                for part in 'wkvrg':
+                    vec(p + f'time_mix_lerp_{part}.weight', D, base=0.5, std=0.2)
+            else:
+                vec(p + 'time_mix_lerp_fused.weight', shares, 1, 1, D, base=0.5, std=0.2)
+            if not m.get('linear') and not m.get('bare'):
+                vec(p + 'time_mix_ln.weight', D, base=1.0); vec(p + 'time_mix_ln.bias', D)
+            mat(p + 'time_mix_output.weight', D, D, std=0.2)
+            if m.get('channel'):
+                vec(p + 'channel_mix_lerp_k.weight', D, base=0.5, std=0.2)
+                mat(p + 'channel_mix_key.weight', F, D); mat(p + 'channel_mix_value.weight', D, F)
+                if not seventh:
+                    vec(p + 'channel_mix_lerp_r.weight', D, base=0.5, std=0.2)
+                    mat(p + 'channel_mix_receptance.weight', D, D)
         d = s['delta']
         if d and recurrent(s, i):
             channels, width = (2 * d['k'] + d['v']) * d['dim'], d['v'] * d['dim']
@@ -145,7 +191,7 @@ def tensors(s, rng):
             vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
             mat(p + 'indexer.proj.weight', x['heads'], D)
             mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
-        parts = [] if l or convolves or d and recurrent(s, i) or not K else \
+        parts = [] if l or convolves or lightning or d and recurrent(s, i) or not K else \
             [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * vd)]
         if s['v_is_k'] and not windowed:
@@ -206,7 +252,7 @@ def tensors(s, rng):
             if e.get('bias'):
                 vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)
                 vec(p + 'ffn_down_exps.bias', n, D)
-        elif F:
+        elif F and not (s['rwkv'] and s['rwkv'].get('channel')):
             if s['gated'] and not s['fused_gate']:
                 mat(p + 'ffn_gate.weight', F, D)
             mat(p + 'ffn_up.weight', 2 * F if s['fused_gate'] else F, D)
@@ -277,6 +323,19 @@ def write(path, s, values, half):
                      'ssm.inner_size': m['width']})
     if s['kda']:
         ints.update({'ssm.conv_kernel': 4, 'kda.head_dim': s['kda']})
+    if s['lightning']:
+        ints['full_attention_interval'] = s['lightning']
+    if s['rwkv']:
+        m = s['rwkv']
+        R = m['ranks']
+        ints.update({'wkv.head_size': m['head'], 'token_shift_count': 2 if m.get('channel') else 1})
+        if m.get('kv'):
+            ints['attention.head_count_kv'] = m['kv']
+        if 'residual' in R:
+            ints.update({'attention.decay_lora_rank': R['decay'], 'attention.iclr_lora_rank': R['rate'],
+                         'attention.value_residual_mix_lora_rank': R['residual'], 'attention.gate_lora_rank': R['gate']})
+        else:
+            ints.update({'time_mix_extra_dim': R['mix'], 'time_decay_extra_dim': R['decay']})
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     if s['windows']:
@@ -302,6 +361,6 @@ def write(path, s, values, half):
     for name, x in values:
         matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
             and 'conv1d' not in name and 'conv.conv' not in name and '_coef.' not in name \
-            and not name.endswith(('ssm_a', 'ssm_d'))
+            and not name.endswith(('ssm_a', 'ssm_d')) and 'lerp' not in name and 'mix_first' not in name
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()

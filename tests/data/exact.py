@@ -5,7 +5,7 @@ make_arch.py compares with there.
 authors' sparse mixer (arXiv 2409.12136; `modeling_phimoe.py` of transformers, `phimoe.py` of vLLM); llama.cpp has norms by the
 mean square, and weights that are made to sum to 1.
 `neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder, BLOOM, MPT) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
-unit up.
+unit up. `rwkv7` (RWKV 7, ARWKV): it takes heads of 64 channels for granted, with which it agrees.
 """
 import numpy as np
 
@@ -156,4 +156,50 @@ def spark(s, values, tokens):
         h = rms_norm(x, l.of('ffn_norm.weight'), s['eps'])
         gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
         return x + (gelu(gate) * up) @ l.of('ffn_down.weight').T
+    return decoder(s, values, tokens, layer)
+
+
+def rwkv7(s, values, tokens):
+    head, first = s['rwkv']['head'], []
+    logistic = lambda x: 1 / (1 + np.exp(-x))
+    same = lambda x: x
+
+    def layer(l, x, w):
+        n, dim = x.shape
+        normed = l.normed if s['layer_norm'] else lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
+        before = lambda h: np.vstack([np.zeros(dim), h[:-1]])
+        of = lambda name: l.of(f'time_mix_{name}.weight')
+        low = lambda part, x, inside: inside(x @ of(part + '1').T) @ of(part + '2').T
+        heads = lambda x: x.reshape(n, -1, head)
+        h = normed('attn_norm', x)
+        xr, xw, xk, xv, xa, xg = ([h + (before(h) - h) * share for share in of('lerp_fused').reshape(-1, dim)] + [h])[:6]
+        r, k, v = (y @ of(part).T for y, part in [(xr, 'receptance'), (xk, 'key'), (xv, 'value')])
+        decay = heads(np.exp(-0.606531 * logistic(low('w', xw, np.tanh) + of('w0'))))
+        if l.i == 0:
+            first.append(v)
+        else:
+            v = v + (first[0] - v) * logistic(low('v', xv, same) + of('v0'))
+        rate = logistic(low('a', xa, same) + of('a0'))
+        at = heads(k * of('k_k'))
+        at = at / np.maximum(np.sqrt((at * at).sum(-1, keepdims=True)), 1e-12)
+        k = k + k * of('k_a') * (rate - 1)
+        r, k, v, rate = map(heads, (r, k, v, rate))
+        state, out = np.zeros((dim // head, head, head)), np.zeros_like(v)
+        for t in range(n):
+            back = np.einsum('hvk,hk->hv', state, -at[t])
+            state = state * decay[t][:, None] + v[t][:, :, None] * k[t][:, None] + back[:, :, None] * (at[t] * rate[t])[:, None]
+            out[t] = np.einsum('hvk,hk->hv', state, r[t])
+        if not s['rwkv'].get('bare'):
+            parts = [of('ln').reshape(-1, head), l.of('time_mix_ln.bias').reshape(-1, head)]
+            out = layer_norm(out, *parts, 64e-5)
+        out = (out + v * (r * k * of('r_k').reshape(-1, head)).sum(-1, keepdims=True)).reshape(n, dim)
+        if s['rwkv']['ranks']['gate']:
+            out = out * low('g', xg, logistic)
+        x = x + out @ of('output').T
+        h = normed(s['ff_before'], x)
+        if s['rwkv'].get('channel'):
+            h = h + (before(h) - h) * l.of('channel_mix_lerp_k.weight')
+            return x + np.maximum(h @ l.of('channel_mix_key.weight').T, 0) ** 2 @ l.of('channel_mix_value.weight').T
+        gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
+        return x + (gate * logistic(gate) * up) @ l.of('ffn_down.weight').T
     return decoder(s, values, tokens, layer)

@@ -2,7 +2,7 @@
 
 use hewn_engine::loader::{Gguf, MetaValue};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
-use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
+use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Sequence, SequenceOptions, Team};
 use hewn_tests::altered::with_value;
 use hewn_tests::{Setup, all_logits, nmse};
 use std::sync::Arc;
@@ -245,15 +245,20 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "afmoe",
         "apertus",
         "arcee",
+        "arwkv7",
+        "baichuan-13b",
         "bitnet",
+        "bloom",
         "cohere2moe",
         "dbrx",
         "deci",
+        "deepseek32",
         "exaone-moe",
         "falcon-mamba",
         "gpt2",
         "gptneox",
         "granite_swa",
+        "jais",
         "jamba",
         "kimi-linear",
         "kimi-linear-20",
@@ -262,11 +267,16 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "llama4",
         "mamba",
         "mimo2",
+        "minimax-01",
+        "mpt",
         "nemotron",
         "olmo-bounded",
         "openelm",
         "phi2",
         "phimoe",
+        "rwkv6",
+        "rwkv6qwen2",
+        "rwkv7",
         "smallthinker",
         "spark2_5",
         "stablelm-12b",
@@ -299,4 +309,50 @@ fn latent_attention_is_told_where_queries_grow() {
     refused("mistral4", "mistral4.attention.temperature_length", None);
     let model = with("mistral4", "mistral4.attention.temperature_scale", None).unwrap();
     assert!(model.config().temperature.is_none());
+}
+
+#[test]
+fn scores_lean_where_files_or_their_sizes_say() {
+    let slopes = |name: &str, key: &str, value| with(name, key, value).unwrap().config().slopes.clone();
+    let halves = [0.25, 0.0625, 0.015625, 0.00390625];
+    assert_eq!(slopes("refact", "vocab_size", None).unwrap(), halves);
+    // Two more heads than a power of two: between the first ones.
+    let bloom = slopes("bloom", "vocab_size", None).unwrap();
+    assert_eq!((&bloom[..4], &bloom[4..]), (&halves[..], &[0.5, 0.125][..]));
+    assert_eq!(slopes("mpt", "mpt.attention.max_alibi_bias", None), None);
+    assert_eq!(slopes("baichuan", "vocab_size", None), None);
+    let model = with("baichuan-13b", "vocab_size", None).unwrap();
+    assert_eq!(model.config().slopes, Some(vec![0.0625, 0.00390625]));
+    assert!((0..40).all(|i| !model.config().turned.has(i)));
+    refused("jais", "jais.attention.max_alibi_bias", None);
+    refused("mpt", "mpt.attention.max_alibi_bias", Some(MetaValue::F32(-8.0)));
+}
+
+#[test]
+fn where_an_indexer_would_choose_sequences_end() {
+    for (name, key) in [("deepseek32", "deepseek32"), ("glm-dsa", "glm-dsa")] {
+        let key = format!("{key}.attention.indexer.top_k");
+        let model = with(name, "vocab_size", None).unwrap();
+        assert_eq!((model.config().ctx, model.config().trained), (96, 256));
+        let longer = SequenceOptions { ctx: Some(97), ..SequenceOptions::default() };
+        let err = Sequence::new(&model, &longer).map(|_| ()).unwrap_err().to_string();
+        assert!(err.contains("96") && err.contains("not supported"), "{err}");
+        refused(name, &key, None);
+        assert_eq!(with(name, &key, Some(MetaValue::U32(1000))).unwrap().config().ctx, 256);
+    }
+}
+
+#[test]
+fn the_sizes_of_rwkv_are_checked() {
+    for name in ["rwkv6", "rwkv7"] {
+        refused(name, &format!("{name}.wkv.head_size"), None);
+        refused(name, &format!("{name}.wkv.head_size"), Some(MetaValue::U32(7)));
+        refused(name, &format!("{name}.token_shift_count"), Some(MetaValue::U32(1)));
+        assert!(with(name, &format!("{name}.token_shift_count"), None).is_ok());
+    }
+    refused("rwkv7", "rwkv7.attention.decay_lora_rank", None);
+    refused("rwkv6", "rwkv6.time_mix_extra_dim", None);
+    refused("rwkv6qwen2", "rwkv6qwen2.attention.head_count_kv", Some(MetaValue::U32(3)));
+    refused("minimax-01", "minimax-01.residual_scale", None);
+    refused("minimax-01", "minimax-01.attention.value_length", Some(MetaValue::U32(10)));
 }

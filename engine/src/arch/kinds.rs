@@ -126,6 +126,21 @@ pub enum Recurrence {
     },
     /// State spaces of the second Mamba.
     Scan(ScanLayout),
+    /// RWKV's time mixing, in every layer.
+    Wkv(Wkv),
+    /// Lightning attention: without a softmax, each position counting less by the same factor than the one behind it.
+    Lightning,
+}
+
+/// Versions of RWKV's time mixing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wkv {
+    /// The sixth.
+    Sixth,
+    /// The sixth's, around linear attention.
+    Linear,
+    /// The seventh.
+    Seventh,
 }
 
 /// Where files of gated delta nets differ.

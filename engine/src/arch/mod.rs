@@ -8,6 +8,7 @@
 mod afmoe;
 mod apertus;
 mod arcee;
+mod arwkv7;
 mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
@@ -66,6 +67,7 @@ mod mamba2;
 mod mellum;
 mod mimo2;
 mod minicpm;
+mod minimax_01;
 mod minimax_m2;
 mod mistral3;
 mod mistral4;
@@ -96,6 +98,9 @@ mod qwen3next;
 mod qwen3vl;
 mod qwen3vlmoe;
 mod refact;
+mod rwkv6;
+mod rwkv6qwen2;
+mod rwkv7;
 mod seed_oss;
 mod smallthinker;
 mod smollm3;
@@ -107,7 +112,7 @@ mod xverse;
 
 pub use kinds::{
     CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, NormKind, Norms, Parallel, Recurrence,
-    Routing, ScanLayout, Sinks, Temperature,
+    Routing, ScanLayout, Sinks, Temperature, Wkv,
 };
 
 use hewn_kernels::op::activation::Activation;
@@ -128,6 +133,8 @@ pub struct Arch {
     pub norm_said: bool,
     /// Where they are.
     pub norms: Norms,
+    /// Whether what parts are added to is the stream as they read it, normed, times `residual_scale`.
+    pub norms_stay: bool,
     /// Whether these, and the stream's last one, have no weights.
     pub norms_unweighted: bool,
     /// The name of the stream's last one.
@@ -176,8 +183,10 @@ pub struct Arch {
     /// Whether layers may lack attention or a feed-forward part, differ in their key/value heads and in the width of the
     /// latter, or have one matrix in the place of attention, where they have query heads but none of keys.
     pub sparse: bool,
-    /// Whether no layer attends, nor has a feed-forward part: files say 0 heads and channels.
+    /// Whether no layer attends: files say 0 heads. Nor has one a feed-forward part, but for RWKV's.
     pub recurrent_only: bool,
+    /// Whether the feed-forward part reads the row before, too, and activates what `channel_mix_key` gives.
+    pub channel_mix: bool,
     /// Gates of the heads, whose logistic function their outputs are multiplied with.
     pub gated_heads: HeadGates,
     /// Whether each head's softmax has a sink.
@@ -263,6 +272,7 @@ impl Arch {
         norm: NormKind::Rms,
         norm_said: false,
         norms: Norms::BEFORE,
+        norms_stay: false,
         norms_unweighted: false,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
@@ -287,6 +297,7 @@ impl Arch {
         single: false,
         sparse: false,
         recurrent_only: false,
+        channel_mix: false,
         gated_heads: HeadGates::None,
         sinks: Sinks::None,
         window: None,
@@ -331,6 +342,7 @@ pub const ALL: &[&Arch] = &[
     &afmoe::ARCH,
     &apertus::ARCH,
     &arcee::ARCH,
+    &arwkv7::ARCH,
     &baichuan::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
@@ -388,6 +400,7 @@ pub const ALL: &[&Arch] = &[
     &mellum::ARCH,
     &mimo2::ARCH,
     &minicpm::ARCH,
+    &minimax_01::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
@@ -418,6 +431,9 @@ pub const ALL: &[&Arch] = &[
     &qwen3vl::ARCH,
     &qwen3vlmoe::ARCH,
     &refact::ARCH,
+    &rwkv6::ARCH,
+    &rwkv6qwen2::ARCH,
+    &rwkv7::ARCH,
     &seed_oss::ARCH,
     &smallthinker::ARCH,
     &smollm3::ARCH,

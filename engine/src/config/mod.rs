@@ -12,6 +12,7 @@ mod slopes;
 mod sparse;
 mod temperature;
 mod window;
+mod wkv;
 mod xielu;
 
 pub use altup::AltUp;
@@ -24,6 +25,7 @@ pub use rope::Rope;
 pub(crate) use rope::RopeTable;
 pub use temperature::Growth;
 pub use window::Window;
+pub use wkv::Wkv;
 
 use crate::arch::{self, Arch, NormKind, Parallel, Recurrence};
 use crate::error::EngineError;
@@ -105,12 +107,16 @@ pub struct ModelConfig {
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
     pub residual_scale: f32,
+    /// What the normed stream is multiplied with before parts are added to it, where it is that; see [`Arch::norms_stay`].
+    pub stream_scale: f32,
     /// What logits are multiplied with.
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
     /// Layers that keep a running state.
     pub recurrent: Option<Recurrent>,
+    /// Of so many layers, the stream is halved after the last, so that it stays within half precision.
+    pub halved_every: Option<usize>,
     /// Layers that attend to keys and values.
     pub attending: LayerSet,
     /// Layers that have one matrix in the place of attention.
@@ -174,7 +180,7 @@ impl ModelConfig {
         let (ff, feeding) = match (arch.varied, arch.single) {
             _ if sparse.is_some() => sparse.map_or((None, LayerSet::none()), |s| (Some(s.ff), s.feeding)),
             (true, _) => (r.most("feed_forward_length", all)?, LayerSet::All),
-            _ if arch.recurrent_only => {
+            _ if arch.recurrent_only && !matches!(arch.recurrence, Some(Recurrence::Wkv(_))) => {
                 r.key("feed_forward_length");
                 (Some(0), LayerSet::none())
             }
@@ -201,13 +207,14 @@ impl ModelConfig {
         let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
-        let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
+        let recurrent = Recurrent::read(&r, arch, layers, dim, &heads, [&attending, &feeding])?;
         let attending = match (&recurrent, &arch.recurrence) {
-            (Some(nets), Some(Recurrence::Delta(_))) => nets.layers.others(layers),
+            (Some(nets), Some(Recurrence::Delta(_) | Recurrence::Lightning)) => nets.layers.others(layers),
             _ => attending,
         };
         let temperature = r.temperature(arch, &rope)?;
         let slopes = r.slopes(arch, layers, heads.q)?;
+        let residual_scale = r.factor("residual_scale")?.unwrap_or(1.0);
         let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
         let norm = if said { NormKind::Rms } else { arch.norm };
         let mut config = Self {
@@ -261,9 +268,14 @@ impl ModelConfig {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.unwrap_or(1.0),
             },
-            residual_scale: r.factor("residual_scale")?.unwrap_or(1.0),
+            residual_scale: if arch.norms_stay { 1.0 } else { residual_scale },
+            stream_scale: if arch.norms_stay { residual_scale } else { 1.0 },
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
+            halved_every: match arch.channel_mix {
+                true => r.size_or_none("rescale_every_n_layers")?,
+                false => None,
+            },
             recurrent,
             attending,
             linear,

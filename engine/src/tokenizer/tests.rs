@@ -331,7 +331,10 @@ fn malformed_vocabularies() {
             "`tokenizer.ggml.add_bos_token` is true, but `tokenizer.ggml.bos_token_id`",
             error(|s| s.add_bos = Some(true)),
         ),
-        ("`tokenizer.ggml.model` is \"nonesuch\", which is not supported (supported: gpt2,", error(|s| s.model = "nonesuch")),
+        (
+            "`tokenizer.ggml.model` is \"nonesuch\", which is not supported (supported: gpt2,",
+            error(|s| s.model = "nonesuch"),
+        ),
         ("`tokenizer.ggml.pre` is \"nonesuch\", which is not supported (supported: default,", {
             error(|s| s.pre = Some("nonesuch"))
         }),

@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{ChannelDelta, LayerAltUp, Linear, Norm, Selective};
+use super::{ChannelDelta, ChannelMix, LayerAltUp, Lightning, Linear, Norm, Selective, Wkv};
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
@@ -45,6 +45,8 @@ pub(crate) enum AttentionWeights {
     ChannelDelta(Box<ChannelDelta>),
     Selective(Box<Selective>),
     ShortConvolution(Box<ShortConvolution>),
+    Wkv(Box<Wkv>),
+    Lightning(Box<Lightning>),
     /// One matrix in its place, `[dim, dim]`.
     Linear(Linear),
 }
@@ -174,6 +176,7 @@ pub(crate) enum FeedForward {
     Dense(Box<Gated>),
     Experts(Box<Experts>),
     Beside(Box<Beside>),
+    Mixed(Box<ChannelMix>),
 }
 
 /// `down(act(gate h) * up h)`, or `down(act(up h))` without a gate.
@@ -254,6 +257,8 @@ impl AttentionWeights {
             Self::ChannelDelta(d) => d.first().to_vec(),
             Self::Selective(s) => s.input.iter().collect(),
             Self::ShortConvolution(s) => s.input.iter().collect(),
+            Self::Wkv(w) => vec![w.mixing.learnt.as_ref().map_or(&w.asks.w, |l| &l.into)],
+            Self::Lightning(l) => vec![&l.qkv, &l.gate],
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => vec![l.q_a.as_ref().map_or(&l.q_b.w, |(q, _)| &q.w), &l.kv_a.w],
         }
@@ -289,6 +294,7 @@ impl FeedForward {
             Self::Dense(d) => d.first(),
             Self::Experts(e) => vec![&e.router.w],
             Self::Beside(b) => b.dense.first(),
+            Self::Mixed(m) => m.part.first(),
         }
     }
 }
@@ -330,6 +336,10 @@ impl Loader<'_> {
                 (Some(RecurrentPart::Selective(s)), _) => {
                     Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
                 }
+                (Some(RecurrentPart::Lightning(shape)), _) => {
+                    Some(AttentionWeights::Lightning(Box::new(self.lightning(i, shape, &name)?)))
+                }
+                (Some(RecurrentPart::Wkv(w)), _) => Some(AttentionWeights::Wkv(Box::new(self.wkv(i, w, &name)?))),
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
                 }
@@ -349,7 +359,7 @@ impl Loader<'_> {
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
-                false => None,
+                false => c.halved_every.filter(|n| (i + 1).is_multiple_of(*n)).map(|_| 0.5),
             },
         };
         if let Some(w) = layer.feed_forward.as_ref().filter(|_| c.cut_off(i).is_some()) {
@@ -365,6 +375,7 @@ impl Loader<'_> {
                 FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
             }
             Some(e) if e.in_layer(i) => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.channel_mix(ff, name)?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }

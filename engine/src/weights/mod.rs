@@ -4,11 +4,13 @@ mod altup;
 mod channel_delta;
 mod delta;
 mod layer;
+mod lightning;
 mod load;
 mod matrix;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod wkv;
 
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
@@ -16,8 +18,10 @@ pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
     LayerWeights, Shared, ShortConvolution, StateSpace,
 };
+pub(crate) use lightning::Lightning;
 pub(crate) use matrix::{MatrixRef, Stack};
 pub(crate) use selective::Selective;
+pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
