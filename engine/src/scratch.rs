@@ -101,6 +101,10 @@ pub(crate) struct LatentScratch {
     pub heads_out: Buffer<f32>,
     /// The heads' outputs side by side, `[rows, heads * v_dim]`.
     pub out: Buffer<f32>,
+    /// An indexer's queries `[rows, heads * dim]`, keys `[rows, dim]`, and how much heads count `[rows, heads]`.
+    pub index: [Buffer<f32>; 3],
+    /// The positions that each row attends to, a bit for each, where not all.
+    pub chosen: Vec<Option<Vec<u64>>>,
 }
 
 /// What layers with a running state take besides; nothing without.
@@ -250,12 +254,15 @@ impl LatentScratch {
             let (inside, outside) = (l.nope.max(l.kv_rank), l.kv_rank.max(l.v_dim));
             [l.q_rank.unwrap_or(0), q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
         });
+        let index = c.indexer.as_ref().map_or([0; 3], |x| [x.heads * x.dim, x.dim, x.heads]);
         Ok(Self {
             q_a: m.make(q_a)?,
             q_b: m.make(q_b)?,
             heads_in: m.make(heads_in)?,
             heads_out: m.make(heads_out)?,
             out: m.make(out)?,
+            index: [m.make(index[0])?, m.make(index[1])?, m.make(index[2])?],
+            chosen: Vec::new(),
         })
     }
 }

@@ -83,12 +83,13 @@ pub fn tanh(x: f32) -> f32 {
 
 /// Attention of one head: query `q` over positions `0..seen` (or the last of them), whose keys and values (already rounded
 /// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope are the
-/// ones of `rules`.
+/// ones of `rules`; of the positions, only the chosen ones count.
 pub fn attention(
     q: &[f32],
     seen: usize,
     v_dim: usize,
     rules: &Rules<'_>,
+    chosen: impl Fn(usize) -> bool,
     k: impl Fn(usize, usize) -> f32,
     v: impl Fn(usize, usize) -> f32,
 ) -> Vec<f32> {
@@ -98,23 +99,26 @@ pub fn attention(
         Window::Chunk(n) => (seen - 1) / n * n,
     });
     for start in (first / TILE * TILE..seen).step_by(TILE) {
-        let positions = start.max(first)..seen.min(start + TILE);
+        let positions = || (start.max(first)..seen.min(start + TILE)).filter(|p| chosen(*p));
+        if positions().next().is_none() {
+            continue;
+        }
         let score = |p| {
             let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
             let s = rules.cap.map_or(s, |cap| cap * tanh(s / cap));
             rules.slopes.map_or(s, |slope| slope[0].mul_add(p as f32 - (seen - 1) as f32, s))
         };
-        let scores: Vec<f32> = positions.clone().map(score).collect();
+        let scores: Vec<f32> = positions().map(score).collect();
         let top = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
         let e: Vec<f32> = scores.iter().map(|s| exp(s - top)).collect();
         let mut lanes = [0.0f32; 16];
-        positions.clone().zip(&e).for_each(|(p, e)| lanes[p % 16] += e);
+        positions().zip(&e).for_each(|(p, e)| lanes[p % 16] += e);
         let new = max.max(top);
         let (keep, add) = (exp(max - new), exp(top - new));
         max = new;
         sum = tree(lanes).mul_add(add, sum * keep);
         for (c, o) in out.iter_mut().enumerate() {
-            let part = positions.clone().zip(&e).fold(0.0f32, |acc, (p, e)| e.mul_add(v(p, c), acc));
+            let part = positions().zip(&e).fold(0.0f32, |acc, (p, e)| e.mul_add(v(p, c), acc));
             *o = part.mul_add(add, *o * keep);
         }
     }

@@ -331,7 +331,7 @@ impl Cached {
     }
 
     /// The oracle's answer for one head at one position.
-    fn want(&self, q: &[f32], pos: usize, head: usize, rules: &Rules<'_>) -> Vec<f32> {
+    fn want(&self, q: &[f32], pos: usize, head: usize, rules: &Rules<'_>, chosen: Option<&[u64]>) -> Vec<f32> {
         let s = self.shape;
         let round = |x: f32| if s.kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
         reference::attention(
@@ -339,6 +339,7 @@ impl Cached {
             pos + 1,
             s.v_dim,
             rules,
+            |p| chosen.is_none_or(|c| c[p / 64] >> (p % 64) & 1 == 1),
             |p, d| round(self.k[(p * s.heads + head) * s.k_dim + d]),
             |p, c| round(self.v[(p * s.heads + head) * s.v_dim + c]),
         )
@@ -351,6 +352,20 @@ fn check_attention(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, u
 }
 
 fn check_rules(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize)], teams: &[Team], rules: Rules<'_>) {
+    check_chosen(rng, seqs, group, at, teams, rules, &[]);
+}
+
+/// The same where queries see chosen positions only, as far as there are some for them.
+fn check_chosen(
+    rng: &mut Lcg,
+    seqs: &[Cached],
+    group: usize,
+    at: &[(usize, usize)],
+    teams: &[Team],
+    rules: Rules<'_>,
+    chosen: &[Option<Vec<u64>>],
+) {
+    let chosen = |i: usize| chosen.get(i).and_then(Option::as_deref);
     let shape = seqs[0].shape;
     let heads = shape.heads * group;
     let q: Vec<f32> = rng.floats(at.len() * heads * shape.k_dim).iter().map(|x| x * 4.0).collect();
@@ -360,11 +375,12 @@ fn check_rules(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize
             let of_head = |all: Option<&'_ [f32]>| all.map(|all| [all[i % heads]]);
             let (sink, slope) = (of_head(rules.sinks), of_head(rules.slopes));
             let rules = Rules { sinks: sink.as_ref().map(|s| &s[..]), slopes: slope.as_ref().map(|s| &s[..]), ..rules };
-            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &rules)
+            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &rules, chosen(i / heads))
         })
         .map(f32::to_bits)
         .collect();
-    let queries: Vec<Query<'_>> = at.iter().map(|&(seq, pos)| Query { kv: &seqs[seq].kv, pos }).collect();
+    let query = |(i, &(seq, pos)): (usize, &(usize, usize))| Query { kv: &seqs[seq].kv, pos, chosen: chosen(i) };
+    let queries: Vec<Query<'_>> = at.iter().enumerate().map(query).collect();
     for team in teams {
         // Twice: what the first call leaves behind must not matter.
         for _ in 0..if emulated() { 1 } else { 2 } {
@@ -449,6 +465,37 @@ fn windows_bounds_sinks_and_slopes_equal_the_oracle() {
 }
 
 #[test]
+fn chosen_positions_equal_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(59);
+    let shape = KvShape { kind: KvType::F32, heads: 2, k_dim: 32, v_dim: 24 };
+    let seqs = [1400, 300].map(|len| Cached::new(&mut rng, shape, len));
+    let sinks = rng.floats(6);
+    let some = [(0, 0), (0, 1), (0, 63), (0, 64), (0, 127), (0, 128), (0, 129), (0, 130), (0, 200), (1, 299)];
+    let late = [(1, 290), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399)];
+    for at in [&some[..], &late, &[(0, 1399)]] {
+        for (density, rules) in [
+            (1, Rules::plain(0.3)),
+            (30, Rules::plain(0.3)),
+            (200, Rules { sinks: Some(&sinks), ..Rules::plain(0.3) }),
+            (5000, Rules::plain(0.3)),
+        ] {
+            let mut pick = |(i, &(_, pos)): (usize, &(usize, usize))| {
+                let mut words = vec![0u64; pos / 64 + 1];
+                // The last one in any case, of the others one of so many; every third query sees all.
+                words[pos / 64] |= 1 << (pos % 64);
+                let all = 0..=pos;
+                all.filter(|_| (((rng.float() + 1.0) * 1e6) as u64).is_multiple_of(density))
+                    .for_each(|p| words[p / 64] |= 1 << (p % 64));
+                (i % 3 != 2).then_some(words)
+            };
+            let chosen: Vec<_> = at.iter().enumerate().map(&mut pick).collect();
+            check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &chosen);
+        }
+    }
+}
+
+#[test]
 fn a_window_does_not_look_outside() {
     let shape = KvShape { kind: KvType::F32, heads: 1, k_dim: 16, v_dim: 16 };
     let mut rng = Lcg(47);
@@ -459,7 +506,7 @@ fn a_window_does_not_look_outside() {
         let mut kv = KvLayer::new(shape);
         kv.append(CpuIsa::best(), k, v).unwrap();
         let (mut out, rules) = (vec![f32::NAN; 16], Rules { window: Some(window), ..Rules::plain(0.25) });
-        team.step(|crew| attention(crew, &[Query { kv: &kv, pos: 199 }], 1, &rules, &q, &mut out)).unwrap();
+        team.step(|crew| attention(crew, &[Query::all(&kv, 199)], 1, &rules, &q, &mut out)).unwrap();
         out
     };
     let windows = [Window::Last(70), Window::Chunk(130)];
@@ -487,7 +534,7 @@ fn a_truncated_cache_is_as_if_never_filled() {
     let team = Team::new(1, CpuIsa::best()).unwrap();
     let run = |kv: &KvLayer| {
         let mut out = vec![f32::NAN; 4 * 16];
-        team.step(|crew| attention(crew, &[Query { kv, pos: 119 }], 4, &Rules::plain(0.25), &q, &mut out)).unwrap();
+        team.step(|crew| attention(crew, &[Query::all(kv, 119)], 4, &Rules::plain(0.25), &q, &mut out)).unwrap();
         out
     };
     assert_eq!(run(&kv), run(&fresh));

@@ -342,7 +342,7 @@ SPECS = {
     'refact': dict(arch='refact', seed=144, kv=1),
     # With so many layers, the reference leaves heads unturned.
     'baichuan-13b': dict(arch='baichuan', seed=145, layers=40, dim=8, heads=2, hd=4, ff=8),
-    # An indexer, which has nothing to choose yet.
+    # An indexer, which has nothing to choose yet; and one that has.
     'deepseek32': dict(arch='deepseek32', seed=146, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
                        indexer=dict(heads=2, dim=64, top=96), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
                        keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
@@ -369,4 +369,14 @@ SPECS = {
     # Heads that are no whole registers, turned in part where they attend; every third layer does.
     'minimax-01': dict(arch='minimax-01', seed=154, layers=3, heads=3, kv=1, hd=20, rope=8, lightning=3, ff=24,
                        experts=dict(n=4, used=2, ff=24), keys={'residual_scale': 3.5}),
+    'deepseek32-sparse': dict(arch='deepseek32', seed=155, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                              indexer=dict(heads=8, dim=64, top=12),
+                              experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                              keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                                    'expert_gating_func': 2, 'rope.scaling.yarn_log_multiplier': 0.1, **YARN}),
+    # The second layer takes the choice of the first.
+    'glm-dsa-sparse': dict(arch='glm-dsa', seed=156, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                           indexer=dict(heads=8, dim=64, top=12, layers=[1, 0, 1]),
+                           experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                           keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
 }

@@ -187,7 +187,7 @@ def tensors(s, rng):
             mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
         x = s['indexer']
-        if x and i < s['layers']:
+        if x and i < s['layers'] and x.get('layers', [1] * 9)[i]:
             vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
             mat(p + 'indexer.proj.weight', x['heads'], D)
             mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
@@ -298,7 +298,8 @@ def write(path, s, values, half):
     if s['indexer']:
         x = s['indexer']
         ints.update({'attention.indexer.head_count': x['heads'], 'attention.indexer.key_length': x['dim'],
-                     'attention.indexer.top_k': x['top']})
+                     'attention.indexer.top_k': x['top'],
+                     **({'attention.indexer.types': x['layers']} if 'layers' in x else {})})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})

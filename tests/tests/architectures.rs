@@ -2,7 +2,7 @@
 
 use hewn_engine::loader::{Gguf, MetaValue};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
-use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Sequence, SequenceOptions, Team};
+use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
 use hewn_tests::altered::with_value;
 use hewn_tests::{Setup, all_logits, nmse};
 use std::sync::Arc;
@@ -329,17 +329,28 @@ fn scores_lean_where_files_or_their_sizes_say() {
 }
 
 #[test]
-fn where_an_indexer_would_choose_sequences_end() {
-    for (name, key) in [("deepseek32", "deepseek32"), ("glm-dsa", "glm-dsa")] {
-        let key = format!("{key}.attention.indexer.top_k");
-        let model = with(name, "vocab_size", None).unwrap();
-        assert_eq!((model.config().ctx, model.config().trained), (96, 256));
-        let longer = SequenceOptions { ctx: Some(97), ..SequenceOptions::default() };
-        let err = Sequence::new(&model, &longer).map(|_| ()).unwrap_err().to_string();
-        assert!(err.contains("96") && err.contains("not supported"), "{err}");
-        refused(name, &key, None);
-        assert_eq!(with(name, &key, Some(MetaValue::U32(1000))).unwrap().config().ctx, 256);
+fn an_indexer_chooses_nothing_where_all_are_few() {
+    let tokens: Vec<u32> = (0..60).map(|i| (i * i * 7 + 3) % 96).collect();
+    for (name, arch) in [("deepseek32", "deepseek32"), ("glm-dsa", "glm-dsa")] {
+        let key = format!("{arch}.attention.indexer.top_k");
+        let logits = |most: u32, chunk| {
+            let model = Arc::new(with(name, &key, Some(MetaValue::U32(most))).unwrap());
+            let logits = all_logits(&model, &tokens, Setup { chunk, ..Setup::new(KvType::F32) });
+            logits.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        let dense = logits(1000, 60);
+        assert!(logits(60, 7) == dense && logits(59, 60) != dense, "{name}");
+        assert!(logits(5, 60) == logits(5, 1) && logits(5, 7) == logits(5, 60), "{name}");
+        for key in ["top_k", "head_count", "key_length"] {
+            refused(name, &format!("{arch}.attention.indexer.{key}"), None);
+        }
     }
+    let key = "glm-dsa.attention.indexer.types";
+    let list = |v: &[u32]| Some(MetaValue::Array(v.iter().map(|n| MetaValue::U32(*n)).collect()));
+    refused("glm-dsa", key, list(&[0, 1, 1]));
+    // The keys of the second layer's indexer are left over.
+    let err = with("glm-dsa", key, list(&[1, 0, 1])).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.1.indexer"), "{err}");
 }
 
 #[test]

@@ -173,9 +173,8 @@ pub struct Arch {
     pub experts_beside: bool,
     /// Multi-head latent attention.
     pub latent: bool,
-    /// Whether of more than so many positions an indexer chooses those that a query attends to. It is not supported, so
-    /// that a sequence has no more positions, of which each query attends to all.
-    pub indexed: bool,
+    /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
+    pub indexed: Option<Pairing>,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
@@ -292,7 +291,7 @@ impl Arch {
         routers_tell: false,
         experts_beside: false,
         latent: false,
-        indexed: false,
+        indexed: None,
         recurrence: None,
         single: false,
         sparse: false,

@@ -106,9 +106,6 @@ impl ModelConfig {
             let rest = &tensor["blk.0.time_mix_v".len()..];
             return matches!(rest, "0.weight" | "1.weight" | "2.weight");
         }
-        if self.arch.indexed && part().is_some_and(|(_, part)| part.starts_with("indexer.")) {
-            return true;
-        }
         let kv = |part| matches!(part, "attn_k.weight" | "attn_v.weight" | "attn_k_norm.weight");
         part().is_some_and(|(i, part)| {
             kv(part) && i.parse().is_ok_and(|i: usize| (self.caches()..self.layers).contains(&i))

@@ -3,6 +3,7 @@
 mod altup;
 mod experts;
 mod heads;
+mod indexer;
 mod layer_set;
 mod layers;
 mod reader;
@@ -18,6 +19,7 @@ mod xielu;
 pub use altup::AltUp;
 pub use experts::Experts;
 pub use heads::Latent;
+pub use indexer::Indexer;
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use recurrent::{Recurrent, RecurrentPart, Selective};
@@ -62,10 +64,8 @@ pub struct ModelConfig {
     pub varied: Varied,
     /// Tokens in the vocabulary.
     pub vocab: usize,
-    /// Positions that the model was trained for, or those of them that are supported.
+    /// Positions that the model was trained for.
     pub ctx: usize,
-    /// Positions that it was trained for.
-    pub trained: usize,
     /// The norms of the stream.
     pub norm: NormKind,
     /// Epsilon of the norms.
@@ -113,6 +113,8 @@ pub struct ModelConfig {
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
+    /// What chooses the positions that queries attend to, where not all.
+    pub indexer: Option<Indexer>,
     /// Layers that keep a running state.
     pub recurrent: Option<Recurrent>,
     /// Of so many layers, the stream is halved after the last, so that it stays within half precision.
@@ -168,8 +170,6 @@ impl ModelConfig {
         };
         r.check_heads(&heads)?;
         let rope = Rope::read(&r, arch, heads.rope_dim, ctx)?;
-        let trained = ctx;
-        let ctx = if arch.indexed { r.unindexed(trained)? } else { trained };
         let window = r.window(arch, layers)?;
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
@@ -204,7 +204,7 @@ impl ModelConfig {
             None => heads.k_dim.max(1),
         };
         let grouped = heads.latent.is_none();
-        let k_dim = heads.k_dim;
+        let (k_dim, rope_dim) = (heads.k_dim, heads.rope_dim);
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = r.factor("logit_scale")?.unwrap_or(1.0);
         let recurrent = Recurrent::read(&r, arch, layers, dim, &heads, [&attending, &feeding])?;
@@ -230,7 +230,6 @@ impl ModelConfig {
             v_dim: heads.v_dim,
             vocab,
             ctx,
-            trained,
             norm,
             eps: r.epsilon(arch, norm)?,
             turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
@@ -272,6 +271,7 @@ impl ModelConfig {
             stream_scale: if arch.norms_stay { residual_scale } else { 1.0 },
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
+            indexer: if arch.indexed.is_some() { Some(r.indexer(layers, ctx, rope_dim)?) } else { None },
             halved_every: match arch.channel_mix {
                 true => r.size_or_none("rescale_every_n_layers")?,
                 false => None,
@@ -357,15 +357,6 @@ impl Reader<'_> {
             Some(layers) if layers > 0 => Ok((layers, further)),
             _ => self.bad(key, format!("{further} of {all} layers")),
         }
-    }
-
-    /// Up to how many of the positions that the model was trained for a query attends to all of them.
-    fn unindexed(&self, trained: usize) -> Result<usize, EngineError> {
-        let chosen = self.need("attention.indexer.top_k")?;
-        for key in ["head_count", "key_length", "types"] {
-            self.key(&format!("attention.indexer.{key}"));
-        }
-        Ok(trained.min(chosen))
     }
 
     fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {

@@ -239,12 +239,15 @@ impl Forward<'_, '_> {
             self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
             store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         }
+        let chosen = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref);
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
                 let kv = &seg.seq.layers[cache];
-                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
+                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (kv, pos))
             })
+            .enumerate()
+            .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
             .collect();
         let rules =
             Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };

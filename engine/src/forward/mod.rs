@@ -9,6 +9,7 @@ mod channel_delta;
 mod delta;
 mod experts;
 mod feed_forward;
+mod indexer;
 mod latent;
 mod layer_input;
 mod lightning;

@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{ChannelDelta, ChannelMix, LayerAltUp, Lightning, Linear, Norm, Selective, Wkv};
+use super::{ChannelDelta, ChannelMix, Indexer, LayerAltUp, Lightning, Linear, Norm, Selective, Wkv};
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
@@ -91,6 +91,8 @@ pub(crate) struct Latent {
     pub v_b: Stack,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
+    /// What chooses the positions that queries attend to, where the layer does.
+    pub indexer: Option<Indexer>,
 }
 
 /// A gated delta net.
@@ -347,7 +349,7 @@ impl Loader<'_> {
                     Some(AttentionWeights::Linear(self.linear(&name("attn_output"), c.dim, c.dim, false)?))
                 }
                 _ if !attends => None,
-                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(l, &name)?))),
+                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, &name)?))),
                 (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
             },
             after_attention: norm(self, norms.after_attention)?,
@@ -456,7 +458,7 @@ impl Loader<'_> {
         Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, before_o, o })
     }
 
-    fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
+    fn latent(&mut self, i: usize, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
         let c = self.config;
         let q_rows = c.heads * (l.nope + c.rope.dim);
         let (q_a, q_b) = match l.q_rank {
@@ -467,7 +469,12 @@ impl Loader<'_> {
             }
             None => (None, self.linear(&name("attn_q"), q_rows, c.dim, false)?),
         };
+        let indexer = match (c.indexer.as_ref().filter(|x| x.layers.has(i)), l.q_rank) {
+            (Some(x), Some(rank)) => Some(self.indexer(x, rank, name)?),
+            _ => None,
+        };
         Ok(Latent {
+            indexer,
             q_a,
             q_b,
             kv_a: self.linear(&name("attn_kv_a_mqa"), l.kv_rank + c.rope.dim, c.dim, false)?,

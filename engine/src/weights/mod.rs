@@ -3,6 +3,7 @@
 mod altup;
 mod channel_delta;
 mod delta;
+mod indexer;
 mod layer;
 mod lightning;
 mod load;
@@ -14,6 +15,7 @@ mod wkv;
 
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
+pub(crate) use indexer::Indexer;
 pub(crate) use layer::{
     AttentionWeights, Beside, DeltaGates, DeltaNet, Experts, FeedForward, Gated, Grouped, Latent, LayerInput,
     LayerWeights, Shared, ShortConvolution, StateSpace,

@@ -10,6 +10,9 @@
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
 //! ```
 //!
+//! Where a query attends to chosen positions only, the others count as if they were not there, and tiles of nothing else are not
+//! read for it.
+//!
 //! A sink is merged last, as a tile whose only score it is and whose value is 0. With a window, positions before it count as if
 //! they were not there, and tiles of nothing else are not read.
 //!
@@ -41,6 +44,15 @@ pub struct Query<'a> {
     pub kv: &'a KvLayer,
     /// The position asking; it sees positions `0..=pos`, or the last of them.
     pub pos: usize,
+    /// Which of those it sees, where not all: a bit for each, 64 a word; at least one.
+    pub chosen: Option<&'a [u64]>,
+}
+
+impl<'a> Query<'a> {
+    /// Of all positions.
+    pub fn all(kv: &'a KvLayer, pos: usize) -> Self {
+        Self { kv, pos, chosen: None }
+    }
 }
 
 /// What becomes of scores.
@@ -137,6 +149,7 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
+    assert!(queries.iter().all(|q| q.chosen.is_none_or(|c| c.len() > q.pos / TILE)), "a bit for each position");
     assert!(rules.window.is_none_or(|w| w.most() > 0), "a window");
     assert!([rules.sinks, rules.slopes].into_iter().flatten().all(|v| v.len() == heads), "sinks and slopes [heads]");
     let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
@@ -168,6 +181,20 @@ impl<'a> Call<'a> {
     fn seen(&self, query: usize) -> [usize; 2] {
         let end = self.queries[query].pos + 1;
         [self.rules.window.map_or(0, |w| w.first(end)), end]
+    }
+
+    /// Which positions of a tile a query may see.
+    #[inline(always)]
+    fn chosen(&self, query: usize, tile: usize) -> u64 {
+        self.queries[query].chosen.map_or(u64::MAX, |c| c[tile])
+    }
+
+    /// Whether a query sees something of a tile.
+    fn sees(&self, query: usize, tile: usize) -> bool {
+        let [from, to] = self.seen(query).map(|p| p.saturating_sub(tile * TILE).min(TILE));
+        // Shifts by all bits leave nothing.
+        let before = |n: usize| 1u64.checked_shl(n as u32).map_or(u64::MAX, |bit| bit - 1);
+        self.chosen(query, tile) & before(to) & !before(from) != 0
     }
 
     /// Tiles that a block sees, likewise.

@@ -57,24 +57,24 @@ impl<'a, E: Elem> Rows<'a, E> {
         if at < whole { self.keys.as_ptr().cast::<u8>().wrapping_add(at) } else { self.next.wrapping_add(at - whole) }
     }
 
-    /// Rows `rows[0]..rows[1]`, all of which see the positions `n[0]..n[1]` of the tile.
+    /// Rows `rows[0]..rows[1]`, all of which see the chosen ones of positions `n[0]..n[1]` of the tile.
     #[inline(always)]
-    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: [usize; 2], state: &mut State<'_>) {
+    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: [usize; 2], chosen: u64, state: &mut State<'_>) {
         let mut row = rows[0];
         while rows[1] - row >= 6 {
-            self.some::<S, 6, 4, 1>(s, row, n, state);
+            self.some::<S, 6, 4, 1>(s, row, n, chosen, state);
             row += 6;
         }
         if rows[1] - row >= 4 {
-            self.some::<S, 4, 4, 1>(s, row, n, state);
+            self.some::<S, 4, 4, 1>(s, row, n, chosen, state);
             row += 4;
         }
         if rows[1] - row >= 2 {
-            self.some::<S, 2, 4, 2>(s, row, n, state);
+            self.some::<S, 2, 4, 2>(s, row, n, chosen, state);
             row += 2;
         }
         if rows[1] > row {
-            self.some::<S, 1, 8, 4>(s, row, n, state);
+            self.some::<S, 1, 8, 4>(s, row, n, chosen, state);
         }
     }
 
@@ -85,6 +85,7 @@ impl<'a, E: Elem> Rows<'a, E> {
         s: S,
         row: usize,
         n: [usize; 2],
+        chosen: u64,
         state: &mut State<'_>,
     ) {
         let mut e = [[0.0f32; TILE]; G];
@@ -103,6 +104,13 @@ impl<'a, E: Elem> Rows<'a, E> {
             }
             if let Some((slope, from)) = self.call.slope(self.block, self.head, row + g, self.tile) {
                 lean(s, &mut e[g], slope, from);
+            }
+            if chosen != u64::MAX {
+                for (i, e) in e[g].iter_mut().enumerate() {
+                    if chosen >> i & 1 == 0 {
+                        *e = f32::NEG_INFINITY;
+                    }
+                }
             }
             (m[g], l[g]) = softmax(s, &mut e[g], n);
         }
