@@ -3,6 +3,7 @@
 use crate::arch::HeadGates;
 use crate::config::{self, LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::EngineError;
+use crate::forward::WKV_ARRAYS;
 use crate::speculate;
 use bytemuck::Zeroable;
 use hewn_kernels::op::altup::STREAMS;
@@ -60,8 +61,24 @@ pub(crate) struct Scratch {
     pub latent: LatentScratch,
     /// Of layers with a running state.
     pub running: RunningScratch,
+    /// Of RWKV's layers.
+    pub wkv: WkvScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
+}
+
+/// What RWKV's layers take besides; nothing without.
+pub(crate) struct WkvScratch {
+    /// What the products read, `[products, rows, dim]`.
+    pub mixed: Buffer<f32>,
+    /// The inside of matrices of low rank.
+    pub inside: Buffer<f32>,
+    /// Both quantized.
+    pub blocks: Buffer<ActBlock>,
+    /// What goes into the matrices and comes with them, `[arrays, rows, width]`.
+    pub rows: Buffer<f32>,
+    /// The first layer's values, `[rows, width]`.
+    pub first: Buffer<f32>,
 }
 
 /// What several residual streams take besides; nothing without.
@@ -87,6 +104,10 @@ pub(crate) struct LatentScratch {
     pub heads_out: Buffer<f32>,
     /// The heads' outputs side by side, `[rows, heads * v_dim]`, or their keys and values, `[rows, heads * (nope + v_dim)]`.
     pub out: Buffer<f32>,
+    /// An indexer's queries `[rows, heads * dim]`, keys `[rows, dim]`, and how much heads count `[rows, heads]`.
+    pub index: [Buffer<f32>; 3],
+    /// The positions that each row attends to, a bit for each, where not all.
+    pub chosen: Vec<Option<Vec<u64>>>,
 }
 
 /// What layers with a running state take besides; nothing without.
@@ -222,6 +243,7 @@ impl Scratch {
             altup: AltUpScratch::build(c, m)?,
             latent: LatentScratch::build(c, m)?,
             running: RunningScratch::build(c, m)?,
+            wkv: WkvScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
         })
     }
@@ -245,12 +267,15 @@ impl LatentScratch {
             let (inside, outside) = (l.nope.max(l.kv_rank), l.kv_rank.max(l.v_dim));
             [q_a, q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
         });
+        let index = c.indexer.as_ref().map_or([0; 3], |x| [x.heads * x.dim, x.dim, x.heads]);
         Ok(Self {
             q_a: m.make(q_a)?,
             q_b: m.make(q_b)?,
             heads_in: m.make(heads_in)?,
             heads_out: m.make(heads_out)?,
             out: m.make(out)?,
+            index: [m.make(index[0])?, m.make(index[1])?, m.make(index[2])?],
+            chosen: Vec::new(),
         })
     }
 }
@@ -264,6 +289,8 @@ impl RunningScratch {
             }
             Some(RecurrentPart::Selective(s)) => [s.shape.padded_width().max(s.rank), s.rank + 2 * s.shape.k_dim],
             Some(RecurrentPart::ShortConvolution { channels, .. }) => [*channels, 0],
+            Some(RecurrentPart::Wkv(w)) => [w.shape.padded_width(), 0],
+            Some(RecurrentPart::Lightning(shape)) => [shape.padded_width(), 0],
             Some(RecurrentPart::Scan(s)) => [s.channels().max(s.padded_width()), 2 * s.heads],
             Some(RecurrentPart::ToldScan(s)) => {
                 let told = 2 * s.shape.k_dim + s.rank;
@@ -272,6 +299,26 @@ impl RunningScratch {
             None => [0; 2],
         };
         Ok(Self { raw: m.make(raw)?, opening: m.make(gates)?, gates: m.make(gates)? })
+    }
+}
+
+impl WkvScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [mixed, inside, rows, first] = match c.recurrent.as_ref().map(|r| &r.part) {
+            Some(RecurrentPart::Wkv(w)) => {
+                let width = w.shape.width();
+                [6 * c.dim, w.inside(), WKV_ARRAYS * width, width]
+            }
+            Some(RecurrentPart::Lightning(shape)) => [0, 0, WKV_ARRAYS * shape.width(), 0],
+            _ => [0; 4],
+        };
+        Ok(Self {
+            mixed: m.make(mixed)?,
+            inside: m.make(inside)?,
+            blocks: m.make((mixed + inside).div_ceil(32))?,
+            rows: m.make(rows)?,
+            first: m.make(first)?,
+        })
     }
 }
 

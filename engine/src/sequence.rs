@@ -29,6 +29,11 @@ pub struct Sequence {
     /// Running states, `[layers]`; empty where no layer has one.
     pub(crate) states: Vec<Option<RunningState>>,
     pub(crate) tokens: Vec<u32>,
+    /// What an indexer compares its queries with, `[positions, dim]` of each layer that has one; empty where none will have
+    /// to choose.
+    pub(crate) index: Vec<Vec<f32>>,
+    /// Channels of that.
+    index_dim: usize,
     /// Layers that see the last positions only.
     window: Option<Window>,
     mark: Option<Mark>,
@@ -100,7 +105,10 @@ impl Sequence {
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let states = new_states((0..c.layers).map(|i| c.state_of(i)))?;
-        Ok(Self { layers, states, tokens: Vec::new(), window: c.window.clone(), mark: None, checkpoint: None, ctx })
+        let indexer = c.indexer.as_ref().filter(|x| ctx > x.most);
+        let (index, index_dim) = indexer.map_or((Vec::new(), 0), |x| (vec![Vec::new(); c.layers], x.dim));
+        let (tokens, window) = (Vec::new(), c.window.clone());
+        Ok(Self { layers, states, tokens, index, index_dim, window, mark: None, checkpoint: None, ctx })
     }
 
     /// The same tokens, keys and values once more: a conversation that goes on in two ways.
@@ -119,8 +127,14 @@ impl Sequence {
             }
             None => None,
         };
-        let (tokens, window) = (self.tokens.clone(), self.window.clone());
-        Ok(Self { layers, states, tokens, window, mark, checkpoint: None, ctx: self.ctx })
+        let mut index = Vec::with_capacity(self.index.len());
+        for keys in &self.index {
+            let mut copy = crate::error::zeroed(keys.len(), "the keys of an indexer")?;
+            copy.copy_from_slice(keys);
+            index.push(copy);
+        }
+        let (tokens, window, index_dim) = (self.tokens.clone(), self.window.clone(), self.index_dim);
+        Ok(Self { layers, states, tokens, index, index_dim, window, mark, checkpoint: None, ctx: self.ctx })
     }
 
     /// Tokens held.
@@ -147,7 +161,8 @@ impl Sequence {
     pub fn kv_bytes(&self) -> usize {
         let copies = self.mark.iter().chain(&self.checkpoint).flat_map(|mark| &mark.states);
         let states = self.states.iter().chain(copies).flatten().map(|s| s.shape().bytes());
-        self.layers.iter().map(KvLayer::bytes).chain(states).sum()
+        let index = self.index.iter().map(|keys| keys.len() * size_of::<f32>());
+        self.layers.iter().map(KvLayer::bytes).chain(states).chain(index).sum()
     }
 
     /// Whether layers keep a running state, which can go back only to a mark or to the beginning.
@@ -264,12 +279,16 @@ impl Sequence {
         self.checkpoint.take_if(|checkpoint| checkpoint.len > len);
         self.tokens.truncate(len);
         self.layers.iter_mut().for_each(|l| l.truncate(len));
+        self.index.iter_mut().for_each(|keys| keys.truncate(len * self.index_dim));
     }
 
     /// Whether the sequence was made for a model of this shape.
     pub(crate) fn fits(&self, c: &ModelConfig) -> bool {
         let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(|s| *s.shape());
+        let indexer = c.indexer.as_ref().filter(|x| self.ctx > x.most);
+        let index = indexer.map_or((0, 0), |x| (c.layers, x.dim));
         self.window == c.window
+            && (self.index.len(), self.index_dim) == index
             && self.layers.len() == c.caches()
             && self.layers.iter().enumerate().all(|(i, l)| {
                 let len = if c.attends(i) { self.tokens.len() } else { 0 };

@@ -12,6 +12,7 @@ use crate::op::delta::DeltaShape;
 use crate::op::quantize::ActBlock;
 use crate::op::scan::ScanShape;
 use crate::op::selective::SelectiveShape;
+use crate::op::wkv::{Answer, Told, WkvShape};
 
 /// One output of a matrix product: `row` in file layout, the column as f32 (`[cols]`) and quantized (`[cols / 32]`).
 pub fn dot(format: Format, row: &[u8], floats: &[f32], blocks: &[ActBlock]) -> f32 {
@@ -81,13 +82,14 @@ pub fn tanh(x: f32) -> f32 {
 }
 
 /// Attention of one head: query `q` over positions `0..seen` (or the last of them), whose keys and values (already rounded
-/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink is the one
-/// of `rules`.
+/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope are the
+/// ones of `rules`; of the positions, only the chosen ones count.
 pub fn attention(
     q: &[f32],
     seen: usize,
     v_dim: usize,
     rules: &Rules<'_>,
+    chosen: impl Fn(usize) -> bool,
     k: impl Fn(usize, usize) -> f32,
     v: impl Fn(usize, usize) -> f32,
 ) -> Vec<f32> {
@@ -97,22 +99,26 @@ pub fn attention(
         Window::Chunk(n) => (seen - 1) / n * n,
     });
     for start in (first / TILE * TILE..seen).step_by(TILE) {
-        let positions = start.max(first)..seen.min(start + TILE);
+        let positions = || (start.max(first)..seen.min(start + TILE)).filter(|p| chosen(*p));
+        if positions().next().is_none() {
+            continue;
+        }
         let score = |p| {
             let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
-            rules.cap.map_or(s, |cap| cap * tanh(s / cap))
+            let s = rules.cap.map_or(s, |cap| cap * tanh(s / cap));
+            rules.slopes.map_or(s, |slope| slope[0].mul_add(p as f32 - (seen - 1) as f32, s))
         };
-        let scores: Vec<f32> = positions.clone().map(score).collect();
+        let scores: Vec<f32> = positions().map(score).collect();
         let top = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
         let e: Vec<f32> = scores.iter().map(|s| exp(s - top)).collect();
         let mut lanes = [0.0f32; 16];
-        positions.clone().zip(&e).for_each(|(p, e)| lanes[p % 16] += e);
+        positions().zip(&e).for_each(|(p, e)| lanes[p % 16] += e);
         let new = max.max(top);
         let (keep, add) = (exp(max - new), exp(top - new));
         max = new;
         sum = tree(lanes).mul_add(add, sum * keep);
         for (c, o) in out.iter_mut().enumerate() {
-            let part = positions.clone().zip(&e).fold(0.0f32, |acc, (p, e)| e.mul_add(v(p, c), acc));
+            let part = positions().zip(&e).fold(0.0f32, |acc, (p, e)| e.mul_add(v(p, c), acc));
             *o = part.mul_add(add, *o * keep);
         }
     }
@@ -245,6 +251,39 @@ pub fn selective_scan(shape: &SelectiveShape, [values, steps, keys, rates, skip]
             }
             let chain = |first| (first..k_dim).step_by(2).fold(0.0f32, |sum, i| q[i].mul_add(column[i], sum));
             out[r * width + c] = skip[c].mul_add(v, chain(0) + chain(1));
+        }
+    }
+    out
+}
+
+/// What the matrices of RWKV's heads answer from a sequence's first row on: all `[rows, width]`.
+pub fn wkv(shape: &WkvShape, told: Told<'_>, answer: Answer<'_>) -> Vec<f32> {
+    let (dim, width) = (shape.dim, shape.width());
+    let mut out = vec![0.0; told.values.len()];
+    for c in 0..width {
+        // The value channel's column of the matrix, one number a key channel.
+        let (mut column, head) = (vec![0.0f32; dim], c / dim * dim);
+        let sum = |column: &[f32], by: &[f32]| {
+            let chain = |first| (first..dim).step_by(2).fold(0.0f32, |sum, i| by[i].mul_add(column[i], sum));
+            chain(0) + chain(1)
+        };
+        for r in 0..told.values.len() / width {
+            let of = |all: &'_ [f32]| all[r * width + head..][..dim].to_vec();
+            let (asks, d, k, v) = (of(told.asks), of(told.decays), of(told.keys), told.values[r * width + c]);
+            let old = column.clone();
+            column.iter_mut().enumerate().for_each(|(i, m)| *m = k[i].mul_add(v, d[i] * *m));
+            out[r * width + c] = match answer {
+                Answer::Corrected([a, b]) => {
+                    let (back, b) = (sum(&old, &of(a)), of(b));
+                    column.iter_mut().zip(b).for_each(|(m, b)| *m = b.mul_add(back, *m));
+                    sum(&column, &asks)
+                }
+                Answer::Before(u) => {
+                    let seen: Vec<f32> = (0..dim).map(|i| (u[head + i] * k[i]).mul_add(v, old[i])).collect();
+                    sum(&seen, &asks)
+                }
+                Answer::After => sum(&column, &asks),
+            };
         }
     }
     out

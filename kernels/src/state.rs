@@ -37,7 +37,7 @@ impl StateShape {
 #[derive(Debug)]
 pub struct RunningState {
     shape: StateShape,
-    /// Rows seen so far: row `i` is in slot `i % (taps - 1)` of the tail while it is needed.
+    /// Rows seen so far, or 1 where rows leave nothing but the matrices: row `i` is in slot `i % (taps - 1)` of the tail while it is needed.
     rows: usize,
     /// The tail, `[taps - 1, channels]`, and from [`StateShape::tail_len`] on the matrices.
     floats: Tile<f32>,
@@ -84,8 +84,9 @@ impl RunningState {
         }
     }
 
-    /// The matrices, in groups of lanes.
+    /// The matrices, in groups of lanes, for a change.
     pub(crate) fn matrices(&mut self) -> &mut [[f32; LANES]] {
+        self.rows = self.rows.max(1);
         self.floats[self.shape.tail_len()..].as_chunks_mut().0
     }
 
@@ -94,6 +95,21 @@ impl RunningState {
     pub(crate) fn before(&self, back: usize) -> &[f32] {
         let (n, slots) = (self.shape.channels, self.shape.taps - 1);
         &self.floats[(self.rows + slots - back) % slots * n..][..n]
+    }
+
+    /// The row before, where only one is kept (`[channels]`); zeros before the sequence's first.
+    pub fn last(&self) -> &[f32] {
+        self.before(1)
+    }
+
+    /// Puts a part of a row that is now the one before to where it is kept, from channel `from` on.
+    ///
+    /// # Panics
+    /// When more than one row is kept, or the channels are not among them.
+    pub fn keep(&mut self, from: usize, part: &[f32]) {
+        assert_eq!(self.shape.taps, 2, "one row is kept");
+        self.rows = 1;
+        self.floats[..self.shape.channels][from..][..part.len()].copy_from_slice(part);
     }
 
     /// Goes on by the rows of `raw` (`[rows, channels]`) and keeps the last ones.
@@ -154,5 +170,13 @@ mod tests {
         assert_eq!(back(&state), [5.0, 4.0, 3.0]);
         state.push(&[0.0, 6.0, 0.0, 7.0]);
         assert_eq!(back(&state), [7.0, 6.0, 5.0]);
+        let mut state = RunningState::new(StateShape { taps: 2, channels: 3, matrices: 16 }).unwrap();
+        assert_eq!(state.last(), [0.0; 3]);
+        state.keep(0, &[1.0]);
+        state.keep(1, &[2.0, 3.0]);
+        state.keep(0, &[4.0]);
+        assert_eq!(state.last(), [4.0, 2.0, 3.0]);
+        state.clear();
+        assert_eq!(state.last(), [0.0; 3]);
     }
 }

@@ -10,6 +10,8 @@ use hewn_kernels::op::activation::{self, Activation};
 use hewn_kernels::op::attention::{Query, Rules, Window, attention};
 use hewn_kernels::op::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, NonFinite, block_index, quantize_all};
+use hewn_kernels::op::wkv::{Answer, Told, WkvShape, wkv};
+use hewn_kernels::state::{RunningState, StateRows};
 use hewn_kernels::{CpuIsa, KvLayer, KvShape, KvType, Team, reference};
 use testing::Lcg;
 
@@ -329,7 +331,7 @@ impl Cached {
     }
 
     /// The oracle's answer for one head at one position.
-    fn want(&self, q: &[f32], pos: usize, head: usize, rules: &Rules<'_>) -> Vec<f32> {
+    fn want(&self, q: &[f32], pos: usize, head: usize, rules: &Rules<'_>, chosen: Option<&[u64]>) -> Vec<f32> {
         let s = self.shape;
         let round = |x: f32| if s.kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
         reference::attention(
@@ -337,6 +339,7 @@ impl Cached {
             pos + 1,
             s.v_dim,
             rules,
+            |p| chosen.is_none_or(|c| c[p / 64] >> (p % 64) & 1 == 1),
             |p, d| round(self.k[(p * s.heads + head) * s.k_dim + d]),
             |p, c| round(self.v[(p * s.heads + head) * s.v_dim + c]),
         )
@@ -349,18 +352,35 @@ fn check_attention(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, u
 }
 
 fn check_rules(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize)], teams: &[Team], rules: Rules<'_>) {
+    check_chosen(rng, seqs, group, at, teams, rules, &[]);
+}
+
+/// The same where queries see chosen positions only, as far as there are some for them.
+fn check_chosen(
+    rng: &mut Lcg,
+    seqs: &[Cached],
+    group: usize,
+    at: &[(usize, usize)],
+    teams: &[Team],
+    rules: Rules<'_>,
+    chosen: &[Option<Vec<u64>>],
+) {
+    let chosen = |i: usize| chosen.get(i).and_then(Option::as_deref);
     let shape = seqs[0].shape;
     let heads = shape.heads * group;
     let q: Vec<f32> = rng.floats(at.len() * heads * shape.k_dim).iter().map(|x| x * 4.0).collect();
     let want: Vec<u32> = (0..at.len() * heads)
         .flat_map(|i| {
             let (seq, pos) = at[i / heads];
-            let sinks = rules.sinks.map(|s| &s[i % heads..][..1]);
-            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &Rules { sinks, ..rules })
+            let of_head = |all: Option<&'_ [f32]>| all.map(|all| [all[i % heads]]);
+            let (sink, slope) = (of_head(rules.sinks), of_head(rules.slopes));
+            let rules = Rules { sinks: sink.as_ref().map(|s| &s[..]), slopes: slope.as_ref().map(|s| &s[..]), ..rules };
+            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &rules, chosen(i / heads))
         })
         .map(f32::to_bits)
         .collect();
-    let queries: Vec<Query<'_>> = at.iter().map(|&(seq, pos)| Query { kv: &seqs[seq].kv, pos }).collect();
+    let query = |(i, &(seq, pos)): (usize, &(usize, usize))| Query { kv: &seqs[seq].kv, pos, chosen: chosen(i) };
+    let queries: Vec<Query<'_>> = at.iter().enumerate().map(query).collect();
     for team in teams {
         // Twice: what the first call leaves behind must not matter.
         for _ in 0..if emulated() { 1 } else { 2 } {
@@ -404,12 +424,13 @@ fn long_contexts_are_split_over_threads() {
 }
 
 #[test]
-fn windows_bounds_and_sinks_equal_the_oracle() {
+fn windows_bounds_sinks_and_slopes_equal_the_oracle() {
     let teams = teams();
     let mut rng = Lcg(43);
     let shape = KvShape { kind: KvType::F16, heads: 2, k_dim: 32, v_dim: 24 };
     let seqs = [1400, 300].map(|len| Cached::new(&mut rng, shape, len));
     let sinks = rng.floats(6);
+    let slopes = [0.5, 0.25, 0.0, 1.0, 0.001953125, 0.3];
     let plain = Rules::plain(0.3);
     let some = [(0, 0), (0, 1), (0, 63), (0, 64), (0, 127), (0, 128), (0, 129), (0, 130), (0, 200), (1, 299)];
     let late = [(1, 290), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399)];
@@ -428,8 +449,48 @@ fn windows_bounds_and_sinks_equal_the_oracle() {
             Rules { window: Some(Window::Chunk(64)), ..plain },
             Rules { window: Some(Window::Chunk(200)), cap: Some(5.0), sinks: Some(&sinks), ..plain },
             Rules { window: Some(Window::Chunk(4096)), ..plain },
+            Rules { slopes: Some(&slopes), ..plain },
+            Rules {
+                window: Some(Window::Last(65)),
+                cap: Some(5.0),
+                sinks: Some(&sinks),
+                slopes: Some(&slopes),
+                ..plain
+            },
+            Rules { window: Some(Window::Chunk(200)), slopes: Some(&slopes), ..plain },
         ] {
             check_rules(&mut rng, &seqs, 3, at, &teams, rules);
+        }
+    }
+}
+
+#[test]
+fn chosen_positions_equal_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(59);
+    let shape = KvShape { kind: KvType::F32, heads: 2, k_dim: 32, v_dim: 24 };
+    let seqs = [1400, 300].map(|len| Cached::new(&mut rng, shape, len));
+    let sinks = rng.floats(6);
+    let some = [(0, 0), (0, 1), (0, 63), (0, 64), (0, 127), (0, 128), (0, 129), (0, 130), (0, 200), (1, 299)];
+    let late = [(1, 290), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399)];
+    for at in [&some[..], &late, &[(0, 1399)]] {
+        for (density, rules) in [
+            (1, Rules::plain(0.3)),
+            (30, Rules::plain(0.3)),
+            (200, Rules { sinks: Some(&sinks), ..Rules::plain(0.3) }),
+            (5000, Rules::plain(0.3)),
+        ] {
+            let mut pick = |(i, &(_, pos)): (usize, &(usize, usize))| {
+                let mut words = vec![0u64; pos / 64 + 1];
+                // The last one in any case, of the others one of so many; every third query sees all.
+                words[pos / 64] |= 1 << (pos % 64);
+                let all = 0..=pos;
+                all.filter(|_| (((rng.float() + 1.0) * 1e6) as u64).is_multiple_of(density))
+                    .for_each(|p| words[p / 64] |= 1 << (p % 64));
+                (i % 3 != 2).then_some(words)
+            };
+            let chosen: Vec<_> = at.iter().enumerate().map(&mut pick).collect();
+            check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &chosen);
         }
     }
 }
@@ -445,7 +506,7 @@ fn a_window_does_not_look_outside() {
         let mut kv = KvLayer::new(shape);
         kv.append(CpuIsa::best(), k, v).unwrap();
         let (mut out, rules) = (vec![f32::NAN; 16], Rules { window: Some(window), ..Rules::plain(0.25) });
-        team.step(|crew| attention(crew, &[Query { kv: &kv, pos: 199 }], 1, &rules, &q, &mut out)).unwrap();
+        team.step(|crew| attention(crew, &[Query::all(&kv, 199)], 1, &rules, &q, &mut out)).unwrap();
         out
     };
     let windows = [Window::Last(70), Window::Chunk(130)];
@@ -473,7 +534,7 @@ fn a_truncated_cache_is_as_if_never_filled() {
     let team = Team::new(1, CpuIsa::best()).unwrap();
     let run = |kv: &KvLayer| {
         let mut out = vec![f32::NAN; 4 * 16];
-        team.step(|crew| attention(crew, &[Query { kv, pos: 119 }], 4, &Rules::plain(0.25), &q, &mut out)).unwrap();
+        team.step(|crew| attention(crew, &[Query::all(kv, 119)], 4, &Rules::plain(0.25), &q, &mut out)).unwrap();
         out
     };
     assert_eq!(run(&kv), run(&fresh));
@@ -482,4 +543,55 @@ fn a_truncated_cache_is_as_if_never_filled() {
     kv.append(CpuIsa::best(), &k[..120 * 32], &v[..120 * 32]).unwrap();
     assert_eq!(run(&twin), run(&fresh));
     assert_ne!(run(&kv), run(&fresh));
+}
+
+/// `rows` of `all` (`[n, width]`) from row `at` on, twice.
+fn twice(all: &[f32], at: usize, rows: usize, width: usize) -> Vec<f32> {
+    all[at * width..(at + rows) * width].repeat(2)
+}
+
+#[test]
+fn matrices_of_rwkv_equal_the_oracle_however_rows_are_cut() {
+    let mut rng = Lcg(53);
+    let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    // The last one has more rows than a block of them.
+    for (heads, dim, n) in [(1, 1, 9), (1, 16, 9), (3, 20, 9), (2, 50, 9), (1, 33, 137)] {
+        let shape = WkvShape { heads, dim, kept: 3 };
+        let width = shape.width();
+        let [asks, keys, values, at, back] = [(); 5].map(|()| rng.floats(n * width));
+        let decays: Vec<f32> = rng.floats(n * width).iter().map(|d| 0.5 + 0.5 * d.abs()).collect();
+        let back: Vec<f32> = back.iter().map(|b| 0.3 * b).collect();
+        let first = rng.floats(width);
+        for kind in 0..3 {
+            let told = Told { asks: &asks, decays: &decays, keys: &keys, values: &values };
+            let answer = [Answer::Corrected([&at, &back]), Answer::Before(&first), Answer::After][kind];
+            let want = reference::wkv(&shape, told, answer);
+            assert!(want.iter().all(|v| v.is_finite()) && want.iter().any(|v| v.abs() > 0.1));
+            for isa in CpuIsa::available() {
+                for (threads, steps) in [(1, vec![n]), (3, vec![1; n]), (2, vec![0, 2, 1, n - 3])] {
+                    let team = Team::new(threads, isa).unwrap();
+                    let mut states = [(); 2].map(|()| RunningState::new(shape.state()).unwrap());
+                    let mut row = 0;
+                    for step in steps {
+                        let of = |all: &[f32]| twice(all, row, step, width);
+                        let [asks, decays, keys, values] = [&asks, &decays, &keys, &values].map(|all| of(all));
+                        let (at, back) = (of(&at), of(&back));
+                        let told = Told { asks: &asks, decays: &decays, keys: &keys, values: &values };
+                        let answer = [Answer::Corrected([&at, &back]), Answer::Before(&first), Answer::After][kind];
+                        let half = step * shape.padded_width();
+                        let mut out = vec![f32::NAN; 2 * half];
+                        let mut parts = states.each_mut().map(|state| StateRows { state, rows: step });
+                        team.step(|crew| wkv(crew, &shape, &mut parts, told, answer, &mut out)).unwrap();
+                        let mut got = vec![f32::NAN; width];
+                        for (r, part) in (0..step).flat_map(|r| [(r, &out[..half]), (r, &out[half..])]) {
+                            shape.gather(part, step, r, &mut got);
+                            let want = &want[(row + r) * width..][..width];
+                            assert_eq!(bits(&got), bits(want), "{shape:?} {kind} {} row {}", isa.kind(), row + r);
+                        }
+                        row += step;
+                    }
+                }
+            }
+        }
+    }
 }

@@ -13,7 +13,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             hd_w=None, shared=0, spare=False, turned=None, inputs=0, factor=False, v_is_k=False, ssm=None,
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
-            again=False, whole_kda=False, told=None, alone=False, adapters=None)
+            again=False, whole_kda=False, told=None, adapters=None, embed_norm=False, alibi=None, unrun=False, indexer=None,
+            rwkv=None, lightning=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -382,11 +383,61 @@ SPECS = {
                      keys={'expert_chunk_feed_forward_length': 8, 'experts_per_group': 2, 'expert_group_scale': 0.05}),
     # Values tell keys, queries and steps; heads of values that are no whole registers.
     'plamo2': dict(arch='plamo2', seed=126, layers=4, kv=[0, 1, 0, 1], hd=12, qk_norm='own', fused_qkv=True, fused_gate=True,
-                   tied=True, told=dict(heads=3, dim=12, state=20), exact=exact.plamo2, alone=True,
+                   tied=True, told=dict(heads=3, dim=12, state=20), exact=exact.plamo2, unrun=True,
                    bare=('post_attention_norm', 'post_ffw_norm'), **AROUND),
     # Several adapters in turns: of two that were switched on the mean counts.
     'graniteswitch': dict(arch='graniteswitch', seed=127, ff=32, fused_qkv=True, tied=True,
                           adapters=dict(n=3, rank=4, tokens=[34, 95, 10], instead=[1, 2, 3]),
                           keys={'embedding_scale': 12.0, 'residual_scale': 0.22, 'attention.scale': 0.1, 'logit_scale': 8.0,
                                 'adapters.router_gain': 15.0}),
+    # Scores that count less the further away a position is; heads that are no power of two.
+    'bloom': dict(arch='bloom', seed=140, tied=True, dim=48, heads=6, embed_norm=True, alibi=8.0,
+                  **{**NEOX, 'kv': 6, 'rope': None}),
+    'mpt': dict(arch='mpt', seed=141, tied=True, dim=40, heads=5, kv=1, layer_norm=True, gated=False, fused_qkv=True, alibi=4.0,
+                exact=exact.neox, keys={'attention.max_alibi_bias': 4.0, 'attention.clamp_kqv': 1.0}),
+    # Rows of positions, and norms of queries and keys, with which the reference stops.
+    'mpt-positions': dict(arch='mpt', seed=142, unrun=True, positions=True, ctx=96, qk_norm='whole',
+                          **{**NEOX, 'rope': None}, keys={'attention.max_alibi_bias': 0.0}),
+    'jais': dict(arch='jais', seed=143, dim=24, heads=3, kv=3, layer_norm=True, norm_bias=True, fused_qkv=True, qkv_bias=True,
+                 o_bias=True, ff_bias=True, keys={'attention.max_alibi_bias': 8.0}),
+    'refact': dict(arch='refact', seed=144, kv=1),
+    # With so many layers, the reference leaves heads unturned.
+    'baichuan-13b': dict(arch='baichuan', seed=145, layers=40, dim=8, heads=2, hd=4, ff=8),
+    # An indexer, which has nothing to choose yet; and one that has.
+    'deepseek32': dict(arch='deepseek32', seed=146, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                       indexer=dict(heads=2, dim=64, top=96), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                       keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                             'expert_gating_func': 2, 'rope.scaling.yarn_log_multiplier': 0.1, **YARN}),
+    'glm-dsa': dict(arch='glm-dsa', seed=147, layers=3, nextn=1, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                    indexer=dict(heads=2, dim=64, top=96), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                    keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
+    # Heads that are no whole registers; the first layer has what nothing reads.
+    'rwkv7': dict(arch='rwkv7', seed=148, unrun=True, exact=exact.rwkv7, layers=3, dim=40, heads=0, kv=0, hd=0, layer_norm=True, norm_bias=True, embed_norm=True,
+                  ff_before='attn_norm_2', ff=56, rwkv=dict(head=20, ranks=dict(decay=6, rate=5, residual=4, gate=7), channel=True)),
+    'arwkv7': dict(arch='arwkv7', seed=149, unrun=True, exact=exact.rwkv7, heads=0, kv=0, hd=0,
+                   rwkv=dict(head=16, ranks=dict(decay=6, rate=5, residual=4, gate=0), bare=True)),
+    'arwkv7-gated': dict(arch='arwkv7', seed=150, unrun=True, exact=exact.rwkv7, heads=0, kv=0, hd=0,
+                         rwkv=dict(head=8, ranks=dict(decay=6, rate=5, residual=4, gate=7))),
+    # The stream is halved after every second layer.
+    'rwkv6': dict(arch='rwkv6', seed=151, layers=3, dim=40, heads=0, kv=0, hd=0, layer_norm=True, norm_bias=True, embed_norm=True,
+                  ff_before='attn_norm_2', ff=56, rwkv=dict(head=20, ranks=dict(mix=4, decay=6), channel=True),
+                  keys={'rescale_every_n_layers': 2}),
+    # As old converters wrote it.
+    'rwkv6-apart': dict(arch='rwkv6', seed=152, heads=0, kv=0, hd=0, layer_norm=True, norm_bias=True, embed_norm=True,
+                        ff_before='attn_norm_2', rwkv=dict(head=16, ranks=dict(mix=4, decay=6), channel=True, apart=True)),
+    'rwkv6qwen2': dict(arch='rwkv6qwen2', seed=153, heads=0, kv=0, hd=0,
+                       rwkv=dict(head=8, ranks=dict(mix=4, decay=6), linear=True, kv=2, bias=True)),
+    # Heads that are no whole registers, turned in part where they attend; every third layer does.
+    'minimax-01': dict(arch='minimax-01', seed=154, layers=3, heads=3, kv=1, hd=20, rope=8, lightning=3, ff=24,
+                       experts=dict(n=4, used=2, ff=24), keys={'residual_scale': 3.5}),
+    'deepseek32-sparse': dict(arch='deepseek32', seed=155, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                              indexer=dict(heads=8, dim=64, top=12),
+                              experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                              keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                                    'expert_gating_func': 2, 'rope.scaling.yarn_log_multiplier': 0.1, **YARN}),
+    # The second layer takes the choice of the first.
+    'glm-dsa-sparse': dict(arch='glm-dsa', seed=156, layers=3, kv=1, hd=12, rope=4, latent=dict(q=16, kv=24, v=8),
+                           indexer=dict(heads=8, dim=64, top=12, layers=[1, 0, 1]),
+                           experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                           keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
 }

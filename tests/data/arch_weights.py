@@ -31,6 +31,8 @@ def tensors(s, rng):
     mat('token_embd.weight', VOCAB, D, std=0.5)
     if s['positions']:
         mat('position_embd.weight', s['ctx'], D, std=0.5)
+    if s['embed_norm']:
+        norm('token_embd_norm')
     norm(s['out_norm'])
     if not s['tied']:
         mat('output.weight', VOCAB, D)
@@ -125,6 +127,52 @@ def tensors(s, rng):
                 mat(p + 'ssm_g_b.weight', W, n, std=0.3)
             vec(p + 'ssm_norm.weight', n, base=1.0)
             mat(p + 'attn_output.weight', D, W)
+        lightning = s['lightning'] and i % s['lightning'] != s['lightning'] - 1
+        if lightning:
+            W = H * hd
+            mat(p + 'attn_qkv.weight', 3 * W, D, std=0.3); mat(p + 'attn_gate.weight', W, D, std=0.3)
+            vec(p + 'attn_norm_2.weight', W, base=1.0)
+            mat(p + 'attn_output.weight', D, W)
+        m = s['rwkv']
+        if m:
+            n, R, kv = m['head'], m['ranks'], (m.get('kv') or D // m['head']) * m['head']
+            seventh = 'residual' in R
+            parts = [('receptance', D), ('key', kv), ('value', kv)] + ([] if seventh else [('gate', D)])
+            for part, rows in parts:
+                mat(p + f'time_mix_{part}.weight', rows, D, std=0.3)
+                if m.get('bias') and part != 'gate':
+                    vec(p + f'time_mix_{part}.bias', rows)
+            if seventh:
+                shares = 6 if R['gate'] else 5
+                for part, rank in [('w', R['decay']), ('a', R['rate']), ('v', R['residual'] if i else R['rate'])]:
+                    vec(p + f'time_mix_{part}0.weight', D, std=0.5)
+                    mat(p + f'time_mix_{part}1.weight', rank, D, std=0.3); mat(p + f'time_mix_{part}2.weight', D, rank, std=0.3)
+                if R['gate']:
+                    mat(p + 'time_mix_g1.weight', R['gate'], D, std=0.3); mat(p + 'time_mix_g2.weight', D, R['gate'], std=0.5)
+                for part in ('k_k', 'k_a', 'r_k'):
+                    vec(p + f'time_mix_{part}.weight', D, base=0.7, std=0.2)
+            else:
+                shares = 5
+                vec(p + 'time_mix_lerp_x.weight', D, base=0.5, std=0.2)
+                mat(p + 'time_mix_w1.weight', 5 * R['mix'], D, std=0.3); mat(p + 'time_mix_w2.weight', 5, D, R['mix'], std=0.3)
+                if not m.get('linear'):
+                    vec(p + 'time_mix_first.weight', D // n, n, std=0.5)
+                vec(p + 'time_mix_decay.weight', D, base=-1.0, std=1.0)
+                mat(p + 'time_mix_decay_w1.weight', R['decay'], D, std=0.3); mat(p + 'time_mix_decay_w2.weight', D, R['decay'], std=0.3)
+            if m.get('apart'):
+                for part in 'wkvrg':
+                    vec(p + f'time_mix_lerp_{part}.weight', D, base=0.5, std=0.2)
+            else:
+                vec(p + 'time_mix_lerp_fused.weight', shares, 1, 1, D, base=0.5, std=0.2)
+            if not m.get('linear') and not m.get('bare'):
+                vec(p + 'time_mix_ln.weight', D, base=1.0); vec(p + 'time_mix_ln.bias', D)
+            mat(p + 'time_mix_output.weight', D, D, std=0.2)
+            if m.get('channel'):
+                vec(p + 'channel_mix_lerp_k.weight', D, base=0.5, std=0.2)
+                mat(p + 'channel_mix_key.weight', F, D); mat(p + 'channel_mix_value.weight', D, F)
+                if not seventh:
+                    vec(p + 'channel_mix_lerp_r.weight', D, base=0.5, std=0.2)
+                    mat(p + 'channel_mix_receptance.weight', D, D)
         d = s['delta']
         if d and recurrent(s, i):
             channels, width = (2 * d['k'] + d['v']) * d['dim'], d['v'] * d['dim']
@@ -158,7 +206,12 @@ def tensors(s, rng):
                 mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
                 mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
-        parts = [] if l or convolves or d and recurrent(s, i) or not K else \
+        x = s['indexer']
+        if x and i < s['layers'] and x.get('layers', [1] * 9)[i]:
+            vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
+            mat(p + 'indexer.proj.weight', x['heads'], D)
+            mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
+        parts = [] if l or convolves or lightning or d and recurrent(s, i) or not K else \
             [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * vd)]
         if s['v_is_k'] and not windowed:
@@ -182,6 +235,8 @@ def tensors(s, rng):
             vec(p + 'attn_q_norm.weight', *shape(H), base=s['qk'])
             if own:
                 vec(p + 'attn_k_norm.weight', *shape(K), base=s['qk'])
+            if s['norm_bias'] and s['qk_norm'] == 'whole':
+                vec(p + 'attn_q_norm.bias', H * hd); vec(p + 'attn_k_norm.bias', K * hd)
         if of(s['sinks']):
             vec(p + 'attn_sinks.weight', H, std=1.0)
         e = s['experts']
@@ -227,13 +282,15 @@ def tensors(s, rng):
             if e.get('bias'):
                 vec(p + 'ffn_gate_inp.bias', n); vec(p + 'ffn_gate_exps.bias', n, M); vec(p + 'ffn_up_exps.bias', n, M)
                 vec(p + 'ffn_down_exps.bias', n, D)
-        elif F:
+        elif F and not (s['rwkv'] and s['rwkv'].get('channel')):
             if s['gated'] and not s['fused_gate']:
                 mat(p + 'ffn_gate.weight', F, D)
             mat(p + 'ffn_up.weight', 2 * F if s['fused_gate'] else F, D)
             mat(p + 'ffn_down.weight', D, F)
             if s['ff_bias']:
                 vec(p + 'ffn_up.bias', F); vec(p + 'ffn_down.bias', D)
+                if s['gated']:
+                    vec(p + 'ffn_gate.bias', F)
         if inputs:
             mat(p + 'inp_gate.weight', inputs, D)
             mat(p + 'proj.weight', D, inputs)
@@ -284,6 +341,11 @@ def write(path, s, values, half):
             ints.update({'attention.head_count_kv': s['kv'] if isinstance(s['kv'], list) else 1,
                          'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
                          'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
+    if s['indexer']:
+        x = s['indexer']
+        ints.update({'attention.indexer.head_count': x['heads'], 'attention.indexer.key_length': x['dim'],
+                     'attention.indexer.top_k': x['top'],
+                     **({'attention.indexer.types': x['layers']} if 'layers' in x else {})})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
@@ -317,6 +379,19 @@ def write(path, s, values, half):
                      'adapters.token_ids_substitute': m['instead']})
     if s['kda']:
         ints.update({'ssm.conv_kernel': 4, 'kda.head_dim': s['kda']})
+    if s['lightning']:
+        ints['full_attention_interval'] = s['lightning']
+    if s['rwkv']:
+        m = s['rwkv']
+        R = m['ranks']
+        ints.update({'wkv.head_size': m['head'], 'token_shift_count': 2 if m.get('channel') else 1})
+        if m.get('kv'):
+            ints['attention.head_count_kv'] = m['kv']
+        if 'residual' in R:
+            ints.update({'attention.decay_lora_rank': R['decay'], 'attention.iclr_lora_rank': R['rate'],
+                         'attention.value_residual_mix_lora_rank': R['residual'], 'attention.gate_lora_rank': R['gate']})
+        else:
+            ints.update({'time_mix_extra_dim': R['mix'], 'time_decay_extra_dim': R['decay']})
     if s['nextn']:
         ints['nextn_predict_layers'] = s['nextn']
     if s['windows']:
@@ -342,6 +417,6 @@ def write(path, s, values, half):
     for name, x in values:
         matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
             and 'conv1d' not in name and 'conv.conv' not in name and '_coef.' not in name \
-            and not name.endswith(('ssm_a', 'ssm_d'))
+            and not name.endswith(('ssm_a', 'ssm_d')) and 'lerp' not in name and 'mix_first' not in name
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()

@@ -9,8 +9,8 @@ which the authors name for running it). `grove` (GroveMoE): the smaller experts 
 of the one that was chosen (its authors' `modeling_grove_moe.py`); llama.cpp has them read what the others gave, with weights of
 other experts.
 `plamo2`: llama.cpp does not come back from it.
-`neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error linear
-unit up.
+`neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder, BLOOM, MPT) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error
+linear unit up. `rwkv7` (RWKV 7, ARWKV): it takes heads of 64 channels for granted, with which it agrees.
 """
 import numpy as np
 
@@ -20,12 +20,13 @@ class Layer:
 
     def __init__(self, s, w, i):
         self.s, self.i, self.of = s, i, lambda name: w[f'blk.{i}.{name}']
+        self.bias = lambda name: w.get(f'blk.{i}.{name}.bias', 0.0)
 
     def normed(self, name, x):
-        return layer_norm(x, self.of(name + '.weight'), self.of(name + '.bias'), self.s['eps'])
+        return layer_norm(x, self.of(name + '.weight'), self.bias(name), self.s['eps'])
 
     def linear(self, name, x):
-        return x @ self.of(name + '.weight').T + self.of(name + '.bias')
+        return x @ self.of(name + '.weight').T + self.bias(name)
 
     def grouped(self, h, scale, cap=None, normed=False):
         """Attention by the names of projections without biases, whose scores may be bounded and whose heads normed."""
@@ -48,12 +49,22 @@ class Layer:
         """Of heads side by side, `[tokens, heads * hd]`."""
         s, n = self.s, len(q)
         q, k, v = (x.reshape(n, -1, s['hd']) for x in (q, k, v))
-        if not s['positions']:
+        if not s['positions'] and not s['alibi']:
             q, k = (turn(x, s, divisors) for x in (q, k))
         k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
         scores = np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd'])
+        if s['alibi']:
+            away = np.arange(n)[:, None] - np.arange(n)
+            scores = scores - slopes(s['heads'], s['alibi'])[:, None, None] * away
         scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
         return self.linear('attn_output', np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1))
+
+
+def slopes(heads, most):
+    """What each position further away costs a score (arXiv 2108.12409)."""
+    power = 2 ** int(np.log2(heads))
+    return np.array([2 ** (-most * (h + 1) / power) if h < power else 2 ** (-most / 2 * (2 * (h - power) + 1) / power)
+                     for h in range(heads)])
 
 
 def layer_norm(x, w, b, eps):
@@ -106,12 +117,14 @@ def decoder(s, values, tokens, layer):
     """`[tokens, vocab]`, where `layer` tells what becomes of the stream."""
     w = {name: x.astype(np.float64) for name, x in values}
     x = w['token_embd.weight'][tokens]
+    if s['embed_norm']:
+        x = layer_norm(x, w['token_embd_norm.weight'], w['token_embd_norm.bias'], s['eps'])
     if s['positions']:
         x = x + w['position_embd.weight'][:len(tokens)]
     for i in range(s['layers']):
         x = layer(Layer(s, w, i), x, w)
     norm, bias = w['output_norm.weight'], w.get('output_norm.bias')
-    x = rms_norm(x, norm, s['eps']) if bias is None else layer_norm(x, norm, bias, s['eps'])
+    x = layer_norm(x, norm, 0.0 if bias is None else bias, s['eps']) if s['layer_norm'] else rms_norm(x, norm, s['eps'])
     return x @ w.get('output.weight', w['token_embd.weight']).T + w.get('output.bias', 0.0)
 
 
@@ -136,7 +149,11 @@ def neox(s, values, tokens):
 
     def layer(l, x, w):
         h = l.normed('attn_norm', x)
-        added = l.attention(*np.split(l.linear('attn_qkv', h), [q, q + kv], -1))
+        most = s['keys'].get('attention.clamp_kqv', np.inf)
+        heads = np.split(l.linear('attn_qkv', h).clip(-most, most), [q, q + kv], -1)
+        if s['qk_norm']:
+            heads = [l.normed(f'attn_{p}_norm', x) for p, x in zip('qk', heads)] + heads[2:]
+        added = l.attention(*heads)
         if not s['keys'].get('use_parallel_residual', s['arch'] == 'phi2'):
             x, added = x + added, 0.0
         h = l.normed('ffn_norm', x) if s['ff_before'] else h
@@ -240,4 +257,50 @@ def plamo2(s, values, tokens):
         x = x + norm('post_attention_norm', (attention if s['kv'][l.i] else space)(l, norm('attn_norm.weight', x)))
         gate, up = np.split(norm('ffn_norm.weight', x) @ l.of('ffn_up.weight').T, 2, -1)
         return x + norm('post_ffw_norm', (silu(gate) * up) @ l.of('ffn_down.weight').T)
+    return decoder(s, values, tokens, layer)
+
+
+def rwkv7(s, values, tokens):
+    head, first = s['rwkv']['head'], []
+    logistic = lambda x: 1 / (1 + np.exp(-x))
+    same = lambda x: x
+
+    def layer(l, x, w):
+        n, dim = x.shape
+        normed = l.normed if s['layer_norm'] else lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
+        before = lambda h: np.vstack([np.zeros(dim), h[:-1]])
+        of = lambda name: l.of(f'time_mix_{name}.weight')
+        low = lambda part, x, inside: inside(x @ of(part + '1').T) @ of(part + '2').T
+        heads = lambda x: x.reshape(n, -1, head)
+        h = normed('attn_norm', x)
+        xr, xw, xk, xv, xa, xg = ([h + (before(h) - h) * share for share in of('lerp_fused').reshape(-1, dim)] + [h])[:6]
+        r, k, v = (y @ of(part).T for y, part in [(xr, 'receptance'), (xk, 'key'), (xv, 'value')])
+        decay = heads(np.exp(-0.606531 * logistic(low('w', xw, np.tanh) + of('w0'))))
+        if l.i == 0:
+            first.append(v)
+        else:
+            v = v + (first[0] - v) * logistic(low('v', xv, same) + of('v0'))
+        rate = logistic(low('a', xa, same) + of('a0'))
+        at = heads(k * of('k_k'))
+        at = at / np.maximum(np.sqrt((at * at).sum(-1, keepdims=True)), 1e-12)
+        k = k + k * of('k_a') * (rate - 1)
+        r, k, v, rate = map(heads, (r, k, v, rate))
+        state, out = np.zeros((dim // head, head, head)), np.zeros_like(v)
+        for t in range(n):
+            back = np.einsum('hvk,hk->hv', state, -at[t])
+            state = state * decay[t][:, None] + v[t][:, :, None] * k[t][:, None] + back[:, :, None] * (at[t] * rate[t])[:, None]
+            out[t] = np.einsum('hvk,hk->hv', state, r[t])
+        if not s['rwkv'].get('bare'):
+            parts = [of('ln').reshape(-1, head), l.of('time_mix_ln.bias').reshape(-1, head)]
+            out = layer_norm(out, *parts, 64e-5)
+        out = (out + v * (r * k * of('r_k').reshape(-1, head)).sum(-1, keepdims=True)).reshape(n, dim)
+        if s['rwkv']['ranks']['gate']:
+            out = out * low('g', xg, logistic)
+        x = x + out @ of('output').T
+        h = normed(s['ff_before'], x)
+        if s['rwkv'].get('channel'):
+            h = h + (before(h) - h) * l.of('channel_mix_lerp_k.weight')
+            return x + np.maximum(h @ l.of('channel_mix_key.weight').T, 0) ** 2 @ l.of('channel_mix_value.weight').T
+        gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
+        return x + (gate * logistic(gate) * up) @ l.of('ffn_down.weight').T
     return decoder(s, values, tokens, layer)

@@ -5,8 +5,8 @@ usage: make_arch.py OUT_DIR [NAME ...]        Needs: pip install gguf numpy llam
 
 Writes NAME.gguf (matrices in F16), NAME.json and NAME.f32 in the format of the shared fixtures. The reference is computed by
 llama.cpp in float32, with an f32 cache, on a copy of the file whose matrices are F32 with the same values: so an engine that
-computes F16 weights in float32 agrees but for the order of its sums. Where llama.cpp computes otherwise than the authors, the
-reference comes from exact.py; where it cannot run a model, there is no peer, whose error then reads 0. The files have no vocabulary. arch_specs.py lists the models.
+computes F16 weights in float32 agrees but for the order of its sums. Where llama.cpp computes otherwise than the authors, or
+cannot run the model (`unrun`), the reference comes from exact.py. The files have no vocabulary. arch_specs.py lists the models.
 """
 import ctypes, json, math, pathlib, sys, tempfile
 import numpy as np
@@ -92,9 +92,9 @@ def main():
         values = tensors(s, rng)
         tokens = [int(t) for t in rng.integers(0, VOCAB, TOKENS)]
         write(out / f'{name}.gguf', s, values, True)
-        if s['alone']:
-            ref = peer = s['exact'](s, values, tokens)
-            keep_logits(out, name, tokens, ref, peer)
+        if s['unrun']:
+            ref = s['exact'](s, values, tokens)
+            keep_logits(out, name, tokens, ref, ref)
             continue
         with tempfile.TemporaryDirectory() as tmp:
             made = [pathlib.Path(tmp) / f'{kind}.gguf' for kind in ('f32', 'f16')]

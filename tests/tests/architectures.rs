@@ -141,7 +141,7 @@ fn cohere2moe_has_the_norms_that_the_epsilon_names() {
 }
 
 #[test]
-fn of_baichuan_only_the_7b_models_are_read() {
+fn of_baichuan_only_the_published_sizes_are_read() {
     // The others have no positions but slopes, of which their files do not tell.
     refused("baichuan", "baichuan.block_count", Some(MetaValue::U32(31)));
 }
@@ -247,12 +247,16 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "apertus",
         "arcee",
         "arctic",
+        "arwkv7",
+        "baichuan-13b",
         "bailingmoe3",
         "bitnet",
+        "bloom",
         "cohere2moe",
         "dbrx",
         "deci",
         "deepseek2-whole",
+        "deepseek32",
         "exaone-moe",
         "falcon-mamba",
         "gpt2",
@@ -260,6 +264,7 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "grovemoe",
         "granite_swa",
         "graniteswitch",
+        "jais",
         "jamba",
         "kimi-linear",
         "kimi-linear-20",
@@ -271,6 +276,8 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "minicpm3",
         "muse-glimmer",
         "nanbeige",
+        "minimax-01",
+        "mpt",
         "nemotron",
         "olmo-bounded",
         "openelm",
@@ -278,6 +285,9 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "phimoe",
         "plamo2",
         "plm",
+        "rwkv6",
+        "rwkv6qwen2",
+        "rwkv7",
         "smallthinker",
         "spark2_5",
         "stablelm-12b",
@@ -406,4 +416,61 @@ fn tokens_choose_adapters_that_there_are() {
     let err =
         with("graniteswitch", "graniteswitch.adapters.lora_rank", Some(MetaValue::U32(5))).map(|_| ()).unwrap_err();
     assert!(err.contains("lora_a"), "{err}");
+}
+
+#[test]
+fn scores_lean_where_files_or_their_sizes_say() {
+    let slopes = |name: &str, key: &str, value| with(name, key, value).unwrap().config().slopes.clone();
+    let halves = [0.25, 0.0625, 0.015625, 0.00390625];
+    assert_eq!(slopes("refact", "vocab_size", None).unwrap(), halves);
+    // Two more heads than a power of two: between the first ones.
+    let bloom = slopes("bloom", "vocab_size", None).unwrap();
+    assert_eq!((&bloom[..4], &bloom[4..]), (&halves[..], &[0.5, 0.125][..]));
+    assert_eq!(slopes("mpt", "mpt.attention.max_alibi_bias", None), None);
+    assert_eq!(slopes("baichuan", "vocab_size", None), None);
+    let model = with("baichuan-13b", "vocab_size", None).unwrap();
+    assert_eq!(model.config().slopes, Some(vec![0.0625, 0.00390625]));
+    assert!((0..40).all(|i| !model.config().turned.has(i)));
+    refused("jais", "jais.attention.max_alibi_bias", None);
+    refused("mpt", "mpt.attention.max_alibi_bias", Some(MetaValue::F32(-8.0)));
+}
+
+#[test]
+fn an_indexer_chooses_nothing_where_all_are_few() {
+    let tokens: Vec<u32> = (0..60).map(|i| (i * i * 7 + 3) % 96).collect();
+    for (name, arch) in [("deepseek32", "deepseek32"), ("glm-dsa", "glm-dsa")] {
+        let key = format!("{arch}.attention.indexer.top_k");
+        let logits = |most: u32, chunk| {
+            let model = Arc::new(with(name, &key, Some(MetaValue::U32(most))).unwrap());
+            let logits = all_logits(&model, &tokens, Setup { chunk, ..Setup::new(KvType::F32) });
+            logits.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        let dense = logits(1000, 60);
+        assert!(logits(60, 7) == dense && logits(59, 60) != dense, "{name}");
+        assert!(logits(5, 60) == logits(5, 1) && logits(5, 7) == logits(5, 60), "{name}");
+        for key in ["top_k", "head_count", "key_length"] {
+            refused(name, &format!("{arch}.attention.indexer.{key}"), None);
+        }
+    }
+    let key = "glm-dsa.attention.indexer.types";
+    let list = |v: &[u32]| Some(MetaValue::Array(v.iter().map(|n| MetaValue::U32(*n)).collect()));
+    refused("glm-dsa", key, list(&[0, 1, 1]));
+    // The keys of the second layer's indexer are left over.
+    let err = with("glm-dsa", key, list(&[1, 0, 1])).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.1.indexer"), "{err}");
+}
+
+#[test]
+fn the_sizes_of_rwkv_are_checked() {
+    for name in ["rwkv6", "rwkv7"] {
+        refused(name, &format!("{name}.wkv.head_size"), None);
+        refused(name, &format!("{name}.wkv.head_size"), Some(MetaValue::U32(7)));
+        refused(name, &format!("{name}.token_shift_count"), Some(MetaValue::U32(1)));
+        assert!(with(name, &format!("{name}.token_shift_count"), None).is_ok());
+    }
+    refused("rwkv7", "rwkv7.attention.decay_lora_rank", None);
+    refused("rwkv6", "rwkv6.time_mix_extra_dim", None);
+    refused("rwkv6qwen2", "rwkv6qwen2.attention.head_count_kv", Some(MetaValue::U32(3)));
+    refused("minimax-01", "minimax-01.residual_scale", None);
+    refused("minimax-01", "minimax-01.attention.value_length", Some(MetaValue::U32(10)));
 }

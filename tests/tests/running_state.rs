@@ -240,3 +240,33 @@ fn conversing(shape: &str) {
         assert_eq!(ask(&mut bed, &mut seq, &second, 0).0, answer);
     }
 }
+
+#[test]
+fn what_rwkv_and_indexers_keep_goes_back_too() {
+    for (name, to) in [
+        ("rwkv6", 20),
+        ("rwkv7", 20),
+        ("arwkv7", 20),
+        ("rwkv6qwen2", 20),
+        ("minimax-01", 20),
+        ("deepseek32-sparse", 25),
+        ("glm-dsa-sparse", 25),
+    ] {
+        let path = format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
+        let mut bed = Bed::new(std::fs::read(path).unwrap());
+        let all: Vec<u32> = tokens(40).iter().map(|t| t % 96).collect();
+        let want = bed.run(&mut bed.seq(), &all).unwrap();
+        let mut seq = bed.seq();
+        bed.run(&mut seq, &all[..20]).unwrap();
+        seq.mark().unwrap();
+        bed.run(&mut seq, &all[20..31]).unwrap();
+        let mut other = seq.try_clone().unwrap();
+        assert_eq!(other.kv_bytes(), seq.kv_bytes());
+        assert_eq!(bed.run(&mut other, &all[31..]).unwrap(), want, "{name}: a clone");
+        assert_eq!((seq.truncate(25), seq.len()), (to, to));
+        assert_eq!(bed.run(&mut seq, &all[to..]).unwrap(), want, "{name}: a mark");
+        seq.truncate(0);
+        assert_eq!(seq.len(), 0);
+        assert_eq!(bed.run(&mut seq, &all).unwrap(), want, "{name}: the beginning");
+    }
+}

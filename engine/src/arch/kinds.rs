@@ -67,10 +67,25 @@ pub enum HeadNorm {
     TurnedUnless(usize),
     /// All heads as one vector (`[heads * k_dim]`).
     Whole,
+    /// Likewise, the mean taken off, where the file has such norms.
+    WholeLayer,
     /// Each head by itself, with weights of its own (`[heads, k_dim]`), where the file has them.
     Own(NormKind),
     /// Each head by itself; those of queries are then multiplied with a number each (`[heads, 1]`).
     Gains,
+}
+
+/// Whether scores count less the further away a position is (ALiBi, arXiv 2108.12409).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Leaning {
+    /// They do not.
+    None,
+    /// As much as files say, where they do.
+    Said,
+    /// So much.
+    Always(f32),
+    /// So much in the model of so many layers.
+    WithLayers(usize, f32),
 }
 
 /// Whether the softmax of each head counts something besides the positions.
@@ -119,6 +134,21 @@ pub enum Recurrence {
     /// State spaces of heads, as the second Mamba's, whose values tell keys, queries and steps, as the first's, in the layers
     /// without heads.
     ToldScan,
+    /// RWKV's time mixing, in every layer.
+    Wkv(Wkv),
+    /// Lightning attention: without a softmax, each position counting less by the same factor than the one behind it.
+    Lightning,
+}
+
+/// Versions of RWKV's time mixing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wkv {
+    /// The sixth.
+    Sixth,
+    /// The sixth's, around linear attention.
+    Linear,
+    /// The seventh.
+    Seventh,
 }
 
 /// Where files of gated delta nets differ.

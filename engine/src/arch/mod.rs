@@ -9,11 +9,13 @@ mod afmoe;
 mod apertus;
 mod arcee;
 mod arctic;
+mod arwkv7;
 mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
 mod bailingmoe3;
 mod bitnet;
+mod bloom;
 mod chatglm;
 mod codeshell;
 mod cohere2;
@@ -23,6 +25,7 @@ mod dbrx;
 mod deci;
 mod deepseek;
 mod deepseek2;
+mod deepseek32;
 mod dots1;
 mod ernie4_5;
 mod ernie4_5_moe;
@@ -38,6 +41,7 @@ mod gemma3n;
 mod gemma4;
 mod glm4;
 mod glm4moe;
+mod glm_dsa;
 mod gpt2;
 mod gpt_oss;
 mod gptneox;
@@ -53,6 +57,7 @@ mod hunyuan_moe;
 mod hunyuan_vl;
 mod hy_v3;
 mod internlm2;
+mod jais;
 mod jais2;
 mod jamba;
 mod kimi_linear;
@@ -70,9 +75,11 @@ mod mellum;
 mod mimo2;
 mod minicpm;
 mod minicpm3;
+mod minimax_01;
 mod minimax_m2;
 mod mistral3;
 mod mistral4;
+mod mpt;
 mod muse_glimmer;
 mod nanbeige;
 mod nemotron;
@@ -103,6 +110,10 @@ mod qwen3moe;
 mod qwen3next;
 mod qwen3vl;
 mod qwen3vlmoe;
+mod refact;
+mod rwkv6;
+mod rwkv6qwen2;
+mod rwkv7;
 mod seed_oss;
 mod smallthinker;
 mod smollm3;
@@ -115,8 +126,8 @@ mod talkie;
 mod xverse;
 
 pub use kinds::{
-    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, LocalRope, NormKind, Norms, Parallel, Recurrence,
-    Routing, ScanLayout, Sinks, Temperature,
+    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, NormKind, Norms, Parallel,
+    Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
 };
 
 use hewn_kernels::op::activation::Activation;
@@ -137,6 +148,8 @@ pub struct Arch {
     pub norm_said: bool,
     /// Where they are.
     pub norms: Norms,
+    /// Whether what parts are added to is the stream as they read it, normed, times `residual_scale`.
+    pub norms_stay: bool,
     /// Whether these, and the stream's last one, have no weights.
     pub norms_unweighted: bool,
     /// The name of the stream's last one.
@@ -184,6 +197,8 @@ pub struct Arch {
     pub router_cap: Option<f32>,
     /// Multi-head latent attention.
     pub latent: bool,
+    /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
+    pub indexed: Option<Pairing>,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
@@ -191,8 +206,10 @@ pub struct Arch {
     /// Whether layers may lack attention or a feed-forward part, differ in their key/value heads and in the width of the
     /// latter, or have one matrix in the place of attention, where they have query heads but none of keys.
     pub sparse: bool,
-    /// Whether no layer attends, nor has a feed-forward part: files say 0 heads and channels.
+    /// Whether no layer attends: files say 0 heads. Nor has one a feed-forward part, but for RWKV's.
     pub recurrent_only: bool,
+    /// Whether the feed-forward part reads the row before, too, and activates what `channel_mix_key` gives.
+    pub channel_mix: bool,
     /// Gates of the heads, whose logistic function their outputs are multiplied with.
     pub gated_heads: HeadGates,
     /// Whether each head's softmax has a sink.
@@ -225,6 +242,12 @@ pub struct Arch {
     pub unturned: bool,
     /// Whether each position has a row of its own that is added to the embedding, and nothing is turned.
     pub learned_positions: bool,
+    /// Whether that is so where the file has such rows.
+    pub positions_if_there: bool,
+    /// Whether scores count less the further away a position is, and nothing is turned.
+    pub leaning: Leaning,
+    /// Whether embeddings are normed.
+    pub embed_norm: bool,
     /// Whether heads are normed after they are turned, not before.
     pub norm_turned: bool,
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
@@ -264,8 +287,8 @@ pub struct Arch {
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
-    /// Whether embeddings are normed, without weights.
-    pub embed_norm: bool,
+    /// Whether they are, without weights.
+    pub embed_evened: bool,
     /// Whether each layer adds the embedding to the stream, multiplied with a number of its own, and has numbers for what
     /// attention and feed-forward part add.
     pub embed_again: bool,
@@ -277,10 +300,12 @@ pub struct Arch {
     pub looped: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
     pub score_scale: Option<f32>,
+    /// Whether scores are divided by a head's channels instead of their root.
+    pub scale_by_channels: bool,
     /// Whether the width of the feed-forward part that files say is that of its gate and up together.
     pub ff_of_both: bool,
-    /// How many layers the model must have: with other numbers it is one of another kind, which is not supported.
-    pub only_layers: Option<usize>,
+    /// How many layers the model may have: with other numbers it is one of another kind, which is not supported.
+    pub only_layers: &'static [usize],
     /// Keys that the metadata must have, where other architectures have a default.
     pub needs: &'static [&'static str],
     /// Keys that it must not have: models of another kind, which are not supported.
@@ -296,6 +321,7 @@ impl Arch {
         norm: NormKind::Rms,
         norm_said: false,
         norms: Norms::BEFORE,
+        norms_stay: false,
         norms_unweighted: false,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
@@ -319,10 +345,12 @@ impl Arch {
         adjugates: false,
         router_cap: None,
         latent: false,
+        indexed: None,
         recurrence: None,
         single: false,
         sparse: false,
         recurrent_only: false,
+        channel_mix: false,
         gated_heads: HeadGates::None,
         sinks: Sinks::None,
         window: None,
@@ -339,6 +367,9 @@ impl Arch {
         temperature: None,
         unturned: false,
         learned_positions: false,
+        positions_if_there: false,
+        leaning: Leaning::None,
+        embed_norm: false,
         norm_turned: false,
         coordinates: false,
         rope_alpha: false,
@@ -357,14 +388,15 @@ impl Arch {
         altup: false,
         cut_off: None,
         layer_factor: false,
-        embed_norm: false,
+        embed_evened: false,
         embed_again: false,
         after_eps: None,
         adapters: false,
         looped: false,
         score_scale: None,
+        scale_by_channels: false,
         ff_of_both: false,
-        only_layers: None,
+        only_layers: &[],
         needs: &[],
         refused: &[],
     };
@@ -376,11 +408,13 @@ pub const ALL: &[&Arch] = &[
     &apertus::ARCH,
     &arcee::ARCH,
     &arctic::ARCH,
+    &arwkv7::ARCH,
     &baichuan::ARCH,
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
     &bailingmoe3::ARCH,
     &bitnet::ARCH,
+    &bloom::ARCH,
     &chatglm::ARCH,
     &codeshell::ARCH,
     &cohere2::ARCH,
@@ -390,6 +424,7 @@ pub const ALL: &[&Arch] = &[
     &deci::ARCH,
     &deepseek::ARCH,
     &deepseek2::ARCH,
+    &deepseek32::ARCH,
     &dots1::ARCH,
     &ernie4_5::ARCH,
     &ernie4_5_moe::ARCH,
@@ -405,6 +440,7 @@ pub const ALL: &[&Arch] = &[
     &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
+    &glm_dsa::ARCH,
     &gpt2::ARCH,
     &gpt_oss::ARCH,
     &gptneox::ARCH,
@@ -420,6 +456,7 @@ pub const ALL: &[&Arch] = &[
     &hunyuan_vl::ARCH,
     &hy_v3::ARCH,
     &internlm2::ARCH,
+    &jais::ARCH,
     &jais2::ARCH,
     &jamba::ARCH,
     &kimi_linear::ARCH,
@@ -436,9 +473,11 @@ pub const ALL: &[&Arch] = &[
     &mimo2::ARCH,
     &minicpm::ARCH,
     &minicpm3::ARCH,
+    &minimax_01::ARCH,
     &minimax_m2::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
+    &mpt::ARCH,
     &muse_glimmer::ARCH,
     &nanbeige::ARCH,
     &nemotron::ARCH,
@@ -469,6 +508,10 @@ pub const ALL: &[&Arch] = &[
     &qwen35moe::ARCH,
     &qwen3vl::ARCH,
     &qwen3vlmoe::ARCH,
+    &refact::ARCH,
+    &rwkv6::ARCH,
+    &rwkv6qwen2::ARCH,
+    &rwkv7::ARCH,
     &seed_oss::ARCH,
     &smallthinker::ARCH,
     &smollm3::ARCH,

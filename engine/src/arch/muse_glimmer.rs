@@ -9,7 +9,7 @@ pub(super) const ARCH: Arch = Arch {
     name: "muse-glimmer",
     pairing: Pairing::Neighbours,
     norms: Norms::AROUND,
-    embed_norm: true,
+    embed_evened: true,
     after_eps: Some(1e-8),
     head_norm: HeadNorm::Each,
     gated_heads: HeadGates::Apart,

@@ -6,7 +6,7 @@ use super::{Arch, HeadNorm};
 pub(super) const ARCH: Arch = Arch {
     name: "talkie",
     norms_unweighted: true,
-    embed_norm: true,
+    embed_evened: true,
     embed_again: true,
     head_norm: HeadNorm::Gains,
     norm_turned: true,

@@ -93,6 +93,16 @@ static FAMILIES: &[Family] = &[
     },
 ];
 
+/// RWKV's, whose vocabulary has no marks: a blank line ends a turn.
+static RWKV: Family = Family {
+    name: "rwkv-world",
+    marks: &[],
+    source: "{{ bos_token }}{% for m in messages %}\
+        {{ 'System' if m.role == 'system' else 'Assistant' if m.role == 'assistant' else 'User' }}\
+        {{ ': ' + m.content | trim + '\\n\\n' }}\
+        {% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}",
+};
+
 /// Llama 2 and the first Mistral: their marks are plain text, so that only the model's name tells.
 static LLAMA_2: Family = Family {
     name: "llama-2",
@@ -108,6 +118,9 @@ static LLAMA_2: Family = Family {
 ///
 /// `None`: nothing tells. The vocabulary of a base model may have the marks, too; that cannot be told apart.
 pub fn family(tokenizer: &Tokenizer, name: Option<&str>) -> Option<&'static Family> {
+    if tokenizer.model_name() == "rwkv" {
+        return Some(&RWKV);
+    }
     let has = |f: &&'static Family| f.marks.iter().all(|m| tokenizer.token_id(m).is_some());
     let named = || {
         let name = name.unwrap_or_default().to_lowercase();
@@ -125,7 +138,7 @@ mod tests {
     #[test]
     fn all_render() {
         let messages = ["system", "user", "assistant", "user"].map(|role| Message::new(role, format!("<{role}>")));
-        for family in FAMILIES.iter().chain([&LLAMA_2]) {
+        for family in FAMILIES.iter().chain([&LLAMA_2, &RWKV]) {
             let template = ChatTemplate::new(family.source).unwrap();
             let input = RenderInput { messages: &messages, add_generation_prompt: true, ..RenderInput::default() };
             let text = template.render(&RenderInput { bos_token: "B", eos_token: "E", ..input.clone() }).unwrap();

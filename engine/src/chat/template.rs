@@ -189,7 +189,9 @@ fn on_large_stack<T: Send>(f: impl FnOnce() -> Result<T, TemplateError> + Send) 
 /// # Errors
 /// The key is not a string.
 pub fn template_from_gguf(gguf: &Gguf) -> Result<Option<String>, LoadError> {
-    Ok(gguf.metadata().str("tokenizer.chat_template")?.map(str::to_owned))
+    // Converters of RWKV's models write that name where they have no template.
+    let template = gguf.metadata().str("tokenizer.chat_template")?.filter(|t| *t != "rwkv-world");
+    Ok(template.map(str::to_owned))
 }
 
 fn environment<'s>(now: Option<NaiveDateTime>, fuel: u64) -> Result<Environment<'s>, Error> {

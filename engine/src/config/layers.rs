@@ -3,6 +3,7 @@
 use super::heads::Heads;
 use super::reader::{MAX, Reader};
 use super::{ModelConfig, Window};
+use crate::arch::{Recurrence, Wkv};
 use crate::error::EngineError;
 
 /// What layers differ in, where the architecture lets them.
@@ -99,6 +100,12 @@ impl ModelConfig {
     /// their norm, of a layer that reads another's cache.
     pub fn is_spare(&self, tensor: &str) -> bool {
         let part = || tensor.strip_prefix("blk.")?.split_once('.');
+        // The first layer has no earlier values to go back to; converters fill the gap.
+        if tensor.starts_with("blk.0.time_mix_v") && matches!(self.arch.recurrence, Some(Recurrence::Wkv(Wkv::Seventh)))
+        {
+            let rest = &tensor["blk.0.time_mix_v".len()..];
+            return matches!(rest, "0.weight" | "1.weight" | "2.weight");
+        }
         let kv = |part| matches!(part, "attn_k.weight" | "attn_v.weight" | "attn_k_norm.weight");
         part().is_some_and(|(i, part)| {
             kv(part) && i.parse().is_ok_and(|i: usize| (self.caches()..self.layers).contains(&i))

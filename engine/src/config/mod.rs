@@ -5,14 +5,17 @@ mod altup;
 mod bounds;
 mod experts;
 mod heads;
+mod indexer;
 mod layer_set;
 mod layers;
 mod reader;
 mod recurrent;
 mod rope;
+mod slopes;
 mod sparse;
 mod temperature;
 mod window;
+mod wkv;
 mod xielu;
 
 pub use adapters::Adapters;
@@ -20,6 +23,7 @@ pub use altup::AltUp;
 pub use bounds::Bounds;
 pub use experts::Experts;
 pub use heads::Latent;
+pub use indexer::Indexer;
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
@@ -27,6 +31,7 @@ pub use rope::Rope;
 pub(crate) use rope::RopeTable;
 pub use temperature::Growth;
 pub use window::Window;
+pub use wkv::Wkv;
 
 use crate::arch::{self, Arch, Bounded, NormKind, Parallel, Recurrence};
 use crate::error::EngineError;
@@ -87,6 +92,8 @@ pub struct ModelConfig {
     pub value_scale: f32,
     /// How queries grow with their position.
     pub temperature: Option<Growth>,
+    /// How much less a score counts for each position further away, a number a head, where files have such a bias.
+    pub slopes: Option<Vec<f32>>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
     pub score_cap: Option<f32>,
     /// Logits likewise.
@@ -112,12 +119,18 @@ pub struct ModelConfig {
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
     pub residual_scale: f32,
+    /// What the normed stream is multiplied with before parts are added to it, where it is that; see [`Arch::norms_stay`].
+    pub stream_scale: f32,
     /// What logits are multiplied with.
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
+    /// What chooses the positions that queries attend to, where not all.
+    pub indexer: Option<Indexer>,
     /// Layers that keep a running state.
     pub recurrent: Option<Recurrent>,
+    /// Of so many layers, the stream is halved after the last, so that it stays within half precision.
+    pub halved_every: Option<usize>,
     /// Layers that attend to keys and values.
     pub attending: LayerSet,
     /// Layers that have one matrix in the place of attention.
@@ -161,8 +174,9 @@ impl ModelConfig {
         let (dim, ctx, (layers, further)) = (r.need("embedding_length")?, r.need("context_length")?, r.layers()?);
         let (rounds, round_norm) = if arch.looped { r.rounds(layers, further)? } else { (1, false) };
         let layers = layers * rounds;
-        if let Some(only) = arch.only_layers.filter(|only| *only != layers) {
-            let reason = format!("{layers} layers; of `{}`, only the model with {only} is supported", arch.name);
+        if !arch.only_layers.is_empty() && !arch.only_layers.contains(&layers) {
+            let only = arch.only_layers;
+            let reason = format!("{layers} layers; of `{}`, only models with {only:?} are supported", arch.name);
             return r.bad("block_count", reason);
         }
         let all = layers + further;
@@ -183,7 +197,7 @@ impl ModelConfig {
         let (ff, feeding) = match (arch.varied, arch.single) {
             _ if sparse.is_some() => sparse.map_or((None, LayerSet::none()), |s| (Some(s.ff), s.feeding)),
             (true, _) => (r.most("feed_forward_length", all)?, LayerSet::All),
-            _ if arch.recurrent_only => {
+            _ if arch.recurrent_only && !matches!(arch.recurrence, Some(Recurrence::Wkv(_))) => {
                 r.key("feed_forward_length");
                 (Some(0), LayerSet::none())
             }
@@ -209,17 +223,19 @@ impl ModelConfig {
             None => heads.k_dim.max(1),
         };
         let grouped = heads.latent.is_none();
-        let k_dim = heads.k_dim;
+        let (k_dim, rope_dim) = (heads.k_dim, heads.rope_dim);
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = arch.logit_scale.or(arch.logit_width.map(|w| w / dim as f32)).unwrap_or(1.0);
         let logit_scale = r.factor("logit_scale")?.unwrap_or(logit_scale);
         let residual_scale = r.factor("residual_scale")?.or(arch.depth_scale.map(|s| s / (layers as f32).sqrt()));
-        let recurrent = Recurrent::read(&r, arch, layers, dim, [&attending, &feeding])?;
+        let residual_scale = residual_scale.unwrap_or(1.0);
+        let recurrent = Recurrent::read(&r, arch, layers, dim, &heads, [&attending, &feeding])?;
         let attending = match (&recurrent, &arch.recurrence) {
-            (Some(nets), Some(Recurrence::Delta(_))) => nets.layers.others(layers),
+            (Some(nets), Some(Recurrence::Delta(_) | Recurrence::Lightning)) => nets.layers.others(layers),
             _ => attending,
         };
         let temperature = r.temperature(arch, &rope)?;
+        let slopes = r.slopes(arch, layers, heads.q)?;
         let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
         let norm = if said { NormKind::Rms } else { arch.norm };
         let mut config = Self {
@@ -239,18 +255,20 @@ impl ModelConfig {
             ctx,
             norm,
             eps: r.epsilon(arch, norm)?,
-            turned: r.turned(arch, layers)?,
+            turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
             rope,
             scale: match (r.factor("attention.scale")?.or(r.factor("attention.output_scale")?), arch.score_scale) {
                 (Some(said), _) => said,
                 (None, Some(fixed)) => fixed,
+                (None, None) if arch.scale_by_channels => 1.0 / divisor as f32,
                 (None, None) => score_factor / (divisor as f32).sqrt(),
             },
             qkv_bound: if grouped { r.factor("attention.clamp_kqv")? } else { None },
             value_scale: if grouped { r.factor("attention.value_scale")?.unwrap_or(1.0) } else { 1.0 },
             temperature,
+            slopes,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
@@ -274,9 +292,15 @@ impl ModelConfig {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.or(arch.embed_scale).unwrap_or(1.0),
             },
-            residual_scale: residual_scale.unwrap_or(1.0),
+            residual_scale: if arch.norms_stay { 1.0 } else { residual_scale },
+            stream_scale: if arch.norms_stay { residual_scale } else { 1.0 },
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
+            indexer: if arch.indexed.is_some() { Some(r.indexer(layers, ctx, rope_dim)?) } else { None },
+            halved_every: match arch.channel_mix {
+                true => r.size_or_none("rescale_every_n_layers")?,
+                false => None,
+            },
             recurrent,
             attending,
             linear,

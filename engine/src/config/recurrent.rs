@@ -1,12 +1,15 @@
 //! The hyperparameters of layers that keep a running state.
 
 use super::LayerSet;
+use super::Wkv;
+use super::heads::Heads;
 use super::reader::{MAX, Reader};
 use crate::arch::{Arch, DeltaLayout, Recurrence, ScanLayout};
 use crate::error::EngineError;
 use hewn_kernels::op::delta::DeltaShape;
 use hewn_kernels::op::scan::ScanShape;
 use hewn_kernels::op::selective::SelectiveShape;
+use hewn_kernels::op::wkv::WkvShape;
 use hewn_kernels::state::{MAX_TAPS, StateShape};
 
 /// Layers that keep a running state, most of them instead of keys and values.
@@ -38,6 +41,10 @@ pub enum RecurrentPart {
     Scan(ScanShape),
     /// A state space whose values tell the rest.
     ToldScan(ToldScan),
+    /// RWKV's time mixing.
+    Wkv(Wkv),
+    /// Lightning attention.
+    Lightning(WkvShape),
 }
 
 /// The sizes of a state space of heads whose values tell keys, queries and steps.
@@ -79,6 +86,8 @@ impl RecurrentPart {
             Self::ShortConvolution { taps, channels } => StateShape { taps: *taps, channels: *channels, matrices: 0 },
             Self::Scan(s) => s.state(),
             Self::ToldScan(s) => StateShape { channels: s.shape.width(), ..s.shape.state() },
+            Self::Wkv(w) => w.shape.state(),
+            Self::Lightning(shape) => shape.state(),
         }
     }
 
@@ -91,6 +100,8 @@ impl RecurrentPart {
             Self::ShortConvolution { channels, .. } => *channels,
             Self::Scan(s) => s.width(),
             Self::ToldScan(s) => s.shape.width(),
+            Self::Wkv(w) => w.shape.width(),
+            Self::Lightning(shape) => shape.width(),
         }
     }
 }
@@ -103,17 +114,14 @@ impl Recurrent {
         arch: &Arch,
         layers: usize,
         dim: usize,
+        heads: &Heads,
         [attending, feeding]: [&LayerSet; 2],
     ) -> Result<Option<Self>, EngineError> {
         Ok(match &arch.recurrence {
             None => None,
-            Some(Recurrence::Delta(layout)) => Some(Self {
-                part: RecurrentPart::Delta(r.delta(layout)?),
-                layers: match r.flags("attention.recurrent_layers", layers)? {
-                    Some(list) => LayerSet::Listed(list),
-                    None => LayerSet::AllButEvery(r.size("full_attention_interval")?.unwrap_or(4)),
-                },
-            }),
+            Some(Recurrence::Delta(layout)) => {
+                Some(Self { part: RecurrentPart::Delta(r.delta(layout)?), layers: r.all_but_some(4, layers)? })
+            }
             Some(Recurrence::ChannelDelta) => {
                 Some(Self { part: RecurrentPart::ChannelDelta(r.channel_delta()?), layers: attending.others(layers) })
             }
@@ -127,6 +135,16 @@ impl Recurrent {
             Some(Recurrence::ToldScan) => {
                 Some(Self { part: RecurrentPart::ToldScan(r.told_scan(dim)?), layers: attending.others(layers) })
             }
+            Some(Recurrence::Lightning) => {
+                if layers < 2 {
+                    return r.bad("block_count", "one layer only, where factors depend on their number");
+                }
+                let part = RecurrentPart::Lightning(r.lightning(heads)?);
+                Some(Self { part, layers: r.all_but_some(8, layers)? })
+            }
+            Some(Recurrence::Wkv(kind)) => {
+                Some(Self { part: RecurrentPart::Wkv(r.wkv(arch, *kind, dim)?), layers: LayerSet::All })
+            }
             Some(Recurrence::Scan(layout)) => Some(Self {
                 part: RecurrentPart::Scan(r.scan()?),
                 layers: r.scanning(arch, layout, layers, [attending, feeding])?,
@@ -136,6 +154,25 @@ impl Recurrent {
 }
 
 impl Reader<'_> {
+    /// The layers that the file lists, or all but every so many.
+    fn all_but_some(&self, every: usize, layers: usize) -> Result<LayerSet, EngineError> {
+        Ok(match self.flags("attention.recurrent_layers", layers)? {
+            Some(list) => LayerSet::Listed(list),
+            None => LayerSet::AllButEvery(self.size("full_attention_interval")?.unwrap_or(every)),
+        })
+    }
+
+    fn lightning(&self, heads: &Heads) -> Result<WkvShape, EngineError> {
+        if heads.v_dim != heads.k_dim {
+            let reason = format!("{} channels, but keys have {}", heads.v_dim, heads.k_dim);
+            return self.bad("attention.value_length", reason);
+        }
+        if heads.q.saturating_mul(heads.k_dim.max(16)).saturating_mul(heads.k_dim) > MAX {
+            return self.bad("attention.key_length", "heads times channels times channels is out of any bounds");
+        }
+        Ok(WkvShape { heads: heads.q, dim: heads.k_dim, kept: 0 })
+    }
+
     fn delta(&self, layout: &DeltaLayout) -> Result<DeltaShape, EngineError> {
         let (taps, dim) = (self.taps("ssm.conv_kernel")?, self.need("ssm.state_size")?);
         let (k_heads, v_heads) = (self.need("ssm.group_count")?, self.need("ssm.time_step_rank")?);

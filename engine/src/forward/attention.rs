@@ -86,7 +86,7 @@ impl Forward<'_, '_> {
         let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
         let norm_heads = |with: Option<&Norm>, row: &mut [f32]| match (with, c.arch.head_norm) {
             (None, _) => {}
-            (Some(with), HeadNorm::Whole) => norm(crew.isa(), row, with, c.eps),
+            (Some(with), HeadNorm::Whole | HeadNorm::WholeLayer) => norm(crew.isa(), row, with, c.eps),
             (Some(with), HeadNorm::Own(_) | HeadNorm::Gains) => {
                 let heads = row.chunks_mut(k_dim).zip(with.w.chunks(k_dim));
                 heads.for_each(|(head, w)| match with.kind {
@@ -252,14 +252,18 @@ impl Forward<'_, '_> {
             self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
             store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         }
+        let chosen = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref);
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
                 let kv = &seg.seq.layers[cache];
-                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| Query { kv, pos })
+                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (kv, pos))
             })
+            .enumerate()
+            .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
             .collect();
-        let rules = Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks };
+        let rules =
+            Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);

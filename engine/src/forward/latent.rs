@@ -74,6 +74,7 @@ impl Forward<'_, '_> {
                 scale(row, *factor);
             }
         });
+        self.index(i, w.indexer.as_ref(), segments)?;
         self.attend(i, None, segments)?;
 
         // Each head's output from the latent's channels to its own.

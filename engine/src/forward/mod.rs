@@ -11,8 +11,11 @@ mod delta;
 mod expanded;
 mod experts;
 mod feed_forward;
+mod indexer;
 mod latent;
 mod layer_input;
+mod lightning;
+mod mix;
 mod route;
 mod rows;
 mod running;
@@ -20,6 +23,7 @@ mod selective;
 mod short_convolution;
 mod state_space;
 mod told_scan;
+mod wkv;
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -40,6 +44,7 @@ use hewn_kernels::{CpuIsa, Crew};
 use rows::{blocks_of, quantize_rows};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use wkv::ARRAYS as WKV_ARRAYS;
 
 /// Consecutive tokens of one sequence within a step.
 pub(crate) struct Segment<'a> {
@@ -73,6 +78,9 @@ impl<'m> Forward<'m, '_> {
         let model = self.model;
         self.switch(segments);
         self.embed(segments);
+        if let Some(w) = &model.weights().embed_norm {
+            self.norm_stream(w);
+        }
         if let Some(w) = &model.weights().positions {
             self.add_positions(w, segments);
         }
@@ -80,9 +88,6 @@ impl<'m> Forward<'m, '_> {
             self.layer_inputs(w, segments)?;
         }
         self.turn_tables(segments);
-        if let Some(w) = &model.weights().embed_norm {
-            self.norm_stream(w);
-        }
         if model.config().arch.embed_again {
             self.keep_embedding();
         }
@@ -107,6 +112,7 @@ impl<'m> Forward<'m, '_> {
             }
             if layer.space.is_some() || layer.attention.is_some() {
                 self.normed(layer.before_attention.as_ref());
+                self.stay_normed();
             }
             if let Some(w) = &layer.altup {
                 self.laurel(i, &w.laurel, layer.attention.as_ref())?;
@@ -126,6 +132,8 @@ impl<'m> Forward<'m, '_> {
                     AttentionWeights::Selective(w) => self.selective_space(i, w, segments)?,
                     AttentionWeights::ToldScan(w) => self.told_scan(i, w, segments)?,
                     AttentionWeights::ShortConvolution(w) => self.short_convolution(i, w, segments)?,
+                    AttentionWeights::Wkv(w) => self.time_mix(i, w, segments)?,
+                    AttentionWeights::Lightning(w) => self.lightning(i, w, segments)?,
                     AttentionWeights::Linear(w) => {
                         let then = self.after_attention(i);
                         self.project(Source::Normed, w, &then, || format!("before the matrix of layer {i}"))?;
@@ -143,11 +151,13 @@ impl<'m> Forward<'m, '_> {
             if let Some(w) = &layer.feed_forward {
                 if !parallel {
                     self.normed(layer.before_ff.as_ref());
+                    self.stay_normed();
                 }
                 match w {
                     FeedForward::Dense(w) => self.dense(i, w)?,
                     FeedForward::Experts(w) => self.experts(i, w)?,
                     FeedForward::Beside(w) => self.beside(i, w)?,
+                    FeedForward::Mixed(w) => self.channel_mix(i, w, segments)?,
                 }
                 self.join_stream(layer.after_ff.as_ref(), feed_forward);
             }
@@ -325,6 +335,20 @@ impl<'m> Forward<'m, '_> {
         let kept = &self.s.embedding;
         self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, r, x| {
             add_scaled(x, &kept[r * dim..][..dim], share);
+        });
+    }
+
+    /// `x = h` times a factor, where parts are added to what they read.
+    fn stay_normed(&mut self) {
+        let (c, n) = (self.model.config(), self.n);
+        if !c.arch.norms_stay {
+            return;
+        }
+        self.lap.op(Op::ResidualAdd, || Cost::elements(n, c.dim, 2, 1));
+        let h = &self.s.h;
+        self.crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, r, x| {
+            x.copy_from_slice(&h[r * c.dim..][..c.dim]);
+            scale(x, c.stream_scale);
         });
     }
 

@@ -207,17 +207,26 @@ fn worth_more(i: u64, n: u64) -> bool {
 /// Whether it is a matrix of weights; vectors, norms, routers, positions and the small matrices of convolutions,
 /// recurrences and several residual streams stay as they are.
 fn is_quantizable(t: &TensorInfo) -> bool {
-    const KEPT: [&str; 11] = [
+    const KEPT: [&str; 19] = [
         "_norm.weight",
         "ffn_gate_inp",
         "position_embd.weight",
         "token_types.weight",
         "ssm_conv1d",
         "shortconv.conv.weight",
-        "time_mix_",
         "attn_rel_b.weight",
         "altup",
         "laurel",
+        // Of RWKV's layers: shares, and matrices of low rank.
+        "_lerp_",
+        "time_mix_first",
+        "time_mix_decay",
+        "time_mix_w",
+        "time_mix_a",
+        "time_mix_v1",
+        "time_mix_v2",
+        "time_mix_g1",
+        "time_mix_g2",
         "per_layer_model_proj",
     ];
     let matrix = t.dims[1..].iter().any(|d| *d > 1);

@@ -67,6 +67,35 @@ pub(super) fn byte_token(text: &[u8]) -> Option<u8> {
     }
 }
 
+/// Appends what a text with escapes stands for: `\t`, `\n`, `\r`, a byte in two hexadecimal digits behind `\x`, and whatever
+/// else is behind a `\` as such.
+pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let digit = |b: &u8| char::from(*b).to_digit(16);
+        rest = match (first, behind) {
+            (b'\\', [b'x', high, low, later @ ..]) if digit(high).is_some() && digit(low).is_some() => {
+                let pair = digit(high).zip(digit(low)).map_or(0, |(high, low)| high * 16 + low);
+                out.push(pair as u8);
+                later
+            }
+            (b'\\', [escaped, later @ ..]) => {
+                out.push(match escaped {
+                    b't' => b'\t',
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    other => *other,
+                });
+                later
+            }
+            _ => {
+                out.push(*first);
+                behind
+            }
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

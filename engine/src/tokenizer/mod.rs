@@ -3,7 +3,8 @@
 //! Byte-level byte-pair encoding (`gpt2`) and the SentencePiece style (`llama`, `gemma4`) merge neighbouring symbols, best
 //! pair first. They differ in what a symbol is at first, in what makes a pair good, and in whether the text is cut into
 //! words before. Unigram vocabularies (`t5`) take the tokens whose scores sum to the most, as PLaMo's (`plamo2`) do by another
-//! rule, WordPiece ones (`bert`) the longest token each time. All of them first cut the text at special tokens.
+//! rule, WordPiece ones (`bert`) the longest token of a word each time, those of RWKV (`rwkv`) the longest of the text. All of
+//! them first cut the text at special tokens.
 //!
 //! Made for opening files fast: a vocabulary is two arenas, a hash table and one array of merges; no allocation is made
 //! per token.
@@ -14,6 +15,7 @@ mod bytes;
 mod charsmap;
 mod cheapest;
 mod error;
+mod greedy;
 mod merges;
 mod roles;
 mod sentence;
@@ -33,6 +35,7 @@ pub use source::{Strings, VocabSource};
 use agglomerate::Agglomerator;
 use bpe::Bpe;
 use cheapest::Cheapest;
+use greedy::Greedy;
 use hewn_loader::Gguf;
 use roles::Roles;
 use sentence::Sentence;
@@ -44,7 +47,7 @@ use vocab::{Kind, Spelling, Vocab};
 use word_piece::WordPiece;
 
 /// Values of `tokenizer.ggml.model` that are supported.
-const MODELS: [&str; 6] = ["gpt2", "llama", "gemma4", "t5", "plamo2", "bert"];
+const MODELS: [&str; 7] = ["gpt2", "llama", "gemma4", "t5", "plamo2", "bert", "rwkv"];
 
 /// How to read a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +66,7 @@ enum Family {
     Unigram(Unigram),
     Cheapest(Cheapest),
     WordPiece(WordPiece),
+    Greedy(Greedy),
 }
 
 /// A tokenizer. Immutable: share it between threads.
@@ -143,6 +147,11 @@ impl Tokenizer {
                 let word_piece = WordPiece::new(&vocab, &source)?;
                 (vocab, Family::WordPiece(word_piece), [true, true])
             }
+            "rwkv" => {
+                let vocab = Vocab::new(&source.tokens, kinds, Spelling::Escaped)?;
+                let greedy = Greedy::new(&vocab, source.unknown);
+                (vocab, Family::Greedy(greedy), [false, false])
+            }
             other => {
                 return Err(TokenizerError::UnknownModel { model: other.into(), known: MODELS.join(", ") });
             }
@@ -180,6 +189,7 @@ impl Tokenizer {
                     Family::Unigram(f) => f.encode(plain, &mut out),
                     Family::Cheapest(f) => f.encode(&self.vocab, plain, &mut out),
                     Family::WordPiece(f) => f.encode(&self.vocab, plain, &mut out),
+                    Family::Greedy(f) => f.encode(plain, &mut out),
                 }
             }
             let Some(f) = found else { break };
@@ -204,7 +214,7 @@ impl Tokenizer {
         let first = ids.iter().find(|id| !self.token_bytes(**id, special).is_empty());
         let plain = first.is_some_and(|id| matches!(self.vocab.kind(*id), Some(Kind::Normal)));
         let prefixed = match &self.family {
-            Family::Bpe(_) | Family::Cheapest(_) => false,
+            Family::Bpe(_) | Family::Cheapest(_) | Family::Greedy(_) => false,
             Family::Sentence(f) => f.space_prefix,
             Family::Unigram(f) => f.space_prefix,
             Family::WordPiece(_) => true,

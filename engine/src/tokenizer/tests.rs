@@ -331,7 +331,10 @@ fn malformed_vocabularies() {
             "`tokenizer.ggml.add_bos_token` is true, but `tokenizer.ggml.bos_token_id`",
             error(|s| s.add_bos = Some(true)),
         ),
-        ("`tokenizer.ggml.model` is \"rwkv\", which is not supported (supported: gpt2,", error(|s| s.model = "rwkv")),
+        (
+            "`tokenizer.ggml.model` is \"nonesuch\", which is not supported (supported: gpt2,",
+            error(|s| s.model = "nonesuch"),
+        ),
         ("`tokenizer.ggml.pre` is \"nonesuch\", which is not supported (supported: default,", {
             error(|s| s.pre = Some("nonesuch"))
         }),
@@ -379,4 +382,27 @@ fn repeated_tokens_are_tolerated() {
 fn shared_between_threads() {
     fn check<T: Send + Sync>(_: &T) {}
     check(&make(&byte_level(), "gpt2"));
+}
+
+#[test]
+fn rwkv_takes_the_longest_token() {
+    let mut p = Parts::default();
+    let start = p.add("<s>", 3);
+    for b in 0..=255u8 {
+        p.add(&format!("\\x{b:02x}"), 1);
+    }
+    let long = ["ab", "abcd", "\\n\\n", "\\'", "\\\\", "\\xe4\\xbd"].map(|text| p.add(text, 1));
+    p.add("[PAD]", 5);
+    let t = Tokenizer::new(p.source("rwkv")).unwrap();
+    let encode = |text: &str| t.encode(text, &EncodeOptions { add_special: true, parse_special: false });
+    let byte = |b: u8| 1 + u32::from(b);
+    assert_eq!(encode("abcabcd"), [long[0], byte(b'c'), long[1]]);
+    assert_eq!(encode("\n\n\n"), [long[2], byte(b'\n')]);
+    // Of equal ones the lowest.
+    assert_eq!(encode("'\\"), [byte(b'\''), byte(b'\\')]);
+    // A token may end within a character.
+    assert_eq!(encode("你"), [long[5], byte(0xa0)]);
+    assert_eq!(t.decode(&encode("你好<s>[PAD]\t"), false), "你好<s>[PAD]\t".as_bytes());
+    let special = t.encode("<s>", &EncodeOptions { add_special: false, parse_special: true });
+    assert_eq!(special, [start]);
 }

@@ -1,6 +1,6 @@
 //! The tokens of a vocabulary: their texts in the file, the bytes they stand for, their kinds, and the way back.
 
-use super::bytes::{byte_token, spell, spelt_len};
+use super::bytes::{byte_token, spell, spelt_len, unescape};
 use super::error::TokenizerError;
 use super::source::Strings;
 use super::table::TokenTable;
@@ -53,6 +53,8 @@ pub(super) enum Spelling {
     Sentence,
     /// As it is.
     Plain,
+    /// As UTF-8, with escapes as in the texts of programs: `\n`, `\xff`.
+    Escaped,
 }
 
 impl Spelling {
@@ -62,6 +64,7 @@ impl Spelling {
             Self::ByteLevel => spell(text, out),
             Self::Sentence => plain_spaces(text, out),
             Self::Plain => out.extend_from_slice(text),
+            Self::Escaped => unescape(text, out),
         }
     }
 
@@ -70,6 +73,11 @@ impl Spelling {
         match self {
             Self::ByteLevel => spelt_len(text),
             // The mark has three bytes, a space one.
+            Self::Escaped => {
+                let mut out = Vec::new();
+                unescape(text, &mut out);
+                out.len()
+            }
             Self::Sentence => text.len() - 2 * text.windows(MARK.len()).filter(|w| *w == MARK).count(),
             Self::Plain => text.len(),
         }

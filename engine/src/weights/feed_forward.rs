@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{Linear, Norm};
+use super::{ChannelMix, Linear, Norm};
 use crate::arch::NormKind;
 use crate::config;
 use crate::error::EngineError;
@@ -13,6 +13,7 @@ pub(crate) enum FeedForward {
     Dense(Box<Gated>),
     Experts(Box<Experts>),
     Beside(Box<Beside>),
+    Mixed(Box<ChannelMix>),
 }
 
 /// `down(act(gate h) * up h)`, or `down(act(up h))` without a gate.
@@ -109,6 +110,7 @@ impl FeedForward {
             Self::Dense(d) => d.first(),
             Self::Experts(e) => vec![&e.router.w],
             Self::Beside(b) => b.dense.first(),
+            Self::Mixed(m) => m.part.first(),
         }
     }
 }

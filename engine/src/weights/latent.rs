@@ -2,7 +2,7 @@
 
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
-use super::{Linear, Norm};
+use super::{Indexer, Linear, Norm};
 use crate::arch::{HeadGates, NormKind};
 use crate::config;
 use crate::error::EngineError;
@@ -18,6 +18,8 @@ pub(crate) struct Latent {
     pub kv_a: MatrixRef,
     pub kv_norm: Norm,
     pub heads: LatentHeads,
+    /// What chooses the positions that queries attend to, where the layer does.
+    pub indexer: Option<Indexer>,
     /// What gates the heads' outputs, `[heads, dim]`.
     pub gate: Option<MatrixRef>,
     /// Back to the stream, `[dim, heads * v_dim]`.
@@ -47,7 +49,12 @@ impl Latent {
 }
 
 impl Loader<'_> {
-    pub(super) fn latent(&mut self, l: &config::Latent, name: &dyn Fn(&str) -> String) -> Result<Latent, EngineError> {
+    pub(super) fn latent(
+        &mut self,
+        i: usize,
+        l: &config::Latent,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<Latent, EngineError> {
         let c = self.config;
         let q_rows = c.heads * (l.nope + c.rope.dim);
         let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
@@ -62,7 +69,12 @@ impl Loader<'_> {
             }
             None => (None, matrix(self, "attn_q", q_rows, c.dim)?),
         };
+        let indexer = match (c.indexer.as_ref().filter(|x| x.layers.has(i)), l.q_rank) {
+            (Some(x), Some(rank)) => Some(self.indexer(x, rank, name)?),
+            _ => None,
+        };
         Ok(Latent {
+            indexer,
             q_a,
             q_b,
             kv_a: matrix(self, "attn_kv_a_mqa", l.kv_rank + c.rope.dim, c.dim)?,

@@ -2,7 +2,10 @@
 
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
-use super::{Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, Linear, Norm, Selective, ToldScan};
+use super::{
+    Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective, ToldScan,
+    Wkv,
+};
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
@@ -51,6 +54,8 @@ pub(crate) enum AttentionWeights {
     Selective(Box<Selective>),
     ToldScan(Box<ToldScan>),
     ShortConvolution(Box<ShortConvolution>),
+    Wkv(Box<Wkv>),
+    Lightning(Box<Lightning>),
     /// One matrix in its place, `[dim, dim]`.
     Linear(Linear),
 }
@@ -178,6 +183,8 @@ impl AttentionWeights {
             Self::Selective(s) => s.input.iter().collect(),
             Self::ToldScan(s) => vec![&s.input],
             Self::ShortConvolution(s) => s.input.iter().collect(),
+            Self::Wkv(w) => vec![w.mixing.learnt.as_ref().map_or(&w.asks.w, |l| &l.into)],
+            Self::Lightning(l) => vec![&l.qkv, &l.gate],
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => l.first(),
         }
@@ -240,6 +247,10 @@ impl Loader<'_> {
                 (Some(RecurrentPart::ToldScan(s)), _) => {
                     Some(AttentionWeights::ToldScan(Box::new(self.told_scan(s, &name)?)))
                 }
+                (Some(RecurrentPart::Lightning(shape)), _) => {
+                    Some(AttentionWeights::Lightning(Box::new(self.lightning(i, shape, &name)?)))
+                }
+                (Some(RecurrentPart::Wkv(w)), _) => Some(AttentionWeights::Wkv(Box::new(self.wkv(i, w, &name)?))),
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
                 }
@@ -247,7 +258,7 @@ impl Loader<'_> {
                     Some(AttentionWeights::Linear(self.linear(&name("attn_output"), c.dim, c.dim, false)?))
                 }
                 _ if !attends => None,
-                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(l, &name)?))),
+                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, &name)?))),
                 (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
             },
             after_attention: norm(self, norms.after_attention)?,
@@ -260,7 +271,7 @@ impl Loader<'_> {
             adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
-                false => None,
+                false => c.halved_every.filter(|n| (i + 1).is_multiple_of(*n)).map(|_| 0.5),
             },
             shares: match c.arch.embed_again {
                 true => Some(self.shares(&name)?),
@@ -288,6 +299,7 @@ impl Loader<'_> {
                 FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
             }
             Some(e) if e.in_layer(i) && !c.arch.experts_ahead => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.channel_mix(ff, name)?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }
@@ -331,6 +343,8 @@ impl Loader<'_> {
                 }
                 HeadNorm::EachOrNone if !self.has(&name(&format!("{part}.weight"))) => None,
                 HeadNorm::Each | HeadNorm::EachOrNone => Some(self.norm(&name(part), k_dim, NormKind::Rms)?),
+                HeadNorm::WholeLayer if !self.has(&name(&format!("{part}.weight"))) => None,
+                HeadNorm::WholeLayer => Some(self.norm(&name(part), heads * k_dim, NormKind::Layer)?),
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
                 HeadNorm::Own(kind) => {
                     let w = self.numbers(&name(&format!("{part}.weight")), &[k_dim, heads])?;

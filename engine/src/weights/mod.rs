@@ -5,26 +5,32 @@ mod altup;
 mod channel_delta;
 mod delta;
 mod feed_forward;
+mod indexer;
 mod latent;
 mod layer;
+mod lightning;
 mod load;
 mod matrix;
 mod selective;
 mod short_convolution;
 mod state_space;
 mod told_scan;
+mod wkv;
 
 pub(crate) use adapters::{Adapted, LayerAdapters};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Shared};
+pub(crate) use indexer::Indexer;
 pub(crate) use latent::{Latent, LatentHeads};
 pub(crate) use layer::{
     AttentionWeights, DeltaGates, DeltaNet, Grouped, LayerInput, LayerWeights, ShortConvolution, StateSpace,
 };
+pub(crate) use lightning::Lightning;
 pub(crate) use matrix::{MatrixRef, Stack};
 pub(crate) use selective::Selective;
 pub(crate) use told_scan::ToldScan;
+pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
 
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
@@ -75,10 +81,10 @@ pub(crate) struct LayerInputs {
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub embed: MatrixRef,
+    /// Of what is looked up there; its weights may all be ones.
+    pub embed_norm: Option<Norm>,
     /// What is added to the embedding at each position, `[ctx, dim]`.
     pub positions: Option<MatrixRef>,
-    /// Of the embedding; its weights are ones.
-    pub embed_norm: Option<Norm>,
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
@@ -104,11 +110,16 @@ impl Weights {
         }
         let mut l = Loader::new(gguf, c);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
-        let positions = match c.arch.learned_positions {
+        let embed_norm = match (c.arch.embed_norm, c.arch.embed_evened) {
+            (true, _) => Some(l.stream_norm("token_embd_norm")?),
+            (false, true) => Some(Norm { kind: c.norm, w: vec![1.0; c.dim], bias: None }),
+            (false, false) => None,
+        };
+        let there = c.arch.positions_if_there && l.has("position_embd.weight");
+        let positions = match c.arch.learned_positions || there {
             true => Some(need(l.table("position_embd.weight", c.ctx, c.dim)?, "position_embd.weight")?),
             false => None,
         };
-        let embed_norm = c.arch.embed_norm.then(|| Norm { kind: c.norm, w: vec![1.0; c.dim], bias: None });
         let out_norm = l.stream_norm(c.arch.out_norm)?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
@@ -128,8 +139,8 @@ impl Weights {
         let targets = l.targets;
         Ok(Self {
             embed,
-            positions,
             embed_norm,
+            positions,
             layer_inputs,
             altup,
             layers,

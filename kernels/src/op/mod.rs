@@ -17,4 +17,5 @@ pub mod rope;
 pub mod scan;
 pub mod selective;
 pub mod soft_cap;
+pub mod wkv;
 pub mod xielu;

@@ -267,8 +267,7 @@ impl Ready {
             }
             (Data::Attention { layer, q, out }, Case::Attention { positions, queries, .. }) => {
                 let ([heads, _, dim], layer) = (HEADS, &**layer);
-                let all: Vec<Query<'_>> =
-                    (positions - queries..positions).map(|pos| Query { kv: layer, pos }).collect();
+                let all: Vec<Query<'_>> = (positions - queries..positions).map(|pos| Query::all(layer, pos)).collect();
                 attention(crew, &all, heads, &Rules::plain(1.0 / (dim as f32).sqrt()), q, out);
             }
             (Data::State { state, x, gates, out }, Case::DeltaRule { rows }) => {

@@ -28,21 +28,31 @@ impl Kernel for Merge<'_> {
         let (call, v_pad, len) = (self.call, self.call.shape.v_pad(), self.call.part_len());
         let rows = self.block.count * call.group();
         // A later query of a block may see less of the past than the first.
-        let [from, to] = call.seen(self.block.first + self.row / call.group());
+        let query = self.block.first + self.row / call.group();
+        let [from, to] = call.seen(query);
         let (from, to, base) = (from / TILE, to.div_ceil(TILE), call.tiles(self.block)[0]);
         let part = |t: usize| {
             let at = self.part + ((t - base) * rows + self.row) * len;
-            // SAFETY: the parts of all of this unit's tiles and rows were written in the region before, each `len` long,
+            // SAFETY: the parts of this unit's rows and of all tiles that each sees were written in the region before, each `len` long,
             // and nobody writes in this one.
             unsafe { std::slice::from_raw_parts(self.parts.get().add(at), len) }
         };
         let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0f32);
         let mut out = vec![0.0f32; v_pad];
-        for first in (from..to).step_by(LANES) {
-            let n = LANES.min(to - first);
+        let mut next = from;
+        while next < to {
+            // Of tiles of which it sees nothing there are no parts.
+            let (mut tiles, mut n) = ([0usize; LANES], 0);
+            while next < to && n < LANES {
+                if call.sees(query, next) {
+                    tiles[n] = next;
+                    n += 1;
+                }
+                next += 1;
+            }
             let (mut keep, mut add) = ([0.0f32; LANES], [0.0f32; LANES]);
             for i in 0..n {
-                let m = part(first + i)[v_pad];
+                let m = part(tiles[i])[v_pad];
                 let top = if m > max { m } else { max };
                 (keep[i], add[i]) = (max - top, m - top);
                 max = top;
@@ -51,7 +61,7 @@ impl Kernel for Merge<'_> {
             s.f_store(&mut keep, k);
             s.f_store(&mut add, a);
             for i in 0..n {
-                let p = part(first + i);
+                let p = part(tiles[i]);
                 sum = p[v_pad + 1].mul_add(add[i], sum * keep[i]);
                 let (keep, add) = (s.f_splat(keep[i]), s.f_splat(add[i]));
                 for (o, p) in out.as_chunks_mut::<16>().0.iter_mut().zip(p.as_chunks::<16>().0) {

@@ -3,11 +3,15 @@
 //! For a query at position `p`, per head and per tile of 64 positions, in ascending order:
 //!
 //! ```text
-//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded
+//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded,
+//!                                                                    then perhaps fma(slope, i - p, s[i])
 //! m_t    = max s,  e[i] = exp(s[i] - m_t),  l_t = sum of e             16 virtual lanes, fixed tree
 //! o_t[c] = FMA chain over positions of e[i] * v[i][c]                  lanes over channels
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
 //! ```
+//!
+//! Where a query attends to chosen positions only, the others count as if they were not there, and tiles of nothing else are not
+//! read for it.
 //!
 //! A sink is merged last, as a tile whose only score it is and whose value is 0. With a window, positions before it count as if
 //! they were not there, and tiles of nothing else are not read.
@@ -40,6 +44,15 @@ pub struct Query<'a> {
     pub kv: &'a KvLayer,
     /// The position asking; it sees positions `0..=pos`, or the last of them.
     pub pos: usize,
+    /// Which of those it sees, where not all: a bit for each, 64 a word; at least one.
+    pub chosen: Option<&'a [u64]>,
+}
+
+impl<'a> Query<'a> {
+    /// Of all positions.
+    pub fn all(kv: &'a KvLayer, pos: usize) -> Self {
+        Self { kv, pos, chosen: None }
+    }
 }
 
 /// What becomes of scores.
@@ -53,6 +66,8 @@ pub struct Rules<'a> {
     pub window: Option<Window>,
     /// A score of each head (`[heads]`) that counts in the softmax, with nothing behind it.
     pub sinks: Option<&'a [f32]>,
+    /// How much less a score counts for each position further away (ALiBi, arXiv 2108.12409), a number a head (`[heads]`).
+    pub slopes: Option<&'a [f32]>,
 }
 
 /// Which positions up to the one asking are seen.
@@ -83,7 +98,7 @@ impl Window {
 impl Rules<'_> {
     /// Scaled scores and nothing else.
     pub fn plain(scale: f32) -> Self {
-        Self { scale, cap: None, window: None, sinks: None }
+        Self { scale, cap: None, window: None, sinks: None, slopes: None }
     }
 }
 
@@ -126,7 +141,7 @@ struct Span {
 /// Attends every row of `q` (`[queries.len(), heads, k_dim]`) to its sequence: `out` is `[queries.len(), heads, v_dim]`.
 ///
 /// # Panics
-/// When the lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, or a window is 0.
+/// When lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, or a window is 0.
 pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &Rules<'_>, q: &[f32], out: &mut [f32]) {
     let Some(first) = queries.first() else { return };
     let shape = *first.kv.shape();
@@ -134,10 +149,9 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
-    assert!(
-        rules.window.is_none_or(|w| w.most() > 0) && rules.sinks.is_none_or(|s| s.len() == heads),
-        "a window, sinks [heads]"
-    );
+    assert!(queries.iter().all(|q| q.chosen.is_none_or(|c| c.len() > q.pos / TILE)), "a bit for each position");
+    assert!(rules.window.is_none_or(|w| w.most() > 0), "a window");
+    assert!([rules.sinks, rules.slopes].into_iter().flatten().all(|v| v.len() == heads), "sinks and slopes [heads]");
     let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
     let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
@@ -169,6 +183,20 @@ impl<'a> Call<'a> {
         [self.rules.window.map_or(0, |w| w.first(end)), end]
     }
 
+    /// Which positions of a tile a query may see.
+    #[inline(always)]
+    fn chosen(&self, query: usize, tile: usize) -> u64 {
+        self.queries[query].chosen.map_or(u64::MAX, |c| c[tile])
+    }
+
+    /// Whether a query sees something of a tile.
+    fn sees(&self, query: usize, tile: usize) -> bool {
+        let [from, to] = self.seen(query).map(|p| p.saturating_sub(tile * TILE).min(TILE));
+        // Shifts by all bits leave nothing.
+        let before = |n: usize| 1u64.checked_shl(n as u32).map_or(u64::MAX, |bit| bit - 1);
+        self.chosen(query, tile) & before(to) & !before(from) != 0
+    }
+
     /// Tiles that a block sees, likewise.
     fn tiles(&self, b: Block) -> [usize; 2] {
         [self.seen(b.first)[0] / TILE, self.seen(b.first + b.count - 1)[1].div_ceil(TILE)]
@@ -177,6 +205,15 @@ impl<'a> Call<'a> {
     /// The sink of a unit's row.
     fn sink(&self, head: usize, row: usize) -> Option<f32> {
         self.rules.sinks.map(|s| s[head * self.group() + row % self.group()])
+    }
+
+    /// What each position of a tile costs a unit's row, and where the first one is from the row's own, where there are slopes.
+    fn slope(&self, block: Block, head: usize, row: usize, tile: usize) -> Option<(f32, f32)> {
+        let slopes = self.rules.slopes?;
+        let (group, first) = (self.group(), tile * TILE);
+        let pos = self.queries[block.first + row / group].pos;
+        // Exact, as no cache has as many positions as whole numbers are exact in f32.
+        Some((slopes[head * group + row % group], first as f32 - pos as f32))
     }
 
     /// Floats of one row's part of one tile: the weighted values, then the maximum and the sum.

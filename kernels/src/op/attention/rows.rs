@@ -32,6 +32,8 @@ pub(super) struct Rows<'a, E> {
     call: &'a Call<'a>,
     block: Block,
     head: usize,
+    /// Which tile it is.
+    tile: usize,
     /// `[k_dim][64]`
     keys: &'a [E],
     /// `[64][v_pad]`
@@ -43,9 +45,9 @@ pub(super) struct Rows<'a, E> {
 }
 
 impl<'a, E: Elem> Rows<'a, E> {
-    pub fn new(call: &'a Call<'a>, block: Block, head: usize, tile: &'a [E], next: *const u8) -> Self {
+    pub fn new(call: &'a Call<'a>, block: Block, head: usize, (t, tile): (usize, &'a [E]), next: *const u8) -> Self {
         let (keys, values) = tile.split_at(call.shape.k_dim * TILE);
-        Self { call, block, head, keys, values, next, fetch: true }
+        Self { call, block, head, tile: t, keys, values, next, fetch: true }
     }
 
     /// Where what is read [`Call::ahead`] bytes after byte `at` of the tile lies: an address to prefetch.
@@ -55,24 +57,24 @@ impl<'a, E: Elem> Rows<'a, E> {
         if at < whole { self.keys.as_ptr().cast::<u8>().wrapping_add(at) } else { self.next.wrapping_add(at - whole) }
     }
 
-    /// Rows `rows[0]..rows[1]`, all of which see the positions `n[0]..n[1]` of the tile.
+    /// Rows `rows[0]..rows[1]`, all of which see the chosen ones of positions `n[0]..n[1]` of the tile.
     #[inline(always)]
-    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: [usize; 2], state: &mut State<'_>) {
+    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: [usize; 2], chosen: u64, state: &mut State<'_>) {
         let mut row = rows[0];
         while rows[1] - row >= 6 {
-            self.some::<S, 6, 4, 1>(s, row, n, state);
+            self.some::<S, 6, 4, 1>(s, row, n, chosen, state);
             row += 6;
         }
         if rows[1] - row >= 4 {
-            self.some::<S, 4, 4, 1>(s, row, n, state);
+            self.some::<S, 4, 4, 1>(s, row, n, chosen, state);
             row += 4;
         }
         if rows[1] - row >= 2 {
-            self.some::<S, 2, 4, 2>(s, row, n, state);
+            self.some::<S, 2, 4, 2>(s, row, n, chosen, state);
             row += 2;
         }
         if rows[1] > row {
-            self.some::<S, 1, 8, 4>(s, row, n, state);
+            self.some::<S, 1, 8, 4>(s, row, n, chosen, state);
         }
     }
 
@@ -83,6 +85,7 @@ impl<'a, E: Elem> Rows<'a, E> {
         s: S,
         row: usize,
         n: [usize; 2],
+        chosen: u64,
         state: &mut State<'_>,
     ) {
         let mut e = [[0.0f32; TILE]; G];
@@ -97,6 +100,16 @@ impl<'a, E: Elem> Rows<'a, E> {
                 for e in e[g].as_chunks_mut::<16>().0 {
                     let v = cap(s, s.f_load(e), bound);
                     s.f_store(e, v);
+                }
+            }
+            if let Some((slope, from)) = self.call.slope(self.block, self.head, row + g, self.tile) {
+                lean(s, &mut e[g], slope, from);
+            }
+            if chosen != u64::MAX {
+                for (i, e) in e[g].iter_mut().enumerate() {
+                    if chosen >> i & 1 == 0 {
+                        *e = f32::NEG_INFINITY;
+                    }
                 }
             }
             (m[g], l[g]) = softmax(s, &mut e[g], n);
@@ -235,6 +248,19 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
                 });
             }
         }
+    }
+}
+
+/// Adds to each score its distance, which is `from` of the first, times the slope.
+#[inline(always)]
+fn lean<S: Isa>(s: S, e: &mut [f32; TILE], slope: f32, from: f32) {
+    const STEPS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+    let (steps, slope) = (s.f_load(&STEPS), s.f_splat(slope));
+    let mut from = from;
+    for e in e.as_chunks_mut::<16>().0 {
+        let v = s.f_fma(slope, s.f_add(s.f_splat(from), steps), s.f_load(e));
+        s.f_store(e, v);
+        from += 16.0;
     }
 }
 

@@ -33,6 +33,7 @@ impl<E: Elem> Kernel for Unit<'_, E> {
         sum.fill(0.0);
         let seen = |j: usize| call.seen(block.first + j);
         let base = call.tiles(block)[0];
+        let choosing = (0..block.count).any(|j| call.queries[block.first + j].chosen.is_some());
         for t in self.span[0]..self.span[1] {
             let tile = &self.tiles[t][self.head * shape.head_len()..][..shape.head_len()];
             // What is read next: the same head of the next tile, where there is one.
@@ -47,15 +48,16 @@ impl<E: Elem> Kernel for Unit<'_, E> {
                     State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add((t - base) * len), len) })
                 }
             };
-            let mut work = Rows::new(call, block, self.head, tile, next.as_ptr().cast());
-            if seen(0)[1] >= (t + 1) * TILE && seen(block.count - 1)[0] <= t * TILE {
-                work.run(s, [0, rows], [0, TILE], &mut state);
+            let mut work = Rows::new(call, block, self.head, (t, tile), next.as_ptr().cast());
+            if !choosing && seen(0)[1] >= (t + 1) * TILE && seen(block.count - 1)[0] <= t * TILE {
+                work.run(s, [0, rows], [0, TILE], u64::MAX, &mut state);
             } else {
                 // Where the queries themselves are, and at a window's other end, each sees another part of the tile.
                 for j in 0..block.count {
                     let [from, to] = seen(j).map(|p| p.saturating_sub(t * TILE).min(TILE));
-                    if from < to {
-                        work.run(s, [j * group, (j + 1) * group], [from, to], &mut state);
+                    if from < to && (!choosing || call.sees(block.first + j, t)) {
+                        let chosen = call.chosen(block.first + j, t);
+                        work.run(s, [j * group, (j + 1) * group], [from, to], chosen, &mut state);
                     }
                 }
             }

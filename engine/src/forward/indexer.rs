@@ -1,0 +1,121 @@
+//! DeepSeek's sparse attention (DeepSeek V3.2): of many positions, a query attends to those with the best scores, which small heads
+//! of their own give.
+
+use super::{Forward, SPLIT, Segment, blocks_of, norm, quantize_rows};
+use crate::config;
+use crate::error::{EngineError, zeroed};
+use crate::record::{Cost, Op};
+use crate::weights::{Indexer, Norm};
+use hewn_kernels::Format;
+use hewn_kernels::op::matmul::{Input, Layout, Matrix, Product, matmul};
+use hewn_kernels::op::rope::rope;
+
+/// Epsilon of the keys' norm.
+const KEY_EPS: f32 = 1e-6;
+
+/// Scores that a thread makes at a time.
+const PART: usize = 256;
+
+impl Forward<'_, '_> {
+    /// Keeps the rows' keys, and chooses the positions that they attend to, where there are more than they may. Without weights
+    /// the choice of the layer before stays.
+    pub(super) fn index(
+        &mut self,
+        i: usize,
+        w: Option<&Indexer>,
+        segments: &mut [Segment<'_>],
+    ) -> Result<(), EngineError> {
+        let model = self.model;
+        let Some((x, w)) = model.config().indexer.as_ref().zip(w) else { return Ok(()) };
+        self.s.latent.chosen.clear();
+        if segments.iter().all(|seg| seg.seq.index.is_empty()) {
+            return Ok(());
+        }
+        self.index_products(i, x, w)?;
+        let n = self.n;
+        let mut row = 0;
+        for seg in segments.iter_mut() {
+            let rows = row..row + seg.tokens.len();
+            row = rows.end;
+            let before = seg.seq.len();
+            let Some(keys) = seg.seq.index.get_mut(i) else {
+                self.s.latent.chosen.extend(rows.map(|_| None));
+                continue;
+            };
+            // Those of a step that failed.
+            keys.truncate(before * x.dim);
+            let more = (rows.len()) * x.dim;
+            let memory = EngineError::Memory { what: "the keys of an indexer", bytes: more * size_of::<f32>() };
+            keys.try_reserve(more).map_err(|_| memory)?;
+            keys.extend_from_slice(&self.s.latent.index[1][rows.start * x.dim..rows.end * x.dim]);
+            for (r, pos) in rows.zip(before..) {
+                let chosen = if pos < x.most { None } else { Some(self.best(x, r, &keys[..(pos + 1) * x.dim])?) };
+                self.s.latent.chosen.push(chosen);
+            }
+        }
+        debug_assert_eq!(self.s.latent.chosen.len(), n);
+        Ok(())
+    }
+
+    /// The rows' queries and keys, turned, and how much their heads count.
+    fn index_products(&mut self, i: usize, x: &config::Indexer, w: &Indexer) -> Result<(), EngineError> {
+        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let at = || format!("before the indexer of layer {i}");
+        self.quantize_h(&[&w.k, &w.shares], at)?;
+        let s = &mut *self.s;
+        let h = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
+        let [q, k, shares] = &mut s.latent.index;
+        let (q, k) = (&mut q[..n * x.heads * x.dim], &mut k[..n * x.dim]);
+        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.q.view(gguf), w.k.view(gguf), w.shares.view(gguf)]));
+        let product = Product { w: w.shares.view(gguf), x: h, out: &mut shares[..n * x.heads] };
+        matmul(crew, n, &mut [Product { w: w.k.view(gguf), x: h, out: &mut *k }, product]);
+        let (rank, q_a) = (w.q.cols, &s.latent.q_a[..n * w.q.cols]);
+        quantize_rows(crew, w.q.is_quant(), q_a, rank, &mut s.blocks, at)?;
+        let compressed = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, rank) };
+        matmul(crew, n, &mut [Product { w: w.q.view(gguf), x: compressed, out: &mut *q }]);
+
+        let (half, cos, sin) = (c.rope.dim / 2, &s.cos, &s.sin);
+        let Some(pairing) = c.arch.indexed else { return Ok(()) };
+        self.lap.op(Op::Rope, || Cost::elements(n, (x.heads + 1) * x.dim, 2, 3));
+        let turn = |r: usize, row: &mut [f32]| {
+            rope(crew.isa(), row, x.dim, pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+        };
+        crew.rows(q, x.heads * x.dim, n >= SPLIT, |_, r, row| turn(r, row));
+        let with: &Norm = &w.k_norm;
+        crew.rows(k, x.dim, n >= SPLIT, |_, r, row| {
+            norm(crew.isa(), row, with, KEY_EPS);
+            turn(r, row);
+        });
+        Ok(())
+    }
+
+    /// The positions with the best scores for row `r` among those of `keys`; of equal ones the first.
+    fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
+        let (crew, positions) = (self.crew, keys.len() / x.dim);
+        let mut each = zeroed(x.heads.saturating_mul(positions), "the scores of an indexer")?;
+        let [q, _, shares] = &self.s.latent.index;
+        let keys = Matrix::new(Format::F32, Layout::File, positions, x.dim, bytemuck::cast_slice(keys))
+            .map_err(|source| EngineError::Matrix { name: "the keys of an indexer".into(), source })?;
+        let queries = Input { floats: &q[r * x.heads * x.dim..][..x.heads * x.dim], blocks: &[] };
+        self.lap.op(Op::Attention, || Cost::products(x.heads, &[keys]));
+        matmul(crew, x.heads, &mut [Product { w: keys, x: queries, out: &mut each }]);
+        let shares = &shares[r * x.heads..][..x.heads];
+        let factor = 1.0 / ((x.dim * x.heads) as f32).sqrt();
+        let mut scores: Vec<f32> = zeroed(positions, "the scores of an indexer")?;
+        crew.rows(&mut scores, PART, true, |_, part, scores| {
+            for (i, score) in scores.iter_mut().enumerate() {
+                let heads = each[part * PART + i..].iter().step_by(positions).zip(shares);
+                *score = heads.fold(0.0, |sum, (s, share)| sum + s.max(0.0) * (share * factor));
+            }
+        });
+        if scores.iter().any(|score| !score.is_finite()) {
+            return Err(EngineError::NonFinite { at: "among the scores of positions".into() });
+        }
+        let mut order: Vec<u32> = (0..positions as u32).collect();
+        let better = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
+        order.select_nth_unstable_by(x.most.min(positions) - 1, better);
+        let mut chosen = vec![0u64; positions.div_ceil(64)];
+        order[..x.most.min(positions)].iter().for_each(|p| chosen[*p as usize / 64] |= 1 << (p % 64));
+        Ok(chosen)
+    }
+}
