@@ -242,7 +242,7 @@ impl Bench {
         let tokens_per_s = Spread::of(&samples);
         let steps_per_s = tokens_per_s.median / c.cost.tokens;
         let (read, arithmetic) = (median(&|s| c.cost.least(&s.ceilings).0), median(&|s| c.cost.least(&s.ceilings).1));
-        let alone = Some(median(&|s| s.ceilings.weights)).filter(|rate| *rate > 0.0);
+        let alone = Some(median(&|s| s.ceilings.weights)).filter(|rate| c.test.kind == Kind::Generate && *rate > 0.0);
         Row {
             model: subject.name.clone(),
             size_bytes: tensors.iter().map(|t| t.bytes).sum(),
