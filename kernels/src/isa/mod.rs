@@ -88,8 +88,8 @@ pub(crate) struct ReadAhead {
 /// the same for both caches: 2 to 4 % faster with one thread and with two (Q4_0, Q8_0, Q4_K, Q6_K); 6144 or 8192 for the
 /// second are up to 3 % slower than 4096 there, 512 and 1024 for both 2 to 8.
 ///
-/// A page's translation 8 KiB before its lines are asked for: on that Cascade Lake, whose memory a hypervisor holds in small
-/// pages, reads are 6 to 8 % faster packed and 3 to 8 % from the GGUF with one thread (Q4_0, Q4_K), with two 4 to 6 and 5 to
+/// A page's translation 8 KiB before its lines are asked for: on that Cascade Lake, whose memory a hypervisor most
+/// likely holds in small pages, reads are 6 to 8 % faster packed and 3 to 8 % from the GGUF with one thread (Q4_0, Q4_K), with two 4 to 6 and 5 to
 /// 10; 4, 12, 16 and 32 KiB alike. Elsewhere it was not measured, and on AMD's CPUs, which are best asked for little, it is
 /// not done.
 ///
