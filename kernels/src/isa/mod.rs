@@ -89,9 +89,9 @@ pub(crate) struct ReadAhead {
 /// second are up to 3 % slower than 4096 there, 512 and 1024 for both 2 to 8.
 ///
 /// A page's translation 8 KiB before its lines are asked for: on that Cascade Lake, whose memory a hypervisor most
-/// likely holds in small pages, reads are 6 to 8 % faster packed and 3 to 8 % from the GGUF with one thread (Q4_0, Q4_K), with two 4 to 6 and 5 to
-/// 10; 4, 12, 16 and 32 KiB alike. Elsewhere it was not measured, and on AMD's CPUs, which are best asked for little, it is
-/// not done.
+/// likely holds in small pages, reads are 6 to 8 % faster packed and 3 to 8 % from the GGUF with one thread (Q4_0,
+/// Q4_K), with two 4 to 6 and 5 to 10; 4, 12, 16 and 32 KiB alike. Elsewhere it was not measured, and on AMD's CPUs,
+/// which are best asked for little, it is not done.
 ///
 /// Keys and values of 32 KiB a tile and head: on a Xeon 8 KiB and half as much are alike, and 6 % faster than a tile; on a
 /// Zen 4 16 KiB are 5 to 8 % faster than 8, and 24 or 32 the same.
