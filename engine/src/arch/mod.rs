@@ -248,6 +248,8 @@ pub struct Arch {
     pub leaning: Leaning,
     /// Whether embeddings are normed.
     pub embed_norm: bool,
+    /// Whether they are, without weights.
+    pub embed_evened: bool,
     /// Whether heads are normed after they are turned, not before.
     pub norm_turned: bool,
     /// Whether files may say how pairs share the coordinates of a position in an image. Of text all are the same, so that
@@ -287,8 +289,6 @@ pub struct Arch {
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
-    /// Whether they are, without weights.
-    pub embed_evened: bool,
     /// Whether each layer adds the embedding to the stream, multiplied with a number of its own, and has numbers for what
     /// attention and feed-forward part add.
     pub embed_again: bool,

@@ -46,7 +46,7 @@ macro_rules! simd {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gathers {
     /// Whether sixteen lanes take longer than from a table of 512 in registers. On a Zen 4 they do (22 to 30 cycles, and
-    /// codebooks of 512 are 1.2 to 1.8 times as fast from registers), and on a Cascade Lake (29 to 38 cycles; 1.3 to 1.9
+    /// codebooks of 512 are 1.2 to 1.8 times as fast from registers), and on a Cascade Lake (29 to 38 cycles; 1.2 to 1.9
     /// times); where gathers take 9 cycles they would not, by the count of instructions.
     pub slow: bool,
 }
