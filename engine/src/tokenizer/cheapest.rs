@@ -48,7 +48,7 @@ impl Cheapest {
         });
         Ok(Self {
             trie: Trie::new(matched.map(|id| (vocab.text(id), id)).collect()),
-            costs: (0..vocab.len() as u32).map(|id| -(tenthousandths(id) as i64)).collect(),
+            costs: (0..vocab.len() as u32).map(|id| (tenthousandths(id) as i64).saturating_neg()).collect(),
         })
     }
 

@@ -406,3 +406,19 @@ fn rwkv_takes_the_longest_token() {
     let special = t.encode("<s>", &EncodeOptions { add_special: false, parse_special: true });
     assert_eq!(special, [start]);
 }
+
+#[test]
+fn no_score_of_plamo_is_out_of_bounds() {
+    let mut p = Parts::default();
+    for b in 0..=255u8 {
+        p.add(&format!("<0x{b:02X}>"), 6);
+    }
+    let strange = [f32::NEG_INFINITY, f32::INFINITY, f32::NAN, f32::MIN, f32::MAX];
+    let ids = ["a", "b", "c", "d", "ef"].map(|text| p.add(text, 1));
+    ids.iter().zip(strange).for_each(|(id, score)| p.scores[*id as usize] = score);
+    let t = Tokenizer::new(p.source("plamo2")).unwrap();
+    // Of these only the last is one that a text becomes; the others are bytes.
+    let encode = |text: &str| t.encode(text, &EncodeOptions { add_special: true, parse_special: false });
+    assert_eq!(encode("abcdef"), [97, 98, 99, 100, ids[4]]);
+    assert_eq!(encode("ee"), [101, 101]);
+}
