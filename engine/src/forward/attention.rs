@@ -2,7 +2,7 @@
 
 use super::route::sigmoid;
 use super::running::softplus;
-use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, norm, norm_cost, scale, turns};
+use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, foresee_alone, norm, norm_cost, scale, turns};
 use crate::arch::{HeadGates, HeadNorm, NormKind};
 use crate::config::LayerSizes;
 use crate::error::EngineError;
@@ -52,12 +52,15 @@ impl Forward<'_, '_> {
             let views = || matrices.iter().map(|w| w.view(gguf));
             self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
             foresee(crew, n, self.model, &[&g.o.w]);
-            if g.k.is_some() {
-                foresee_store(i, segments);
-            }
+            let biases = [Some(&g.q), g.k.as_ref(), g.v.as_ref()].into_iter().flatten().filter_map(|l| l.bias.as_deref());
+            foresee_alone(crew, n, biases);
             let there = outs.into_iter().filter_map(|(linear, out)| Some((linear?, out)));
             let mut products: Vec<_> = there.map(|(l, out)| Product { w: l.w.view(gguf), x, out }).collect();
             matmul(crew, n, &mut products);
+            // Asked for before, they would have been pushed out again.
+            if g.k.is_some() {
+                foresee_store(i, segments);
+            }
         }
         if let Some(w) = self.adapters(i) {
             self.adapt(&w.q, |s| (&s.h, &mut s.q));

@@ -11,7 +11,7 @@ use crate::config;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::scratch::Choice;
-use crate::weights::{Beside, ExpertStacks, Experts, MatrixRef, Shared, Stack};
+use crate::weights::{Beside, ExpertStacks, Experts, Shared, Stack};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::{activate, add, add_scaled, gate, scale};
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
@@ -258,7 +258,7 @@ impl Forward<'_, '_> {
     /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`; where that is the architecture's, half of it.
     fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
         self.activated(self.model.config().activation(i), &w.part);
-        let then: Vec<&MatrixRef> = self.after_ff(i);
+        let then = self.after_ff(i);
         let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
         let down = &w.part.down;
         self.lap_quantize(down.w.is_quant(), n, down.w.cols);
@@ -269,7 +269,7 @@ impl Forward<'_, '_> {
         let x = Input { floats, blocks: blocks_of(&s.blocks, n, down.w.cols) };
         self.lap.op(Op::DownProduct, || Cost::products(n, &[down.w.view(self.model.gguf())]));
         let out = &mut s.experts.rows[..n * dim];
-        foresee(crew, n, self.model, &then);
+        foresee(crew, n, self.model, &then.weights);
         matmul(crew, n, &mut [Product { w: down.w.view(self.model.gguf()), x, out: &mut *out }]);
         self.lap.op(Op::Combine, || Cost::elements(n, dim, 3, 1));
         let (out, scores, halved) = (&*out, &s.experts.shared, self.model.config().arch.halved);

@@ -32,7 +32,7 @@ use crate::model::Model;
 use crate::record::{Cost, Lap, Op};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
-use crate::weights::{AttentionWeights, FeedForward, LayerWeights, Linear, MatrixRef, Norm};
+use crate::weights::{AttentionWeights, FeedForward, Linear, MatrixRef, Norm};
 pub(crate) use adapters::Switched;
 use hewn_kernels::op::activation::{add, add_scaled, scale};
 use hewn_kernels::op::layer_norm::layer_norm;
@@ -402,12 +402,12 @@ impl<'m> Forward<'m, '_> {
         }
     }
 
-    /// `t = linear(source)`; the product after it is with the weights `then`.
+    /// `t = linear(source)`
     fn project(
         &mut self,
         source: Source,
         linear: &Linear,
-        then: &[&MatrixRef],
+        then: &Next<'_>,
         at: impl Fn() -> String,
     ) -> Result<(), EngineError> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
@@ -428,7 +428,12 @@ impl<'m> Forward<'m, '_> {
         let x = Input { floats, blocks: blocks_of(blocks, n, width) };
         let t = &mut s.t[..n * c.dim];
         self.lap.op(source.op(), || Cost::products(n, &[linear.w.view(self.model.gguf())]));
-        foresee(crew, n, self.model, then);
+        foresee(crew, n, self.model, &then.weights);
+        foresee_alone(
+            crew,
+            n,
+            then.norms.iter().flat_map(|norm| norm.parts()).chain([&s.x[..n * c.dim], &s.h[..n * c.dim]]),
+        );
         matmul(crew, n, &mut [Product { w: linear.w.view(self.model.gguf()), x, out: &mut *t }]);
         if linear.bias.is_some() {
             crew.rows(t, c.dim, n >= SPLIT, |_, _, t| bias(linear, t));
@@ -437,25 +442,55 @@ impl<'m> Forward<'m, '_> {
     }
 
     /// What is read after the attention of layer `i`.
-    fn after_attention(&self, i: usize) -> Vec<&'m MatrixRef> {
-        let feed_forward = &self.model.weights().layers[i].feed_forward;
-        feed_forward.as_ref().map_or_else(|| self.after_layer(i), FeedForward::first)
+    fn after_attention(&self, i: usize) -> Next<'m> {
+        let layer = &self.model.weights().layers[i];
+        let then = match &layer.feed_forward {
+            Some(w) => Next { weights: w.first(), norms: layer.before_ff.iter().collect() },
+            None => self.after_layer(i),
+        };
+        then.behind(layer.after_attention.as_ref())
     }
 
     /// What is read after the part of layer `i`'s feed-forward that all rows take.
-    fn after_ff(&self, i: usize) -> Vec<&'m MatrixRef> {
+    fn after_ff(&self, i: usize) -> Next<'m> {
         let layer = &self.model.weights().layers[i];
-        match (&layer.feed_forward, &layer.input) {
-            (Some(FeedForward::Beside(b)), _) => vec![&b.experts.router.w],
-            (_, Some(input)) => vec![&input.gate],
+        let then = match (&layer.feed_forward, &layer.input) {
+            (Some(FeedForward::Beside(b)), _) => return Next::from(vec![&b.experts.router.w]),
+            (_, Some(input)) => Next::from(vec![&input.gate]),
             (_, None) => self.after_layer(i),
-        }
+        };
+        then.behind(layer.after_ff.as_ref())
     }
 
     /// What is read after layer `i`.
-    fn after_layer(&self, i: usize) -> Vec<&'m MatrixRef> {
+    fn after_layer(&self, i: usize) -> Next<'m> {
         let weights = self.model.weights();
-        weights.layers.get(i + 1).map_or_else(|| vec![&weights.output], LayerWeights::first)
+        match weights.layers.get(i + 1) {
+            Some(next) => Next { weights: next.first(), norms: next.before_attention.iter().collect() },
+            None => Next { weights: vec![&weights.output], norms: vec![&weights.out_norm] },
+        }
+    }
+}
+
+/// What is read after a product.
+struct Next<'m> {
+    /// Of the next product.
+    weights: Vec<&'m MatrixRef>,
+    /// Between the two, in their order.
+    norms: Vec<&'m Norm>,
+}
+
+impl<'m> Next<'m> {
+    /// The same behind a norm.
+    fn behind(mut self, norm: Option<&'m Norm>) -> Self {
+        self.norms.splice(..0, norm);
+        self
+    }
+}
+
+impl<'m> From<Vec<&'m MatrixRef>> for Next<'m> {
+    fn from(weights: Vec<&'m MatrixRef>) -> Self {
+        Self { weights, norms: Vec::new() }
     }
 }
 
@@ -496,6 +531,13 @@ impl Source {
 fn foresee(crew: &Crew<'_>, n: usize, model: &Model, weights: &[&MatrixRef]) {
     let views: Vec<Matrix<'_>> = weights.iter().map(|w| w.view(model.gguf())).collect();
     expect(crew, n, &views);
+}
+
+/// Says what the leader reads by itself between the next product and the one after it. With many rows all threads do that.
+fn foresee_alone<'a>(crew: &Crew<'_>, n: usize, numbers: impl Iterator<Item = &'a [f32]>) {
+    if n < SPLIT {
+        crew.expect_alone(numbers.map(bytemuck::cast_slice));
+    }
 }
 
 fn bias(linear: &Linear, row: &mut [f32]) {

@@ -1,11 +1,11 @@
 //! A state space: a running state in place of keys and values, or beside them.
 
 use super::running::{softplus, starts, states};
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee};
+use super::{Forward, Next, SPLIT, Segment, Source, blocks_of, foresee};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
-use crate::weights::{AttentionWeights, StateSpace};
+use crate::weights::StateSpace;
 use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
@@ -62,7 +62,7 @@ impl Forward<'_, '_> {
             }
         });
         let attention = &self.model.weights().layers[i].attention;
-        let then = attention.as_ref().map_or_else(|| self.after_attention(i), AttentionWeights::first);
+        let then = attention.as_ref().map_or_else(|| self.after_attention(i), |w| Next::from(w.first()));
         self.project(Source::Gated, &w.o, &then, || format!("after the state space of layer {i}"))
     }
 

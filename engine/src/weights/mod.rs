@@ -55,6 +55,13 @@ pub(crate) struct Norm {
     pub bias: Option<Vec<f32>>,
 }
 
+impl Norm {
+    /// All its numbers.
+    pub fn parts(&self) -> impl Iterator<Item = &[f32]> {
+        [Some(&self.w), self.bias.as_ref()].into_iter().flatten().map(Vec::as_slice)
+    }
+}
+
 /// Divisors of the rotary frequencies (`[rope_dim / 2]`).
 #[derive(Clone, Debug)]
 pub(crate) enum RopeFactors {

@@ -72,6 +72,13 @@ pub(super) fn prefetch<const NEAR: bool>(p: *const u8) {
     }
 }
 
+/// The same for a line that will be written.
+#[inline(always)]
+pub(super) fn prefetch_write(p: *const u8) {
+    // SAFETY: as above.
+    unsafe { asm!("prfm pstl1keep, [{p}]", p = in(reg) p, options(readonly, nostack, preserves_flags)) }
+}
+
 /// Bytes of a register, in place.
 #[inline(always)]
 pub(super) fn bytes(v: int32x4_t) -> uint8x16_t {

@@ -127,6 +127,20 @@ pub(crate) fn prefetch(p: *const u8) {
     let _ = p;
 }
 
+/// The same for a line that will be written: other cores give it up.
+#[inline(always)]
+pub(crate) fn prefetch_write(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above; a CPU without this instruction takes it for none.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    lanes128::prefetch_write(p);
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = p;
+}
+
 mod book;
 mod detect;
 pub mod scalar;

@@ -10,7 +10,7 @@
 
 pub(crate) mod slab;
 
-use crate::isa::{CpuIsa, Isa, Kernel, load_tail, prefetch};
+use crate::isa::{CpuIsa, Isa, Kernel, load_tail, prefetch_write};
 use crate::team::Crew;
 use slab::Pool;
 pub(crate) use slab::Tile;
@@ -210,9 +210,9 @@ impl KvLayer {
         let (at, v_pad) = (self.len % TILE, self.shape.v_pad());
         for head in tile.chunks_exact(self.shape.head_len()) {
             let (keys, values) = head.split_at(self.shape.k_dim * TILE);
-            keys.chunks_exact(TILE).for_each(|k| prefetch((&raw const k[at]).cast()));
+            keys.chunks_exact(TILE).for_each(|k| prefetch_write((&raw const k[at]).cast()));
             let line = LINE / size_of::<E>();
-            values[at * v_pad..][..v_pad].chunks(line).for_each(|v| prefetch(v.as_ptr().cast()));
+            values[at * v_pad..][..v_pad].chunks(line).for_each(|v| prefetch_write(v.as_ptr().cast()));
         }
     }
 

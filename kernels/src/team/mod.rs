@@ -185,8 +185,16 @@ impl Crew<'_> {
     /// to wait fetch them into their caches meanwhile. A hint: no result depends on it.
     pub(crate) fn expect<'a>(&self, start: impl Fn(usize) -> &'a [u8]) {
         if let Some(regions) = self.regions {
-            // The leader has other things to do between two regions.
-            (1..self.threads()).for_each(|worker| regions.expect(worker, start(worker)));
+            (0..self.threads()).for_each(|worker| regions.expect(worker, start(worker)));
+        }
+    }
+
+    /// Tells the leader what it will read by itself between the next region and the one after it: it fetches this into its
+    /// caches when it comes to the end of its share. Most of what lies between two regions is in no cache otherwise: weights
+    /// have gone through them since it was last read. A hint, of [`PIECES`](regions::PIECES) pieces at most.
+    pub fn expect_alone<'a>(&self, bytes: impl Iterator<Item = &'a [u8]>) {
+        if let Some(regions) = self.regions {
+            regions.expect_alone(bytes);
         }
     }
 

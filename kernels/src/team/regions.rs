@@ -19,8 +19,11 @@ const JOINED: u64 = OPEN - 1;
 /// less than a time slice.
 pub(super) const SPIN: Duration = Duration::from_micros(100);
 
-/// Lines that a waiting worker asks for between two looks at the door.
+/// Lines that a waiting thread asks for between two looks at the door.
 const FETCH: usize = 4;
+
+/// Pieces of memory that the leader is told of at a time.
+pub(super) const PIECES: usize = 8;
 
 /// The leader's side and the workers' side of the regions of one step.
 pub(super) struct Regions<'w> {
@@ -35,8 +38,10 @@ pub(super) struct Regions<'w> {
     /// Whether the leader is.
     leader_sleeps: AtomicBool,
     door: Mutex<()>,
-    /// What each worker reads first in the next region.
+    /// What each thread reads first in the region after the next.
     ahead: Box<[Ahead]>,
+    /// What the leader reads by itself after the next region.
+    alone: [Ahead; PIECES],
     /// For workers: a region is open, or all are dismissed.
     bell: Condvar,
     /// For the leader: the last worker has left a closed region.
@@ -61,6 +66,7 @@ impl<'w> Regions<'w> {
             leader_sleeps: AtomicBool::new(false),
             door: Mutex::new(()),
             ahead: (0..threads).map(|_| Ahead::default()).collect(),
+            alone: Default::default(),
             bell: Condvar::new(),
             left: Condvar::new(),
             watch,
@@ -87,6 +93,7 @@ impl<'w> Regions<'w> {
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut wait = Wait::default();
         while self.state.load(Ordering::Acquire) & JOINED != 0 {
+            self.ahead[0].fetch(FETCH);
             if !wait.spin() {
                 self.sleep_until_left();
             }
@@ -102,11 +109,15 @@ impl<'w> Regions<'w> {
         }
     }
 
-    /// Leader: the bytes that a worker will probably read first in a region to come.
+    /// Leader: the bytes that a thread will probably read first in the region after the next.
     pub fn expect(&self, worker: usize, bytes: &[u8]) {
-        let ahead = &self.ahead[worker];
-        ahead.from.store(bytes.as_ptr() as usize, Ordering::Relaxed);
-        ahead.to.store(bytes.as_ptr() as usize + bytes.len(), Ordering::Relaxed);
+        self.ahead[worker].set(bytes);
+    }
+
+    /// Leader: the bytes that it will read between the next region and the one after it; pieces past [`PIECES`] are left out.
+    pub fn expect_alone<'a>(&self, bytes: impl Iterator<Item = &'a [u8]>) {
+        let all = bytes.filter(|bytes| !bytes.is_empty()).chain(std::iter::repeat(&[][..]));
+        self.alone.iter().zip(all).for_each(|(piece, bytes)| piece.set(bytes));
     }
 
     fn take_part(&self, worker: usize, job: Job<'_>) {
@@ -121,7 +132,14 @@ impl<'w> Regions<'w> {
     }
 
     fn chunks(&self, worker: usize, job: Job<'_>) {
-        while let Some(chunk) = self.shares.take(worker) {
+        while let Some(chunk) = self.shares.own(worker) {
+            job(worker, chunk);
+        }
+        if worker == 0 {
+            // The region's end is near: what is fetched now, its own data will not push out again.
+            self.alone.iter().take_while(|piece| piece.fetch(usize::MAX)).for_each(|_| {});
+        }
+        while let Some(chunk) = self.shares.others() {
             job(worker, chunk);
         }
     }
@@ -152,7 +170,7 @@ impl<'w> Regions<'w> {
             if self.quit.load(Ordering::Acquire) {
                 return;
             }
-            self.ahead[worker].fetch();
+            self.ahead[worker].fetch(FETCH);
             if !wait.spin() {
                 self.sleep(seen);
             }
@@ -204,7 +222,7 @@ impl<'w> Regions<'w> {
     }
 }
 
-/// Memory that a waiting worker fetches into its cache.
+/// Memory that a thread fetches into its cache.
 #[derive(Default)]
 #[repr(align(128))]
 struct Ahead {
@@ -214,13 +232,19 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Fetches a few more lines. Both sides may write at once: the worst that follows is a prefetch for nothing.
-    fn fetch(&self) {
+    fn set(&self, bytes: &[u8]) {
+        self.from.store(bytes.as_ptr() as usize, Ordering::Relaxed);
+        self.to.store(bytes.as_ptr() as usize + bytes.len(), Ordering::Relaxed);
+    }
+
+    /// Fetches up to `most` more lines; `false` where none are left. Both sides may write at once: the worst that follows is
+    /// a prefetch for nothing.
+    fn fetch(&self, most: usize) -> bool {
         let (from, to) = (self.from.load(Ordering::Relaxed), self.to.load(Ordering::Relaxed));
-        if from < to {
-            (0..FETCH).for_each(|i| prefetch((from + i * 64) as *const u8));
-            self.from.store(from + FETCH * 64, Ordering::Relaxed);
-        }
+        let lines = to.saturating_sub(from).div_ceil(64).min(most);
+        (0..lines).for_each(|i| prefetch((from + i * 64) as *const u8));
+        self.from.store(from + lines * 64, Ordering::Relaxed);
+        lines > 0
     }
 }
 

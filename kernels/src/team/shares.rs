@@ -58,11 +58,13 @@ impl Shares {
         self.0.iter().for_each(|s| s.0.store(0, Ordering::Relaxed));
     }
 
-    /// The next chunk for `worker`.
-    pub fn take(&self, worker: usize) -> Option<usize> {
-        if let Some(chunk) = self.0[worker].take(true) {
-            return Some(chunk);
-        }
+    /// The next chunk of `worker`'s own share.
+    pub fn own(&self, worker: usize) -> Option<usize> {
+        self.0[worker].take(true)
+    }
+
+    /// A chunk of whoever has most left.
+    pub fn others(&self) -> Option<usize> {
         loop {
             let left = |s: &&Share| {
                 let [next, end] = split(s.0.load(Ordering::Relaxed));
