@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn they_are_those_of_quantized_files() {
-        for shape in ["tiny", "tiny-moe", "tiny-delta", "tiny-lfm2", "tiny-ssm"].map(|n| Shape::find(n).unwrap()) {
+        let names = ["tiny", "tiny-moe", "tiny-delta", "tiny-lfm2", "tiny-ssm", "tiny-rwkv7", "tiny-mamba"];
+        for shape in names.map(|n| Shape::find(n).unwrap()) {
             let file = |mix| {
                 let mut file = Vec::new();
                 synth::write(shape, mix, 1, &mut file, &mut |_, _| ControlFlow::Continue(())).unwrap();

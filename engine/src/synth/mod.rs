@@ -6,7 +6,9 @@
 mod delta;
 mod gemma3n;
 mod gemma4;
+mod mamba;
 mod mix;
+mod rwkv7;
 mod shapes;
 mod short_convolution;
 mod space;
@@ -15,7 +17,9 @@ mod vocab;
 pub use delta::Delta;
 pub use gemma3n::Gemma3n;
 pub use gemma4::Gemma4;
+pub use mamba::Mamba;
 pub use mix::{MIXES, Mix};
+pub use rwkv7::Rwkv7;
 pub use shapes::{Experts, SHAPES, Shape};
 pub use space::Space;
 
@@ -85,7 +89,11 @@ pub fn write(
     let mut w = GgufWriter::new();
     metadata(&mut w, shape, mix)?;
     for t in &tensors {
-        let dims = [t.cols as u64, t.rows as u64, t.count as u64];
+        let mut dims = [t.cols, t.rows, t.count, 1].map(|n| n as u64);
+        if t.rows == 1 {
+            // So RWKV's files have several vectors.
+            dims.swap(2, 3);
+        }
         let significant = dims.iter().rposition(|d| *d != 1).map_or(1, |last| last + 1);
         w.tensor(&t.name, &dims[..significant], TensorType::from_id(t.format.id()))?;
     }
@@ -176,6 +184,14 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         return all;
     }
     if let Some(more) = &s.gemma3n {
+        all.extend(more.tensors(s, &matrix, back));
+        return all;
+    }
+    if let Some(more) = &s.rwkv7 {
+        all.extend(more.tensors(s, &matrix, back));
+        return all;
+    }
+    if let Some(more) = &s.mamba {
         all.extend(more.tensors(s, &matrix, back));
         return all;
     }
@@ -276,6 +292,12 @@ fn metadata(w: &mut GgufWriter, s: &Shape, mix: Mix) -> io::Result<()> {
     if let Some(more) = &s.gemma3n {
         more.metadata(w, s)?;
     }
+    if let Some(more) = &s.rwkv7 {
+        more.metadata(w, s)?;
+    }
+    if let Some(more) = &s.mamba {
+        more.metadata(w, s)?;
+    }
     if let Some(e) = s.experts {
         let mut sizes =
             vec![("expert_count", e.count), ("expert_used_count", e.used), ("expert_feed_forward_length", e.ff)];
@@ -345,6 +367,10 @@ mod tests {
             assert_eq!(Model::from_gguf(Gguf::from_bytes(gemma).unwrap()).unwrap().config().caches(), 3);
             let gemma = Model::from_gguf(Gguf::from_bytes(make("tiny-gemma3n", mix, 1)).unwrap()).unwrap();
             assert_eq!(gemma.config().altup.map(|a| (a.rank, gemma.config().caches())), Some((32, 4)));
+            let rwkv = Model::from_gguf(Gguf::from_bytes(make("tiny-rwkv7", mix, 1)).unwrap()).unwrap();
+            assert!((0..2).all(|i| rwkv.config().recurrent_of(i).is_some()));
+            let mamba = Model::from_gguf(Gguf::from_bytes(make("tiny-mamba", mix, 1)).unwrap()).unwrap();
+            assert!((0..2).all(|i| mamba.config().recurrent_of(i).is_some()));
             let moe = make("tiny-moe", mix, 1);
             assert!(Model::from_gguf(Gguf::from_bytes(moe).unwrap()).unwrap().config().experts.is_some());
             let file = make("tiny", mix, 1);
@@ -388,6 +414,8 @@ mod tests {
             ("lfm2-350m", 0.354_484),
             ("lfm2-1.2b", 1.170_341),
             ("lfm2-8b-a1b", 8.340),
+            ("rwkv7-1.5b", 1.527_4),
+            ("mamba-1.4b", 1.372),
         ] {
             assert!((billions(name) / size - 1.0).abs() < 1e-3, "{name}: {}", billions(name));
         }

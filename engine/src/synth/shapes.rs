@@ -1,6 +1,6 @@
 //! The shapes of well-known models, from their published configurations.
 
-use super::{Delta, Gemma3n, Gemma4, Space, delta};
+use super::{Delta, Gemma3n, Gemma4, Mamba, Rwkv7, Space, delta};
 
 /// Hyperparameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +27,10 @@ pub struct Shape {
     pub gemma4: Option<Gemma4>,
     /// What Gemma 3n has besides.
     pub gemma3n: Option<Gemma3n>,
+    /// What RWKV 7 has besides, in place of attention.
+    pub rwkv7: Option<Rwkv7>,
+    /// What the first Mamba has instead.
+    pub mamba: Option<Mamba>,
     /// Query heads.
     pub heads: usize,
     /// Key/value heads.
@@ -73,6 +77,8 @@ const LLAMA3: Shape = Shape {
     attending: None,
     gemma4: None,
     gemma3n: None,
+    rwkv7: None,
+    mamba: None,
     heads: 32,
     kv_heads: 8,
     head_dim: 128,
@@ -151,6 +157,30 @@ const GEMMA3N: Shape = Shape {
     rope_base: 1_000_000.0,
     rope_stretch: 0.0,
     eps: 1e-6,
+    ..LLAMA3
+};
+
+/// RWKV World's vocabulary; the text's own positions are all it knows.
+const RWKV7: Shape = Shape {
+    arch: "rwkv7",
+    dim: 2048,
+    ff: 8192,
+    kv_heads: 32,
+    head_dim: 64,
+    vocab: 65_536,
+    ctx: 4096,
+    rope_stretch: 0.0,
+    ..LLAMA3
+};
+
+const MAMBA: Shape = Shape {
+    arch: "mamba",
+    heads: 1,
+    kv_heads: 1,
+    vocab: 50_280,
+    tied: true,
+    ctx: 1 << 20,
+    rope_stretch: 0.0,
     ..LLAMA3
 };
 
@@ -249,6 +279,27 @@ pub const SHAPES: &[Shape] = &[
         vocab: 512,
         ctx: 2048,
         ..LFM2
+    },
+    Shape {
+        name: "tiny-rwkv7",
+        layers: 2,
+        dim: 256,
+        ff: 512,
+        rwkv7: Some(Rwkv7 { decay: 32, rate: 32, residual: 16, gate: 64 }),
+        heads: 4,
+        kv_heads: 4,
+        vocab: 512,
+        ctx: 2048,
+        ..RWKV7
+    },
+    Shape {
+        name: "tiny-mamba",
+        layers: 2,
+        dim: 256,
+        mamba: Some(Mamba { width: 512, keys: 16, rank: 32 }),
+        vocab: 512,
+        ctx: 2048,
+        ..MAMBA
     },
     Shape { name: "r1-distill-qwen-1.5b", layers: 28, dim: 1536, ff: 8960, heads: 12, ..R1_QWEN },
     Shape {
@@ -405,6 +456,19 @@ pub const SHAPES: &[Shape] = &[
         experts: Some(Experts { count: 32, used: 4, ff: 1792, dense: 2 }),
         attending: Some(&[2, 6, 10, 14, 18, 21]),
         ..LFM2
+    },
+    Shape {
+        name: "rwkv7-1.5b",
+        layers: 24,
+        rwkv7: Some(Rwkv7 { decay: 96, rate: 96, residual: 64, gate: 256 }),
+        ..RWKV7
+    },
+    Shape {
+        name: "mamba-1.4b",
+        layers: 48,
+        dim: 2048,
+        mamba: Some(Mamba { width: 4096, keys: 16, rank: 128 }),
+        ..MAMBA
     },
     Shape {
         name: "mistral-7b",
