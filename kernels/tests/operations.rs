@@ -73,7 +73,7 @@ fn products_equal_the_oracle() {
     for &format in Format::ALL {
         let unit = format.block_len().max(1);
         // Floats take any length; blocks only whole ones.
-        let widths: &[usize] = if format.is_quant() { &[0, 1, 3] } else { &[0, 1, 15, 16, 17, 100] };
+        let widths: &[usize] = if format.is_quant() { &[0, 1, 3] } else { &[0, 1, 15, 16, 17, 100, 523] };
         for &cols in widths {
             let cols = cols * unit;
             for &rows in all_rows {

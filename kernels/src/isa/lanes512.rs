@@ -276,6 +276,32 @@ macro_rules! lanes512 {
                 _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
             })
         }
+        /// The tree of [`f_sum`](Isa::f_sum) on all of them at once: each step adds the halves of two and puts them side by
+        /// side, so that sixteen registers become eight, four, two and one.
+        #[inline(always)]
+        fn f_sums(self, of: &[[f32; 16]; 16]) -> Self::F {
+            simd!({
+                let mut v = [_mm512_setzero_ps(); 16];
+                each16!(i => { v[i] = self.f_load(&of[i]); });
+                each!(8, i => {
+                    let [a, b] = [v[2 * i], v[2 * i + 1]];
+                    v[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+                });
+                each!(4, i => {
+                    let [a, b] = [v[2 * i], v[2 * i + 1]];
+                    v[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                });
+                each!(2, i => {
+                    let [a, b] = [v[2 * i], v[2 * i + 1]];
+                    v[i] = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(a, b), _mm512_shuffle_ps::<0xee>(a, b));
+                });
+                let [a, b] = [v[0], v[1]];
+                let sums = _mm512_add_ps(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b));
+                // In each quarter the sums of every fourth.
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                _mm512_permutexvar_ps(order, sums)
+            })
+        }
         #[inline(always)]
         fn f_top(self, a: Self::F) -> f32 {
             simd!(_mm512_reduce_max_ps(a))

@@ -453,6 +453,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn f_as_i(self, a: Self::F) -> Self::I;
     /// Sum of all lanes by the contract's tree: lanes `j` and `j + 8`, then `j + 4`, `j + 2`, `j + 1`.
     fn f_sum(self, a: Self::F) -> f32;
+    /// [`f_sum`](Isa::f_sum) of each of sixteen, in order.
+    #[inline(always)]
+    fn f_sums(self, of: &[[f32; 16]; 16]) -> Self::F {
+        let mut sums = [0.0; 16];
+        each16!(i => { sums[i] = self.f_sum(self.f_load(&of[i])); });
+        self.f_load(&sums)
+    }
     /// Largest lane (no NaN among them).
     fn f_top(self, a: Self::F) -> f32;
 }

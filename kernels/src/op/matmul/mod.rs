@@ -26,7 +26,7 @@ pub use gated::{Gate, gated_matmul};
 pub(crate) use matrix::padded;
 pub use matrix::{Layout, Matrix, ShapeError};
 
-use super::matmul_float::FloatTask;
+use super::matmul_float::{self, FloatTask};
 use super::quantize::ActBlock;
 use crate::format::{Float, FormatVisitor, Quant, SUB, TILE_ROWS};
 use crate::team::{Crew, SendPtr};
@@ -275,7 +275,10 @@ impl FormatVisitor for Task<'_> {
     fn float<T: Float>(self) {
         let w = self.w;
         let rows = [self.range[0] * TILE_ROWS, (self.range[1] * TILE_ROWS).min(w.rows())];
-        self.crew.isa().run_lanes(FloatTask::<T>::new(w.data(), w.cols(), self.x.floats, rows, self.out));
+        self.crew.with_scratch(self.worker, matmul_float::room(self.out.n), |room| {
+            let (w, room) = ((w.data(), w.cols()), bytemuck::cast_slice_mut(room));
+            self.crew.isa().run_lanes(FloatTask::<T>::new(w, self.x.floats, rows, self.out, room));
+        });
     }
 }
 

@@ -3,9 +3,12 @@
 //! Per output element: lane `j` is the FMA chain over `k = j, j + 16, ...` (a short last chunk is padded with zeros on
 //! both sides), then the lanes are summed by the contract's tree.
 
+mod panel;
+
 use super::matmul::Rows;
 use crate::format::Float;
 use crate::isa::{Isa, Kernel, load_tail};
+pub(super) use panel::room;
 use std::marker::PhantomData;
 
 /// How far ahead of the weights in use the next are asked for by the first columns, in bytes; numbers of four bytes come
@@ -19,12 +22,20 @@ pub(super) struct FloatTask<'a, T> {
     x: &'a [f32],
     rows: [usize; 2],
     out: Rows,
+    /// As many bytes as [`room`] says, for many columns.
+    room: &'a mut [[f32; 16]],
     format: PhantomData<T>,
 }
 
 impl<'a, T: Float> FloatTask<'a, T> {
-    pub fn new(w: &'a [u8], cols: usize, x: &'a [f32], rows: [usize; 2], out: Rows) -> Self {
-        Self { w, cols, x, rows, out, format: PhantomData }
+    pub fn new(
+        (w, cols): (&'a [u8], usize),
+        x: &'a [f32],
+        rows: [usize; 2],
+        out: Rows,
+        room: &'a mut [[f32; 16]],
+    ) -> Self {
+        Self { w, cols, x, rows, out, room, format: PhantomData }
     }
 
     #[inline(always)]
@@ -94,7 +105,11 @@ impl<'a, T: Float> FloatTask<'a, T> {
 impl<T: Float> Kernel for FloatTask<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn call<S: Isa>(self, s: S) {
+    fn call<S: Isa>(mut self, s: S) {
+        let room = std::mem::take(&mut self.room);
+        if !room.is_empty() {
+            return self.panels(s, room);
+        }
         let mut c = 0;
         // Sums of four rows by four columns take sixteen registers of 512 bits.
         while S::MANY && self.out.n - c >= 4 {
