@@ -15,7 +15,7 @@ pub fn exp<S: Isa>(s: S, x: S::F) -> S::F {
     let (e, n) = reduced(s, x);
     let e = s.f_add(e, s.f_splat(1.0));
     let half = s.i_sar(n, 1);
-    let rest = s.i_add(n, s.i_mul(half, s.i_splat(-1)));
+    let rest = s.i_sub(n, half);
     s.f_mul(s.f_mul(e, pow2(s, half)), pow2(s, rest))
 }
 
@@ -66,6 +66,26 @@ fn pow2<S: Isa>(s: S, k: S::I) -> S::F {
 pub fn tanh<S: Isa>(s: S, x: S::F) -> S::F {
     let e = exp(s, s.f_add(x, x));
     s.f_sub(s.f_splat(1.0), s.f_div(s.f_splat(2.0), s.f_add(e, s.f_splat(1.0))))
+}
+
+/// `ln(1 + e^x)` in every lane, with a relative error of a few ulp; of a NaN it is a NaN.
+///
+/// `max(x, 0) + ln(1 + t)` with `t = e^-|x|`, and `ln(1 + t) = 2 artanh(t / (2 + t))`, whose series converges by the ninth
+/// part from one term to the next.
+#[inline(always)]
+pub fn softplus<S: Isa>(s: S, x: S::F) -> S::F {
+    // The coefficients of artanh are 1 / (2 k + 1); what is cut off is below a quarter of an ulp.
+    const C: [f32; 7] = [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0];
+    let zero = s.f_splat(0.0);
+    let t = exp(s, s.f_min(s.f_sub(zero, x), x));
+    let z = s.f_div(t, s.f_add(t, s.f_splat(2.0)));
+    let square = s.f_mul(z, z);
+    let mut p = s.f_splat(C[0]);
+    for c in &C[1..] {
+        p = s.f_fma(p, square, s.f_splat(*c));
+    }
+    let half = s.f_fma(s.f_mul(z, square), p, z);
+    s.f_add(s.f_max(x, zero), s.f_add(half, half))
 }
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
 //! Attention with grouped queries: projections, positions, the cache.
 
-use super::route::sigmoid;
-use super::running::softplus;
 use super::{Forward, SPLIT, Segment, Source, bias, blocks_of, foresee, foresee_alone, norm, norm_cost, scale, turns};
 use crate::arch::{HeadGates, HeadNorm, NormKind};
 use crate::config::LayerSizes;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Grouped, Linear, MatrixRef, Norm};
-use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
-use hewn_kernels::op::activation::{Activation, gate};
+use hewn_kernels::op::activation::{Activation, activate, gate, multiply};
 use hewn_kernels::op::attention::{Query, Rules, Window, attention};
+use hewn_kernels::op::elementary::softplus;
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::rope;
+use hewn_kernels::{CpuIsa, Crew};
 use std::sync::{Mutex, PoisonError};
 
 /// Says that layer `i` will soon store the positions of `segments`.
@@ -52,7 +51,8 @@ impl Forward<'_, '_> {
             let views = || matrices.iter().map(|w| w.view(gguf));
             self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
             foresee(crew, n, self.model, &[&g.o.w]);
-            let biases = [Some(&g.q), g.k.as_ref(), g.v.as_ref()].into_iter().flatten().filter_map(|l| l.bias.as_deref());
+            let biases =
+                [Some(&g.q), g.k.as_ref(), g.v.as_ref()].into_iter().flatten().filter_map(|l| l.bias.as_deref());
             foresee_alone(crew, n, biases);
             let there = outs.into_iter().filter_map(|(linear, out)| Some((linear?, out)));
             let mut products: Vec<_> = there.map(|(l, out)| Product { w: l.w.view(gguf), x, out }).collect();
@@ -140,7 +140,7 @@ impl Forward<'_, '_> {
             HeadGates::None => Source::Attention,
             HeadGates::WithQueries => self.gate_heads(),
             HeadGates::Apart => self.gate_apart(g.gate.as_ref(), sizes.att_width()),
-            HeadGates::OneEach => self.gate_each(g.gate.as_ref(), sizes, sigmoid),
+            HeadGates::OneEach => self.gate_each(g.gate.as_ref(), sizes, logistic),
             HeadGates::Softplus => match g.gate.as_ref() {
                 Some(gate) if gate.w.rows == sizes.heads => self.gate_each(Some(gate), sizes, softplus),
                 gate => self.gate_softplus(gate, sizes.att_width()),
@@ -219,13 +219,14 @@ impl Forward<'_, '_> {
         crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
             row.copy_from_slice(&gates[r * width..][..width]);
             linear.iter().for_each(|linear| bias(linear, row));
-            row.iter_mut().zip(&att[r * width..]).for_each(|(gate, v)| *gate = softplus(*gate) * v);
+            softplus(crew.isa(), row);
+            multiply(row, &att[r * width..][..width]);
         });
         Source::Gated
     }
 
     /// `up` = the attention's output, each head times what `of` makes of its gate (`gate`, `[rows, heads]`), after their bias.
-    fn gate_each(&mut self, linear: Option<&Linear>, sizes: LayerSizes, of: fn(f32) -> f32) -> Source {
+    fn gate_each(&mut self, linear: Option<&Linear>, sizes: LayerSizes, of: fn(CpuIsa, &mut [f32])) -> Source {
         let (n, crew, width, heads) = (self.n, self.crew, sizes.att_width(), sizes.heads);
         self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 1));
         let s = &mut *self.s;
@@ -233,8 +234,9 @@ impl Forward<'_, '_> {
         crew.rows(&mut s.up[..n * width], width, n >= SPLIT, |_, r, row| {
             let mut gates = gates[r * heads..][..heads].to_vec();
             linear.iter().for_each(|linear| bias(linear, &mut gates));
+            of(crew.isa(), &mut gates);
             row.copy_from_slice(&att[r * width..][..width]);
-            row.chunks_mut(sizes.v_dim).zip(gates).for_each(|(head, gate)| scale(head, of(gate)));
+            row.chunks_mut(sizes.v_dim).zip(gates).for_each(|(head, gate)| scale(head, gate));
         });
         Source::Gated
     }
@@ -285,6 +287,10 @@ impl Forward<'_, '_> {
         attention(crew, &queries, sizes.heads, &rules, &s.q[..n * qw], &mut s.att[..n * aw]);
         Ok(())
     }
+}
+
+fn logistic(isa: CpuIsa, x: &mut [f32]) {
+    activate(isa, Activation::Logistic, x);
 }
 
 /// Appends the rows of `k` and `v` to the caches of layer `i`: a long segment's tile by tile, and single positions of

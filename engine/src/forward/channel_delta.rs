@@ -1,15 +1,15 @@
 //! Kimi delta attention: a running state in place of keys and values, each channel of whose keys fades by itself.
 
-use super::route::sigmoid;
-use super::running::{softplus, starts, states, take};
+use super::running::{starts, states, take};
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
 use crate::config::{ChannelDelta, RecurrentPart};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights;
-use hewn_kernels::op::activation::{Activation, gate};
+use hewn_kernels::op::activation::{Activation, activate, add, gate, scale};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{ChannelGates, DeltaShape, channel_delta_rule};
+use hewn_kernels::op::elementary::{exp, softplus};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 
 impl Forward<'_, '_> {
@@ -46,14 +46,22 @@ impl Forward<'_, '_> {
         crew.rows(decays, shape.dim, true, |_, at, head| {
             let h = at % heads;
             let bias = &w.step_bias[h * shape.dim..][..shape.dim];
-            head.iter_mut().zip(bias).for_each(|(d, b)| {
-                *d = libm::expf(match least {
-                    Some(least) => least * sigmoid(w.rate[h] * (*d + b)),
-                    None => w.rate[h] * softplus(*d + b),
-                });
-            });
+            let isa = crew.isa();
+            add(head, bias);
+            match least {
+                Some(least) => {
+                    scale(head, w.rate[h]);
+                    activate(isa, Activation::Logistic, head);
+                    scale(head, *least);
+                }
+                None => {
+                    softplus(isa, head);
+                    scale(head, w.rate[h]);
+                }
+            }
+            exp(isa, head);
         });
-        betas.iter_mut().for_each(|beta| *beta = sigmoid(*beta));
+        activate(crew.isa(), Activation::Logistic, betas);
         let out = &mut s.running.raw[..n * shape.padded_width()];
         channel_delta_rule(crew, shape, &mut parts, qkv, ChannelGates { decays, betas }, out);
 

@@ -1,15 +1,16 @@
 //! A gated delta net: a running state in place of keys and values.
 
-use super::route::sigmoid;
-use super::running::{softplus, starts, states, take};
+use super::running::{starts, states, take};
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{DeltaGates, DeltaNet};
-use hewn_kernels::op::activation::{Activation, gate};
+use hewn_kernels::CpuIsa;
+use hewn_kernels::op::activation::{Activation, activate, add, gate, multiply};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{DeltaShape, delta_rule};
+use hewn_kernels::op::elementary::{exp, softplus};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 
 impl Forward<'_, '_> {
@@ -42,7 +43,9 @@ impl Forward<'_, '_> {
             ..Cost::elements(n, channels + width, 1, 0)
         });
         let (opening, gates) = (&s.running.opening, &mut s.running.gates[..n * 2 * v_heads]);
-        crew.rows(gates, 2 * v_heads, n >= SPLIT, |_, r, row| open(w, shape, opening, n, r, row));
+        crew.rows(gates, 2 * v_heads, n >= SPLIT, |_, r, row| {
+            open(crew.isa(), w, shape, opening, [n, r], row);
+        });
         let out = &mut s.running.raw[..n * shape.padded_width()];
         delta_rule(crew, shape, &mut parts, qkv, gates, out);
 
@@ -90,10 +93,10 @@ impl Forward<'_, '_> {
 
 /// What each head keeps of its matrix, `e^(rate * softplus(alpha + bias))`, and how much it corrects, the logistic function
 /// of beta: row `r` of `n` (`[2, v_heads]`) from what the products with [`DeltaGates`] gave.
-fn open(w: &DeltaNet, shape: &DeltaShape, opening: &[f32], n: usize, r: usize, gates: &mut [f32]) {
+fn open(isa: CpuIsa, w: &DeltaNet, shape: &DeltaShape, opening: &[f32], [n, r]: [usize; 2], gates: &mut [f32]) {
     let v_heads = shape.v_heads;
     let (decays, betas) = gates.split_at_mut(v_heads);
-    for (h, (decay, beta)) in decays.iter_mut().zip(betas).enumerate() {
+    for (h, (decay, beta)) in decays.iter_mut().zip(&mut *betas).enumerate() {
         let (b, a) = match &w.gates {
             DeltaGates::Apart { .. } => (opening[r * v_heads + h], opening[(n + r) * v_heads + h]),
             DeltaGates::Fused(_) => {
@@ -102,7 +105,11 @@ fn open(w: &DeltaNet, shape: &DeltaShape, opening: &[f32], n: usize, r: usize, g
                 (opening[at], opening[at + sharing])
             }
         };
-        *decay = libm::expf(w.rate[h] * softplus(a + w.step_bias[h]));
-        *beta = sigmoid(b);
+        (*decay, *beta) = (a, b);
     }
+    add(decays, &w.step_bias);
+    softplus(isa, decays);
+    multiply(decays, &w.rate);
+    exp(isa, decays);
+    activate(isa, Activation::Logistic, betas);
 }

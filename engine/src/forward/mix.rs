@@ -1,12 +1,12 @@
 //! What RWKV's parts have in common: they read the row before, too, some of the difference to it for each of their products.
 
-use super::route::sigmoid;
 use super::{Forward, SPLIT, Segment, quantize_rows};
 use crate::error::EngineError;
 use crate::model::Model;
 use crate::record::{Cost, Lap, Op};
 use crate::weights::ChannelMix;
 use hewn_kernels::Crew;
+use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul};
 use hewn_kernels::op::quantize::ActBlock;
 
@@ -125,17 +125,21 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let (read, gated) = s.wkv.mixed.split_at_mut(n * dim);
         s.h[..n * dim].copy_from_slice(read);
-        if let Some((_, gate)) = &w.gate {
-            let job = Job { w: gate.view(model.gguf()), x: &gated[..n * dim], out: &mut s.att[..n * dim] };
+        if let Some((_, w)) = &w.gate {
+            let job = Job { w: w.view(model.gguf()), x: &gated[..n * dim], out: &mut s.att[..n * dim] };
             let at = || format!("before the feed-forward part of layer {i}");
             products(crew, self.lap, n, vec![job], &mut s.wkv.blocks, at)?;
         }
         self.dense(i, &w.part)?;
         if w.gate.is_some() {
             self.lap.op(Op::Activation, || Cost::elements(n, dim, 3, 20));
-            let gates = &self.s.att;
-            crew.rows(&mut self.s.t[..n * dim], dim, n >= SPLIT, |_, r, row| {
-                row.iter_mut().zip(&gates[r * dim..]).for_each(|(t, gate)| *t *= sigmoid(*gate));
+            let rows = self.s.t[..n * dim].chunks_mut(dim).zip(self.s.att[..n * dim].chunks_mut(dim));
+            let mut rows: Vec<_> = rows.collect();
+            crew.rows(&mut rows, 1, n >= SPLIT, |_, _, rows| {
+                for (t, gates) in rows {
+                    gate(crew.isa(), Activation::Logistic, gates, t);
+                    t.copy_from_slice(gates);
+                }
             });
         }
         Ok(())

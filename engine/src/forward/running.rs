@@ -2,6 +2,9 @@
 
 use super::Segment;
 use crate::error::EngineError;
+use hewn_kernels::CpuIsa;
+use hewn_kernels::op::activation::{add, multiply};
+use hewn_kernels::op::elementary::{exp, softplus};
 use hewn_kernels::state::StateRows;
 
 /// The running states of layer `i`, with how many rows of each are in the step.
@@ -28,7 +31,14 @@ pub(super) fn take<'a>(rest: &mut &'a mut [f32], n: usize) -> &'a mut [f32] {
     own
 }
 
-/// `ln(1 + e^x)`, which is `x` where that is large.
-pub(super) fn softplus(x: f32) -> f32 {
-    if x > 20.0 { x } else { libm::log1pf(libm::expf(x)) }
+/// What each head of a state space keeps of its matrix in a row, `e^(rate * step)`, and how much of its value it takes up,
+/// `step = softplus(opening + bias)`: `[2, heads]`.
+pub(super) fn open(isa: CpuIsa, opening: &[f32], bias: &[f32], rate: &[f32], gates: &mut [f32]) {
+    let (decays, steps) = gates.split_at_mut(opening.len());
+    steps.copy_from_slice(opening);
+    add(steps, bias);
+    softplus(isa, steps);
+    decays.copy_from_slice(steps);
+    multiply(decays, rate);
+    exp(isa, decays);
 }

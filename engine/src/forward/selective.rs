@@ -1,13 +1,14 @@
 //! A first Mamba's state space: a running state in place of keys and values.
 
-use super::running::{softplus, starts, states};
+use super::running::{starts, states};
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::Selective;
-use hewn_kernels::op::activation::{Activation, gate};
+use hewn_kernels::op::activation::{Activation, add, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
+use hewn_kernels::op::elementary::softplus;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::selective::{Selection, selective_scan};
 
@@ -80,13 +81,14 @@ impl Forward<'_, '_> {
         self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.step.w.view(gguf)]));
         foresee(crew, n, self.model, &[&w.o.w]);
         matmul(crew, n, &mut [Product { w: w.step.w.view(gguf), x, out: &mut *steps }]);
-        self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 40));
+        self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 30));
         let bias = w.step.bias.as_deref().unwrap_or(&[]);
         let mut pieces: Vec<_> =
             steps.chunks_mut(width).flat_map(|row| row.chunks_mut(PART).zip(bias.chunks(PART))).collect();
         crew.rows(&mut pieces, 1, true, |_, _, pieces| {
             for (steps, bias) in pieces {
-                steps.iter_mut().zip(*bias).for_each(|(step, b)| *step = softplus(*step + b));
+                add(steps, bias);
+                softplus(crew.isa(), steps);
             }
         });
 

@@ -1,6 +1,6 @@
 //! A state space: a running state in place of keys and values, or beside them.
 
-use super::running::{softplus, starts, states};
+use super::running::{open, starts, states};
 use super::{Forward, Next, SPLIT, Segment, Source, blocks_of, foresee};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
@@ -42,7 +42,9 @@ impl Forward<'_, '_> {
             ..Cost::elements(n, channels + width, 1, 0)
         });
         let (opening, gates) = (&s.running.opening, &mut s.running.gates[..n * 2 * heads]);
-        crew.rows(gates, 2 * heads, n >= SPLIT, |_, r, row| open(w, &opening[r * heads..][..heads], row));
+        crew.rows(gates, 2 * heads, n >= SPLIT, |_, r, row| {
+            open(crew.isa(), &opening[r * heads..][..heads], &w.step_bias, &w.rate, row);
+        });
         let out = &mut s.running.raw[..n * shape.padded_width()];
         scan(crew, shape, &mut parts, vkq, ScanGates { gates, skip: &w.skip }, out);
 
@@ -80,15 +82,5 @@ impl Forward<'_, '_> {
         foresee(crew, n, self.model, &[&w.o.w]);
         matmul(crew, n, &mut products);
         Ok(())
-    }
-}
-
-/// What each head keeps of its matrix in a row, `e^(rate * step)`, and how much of its value it takes up,
-/// `step = softplus(opening + bias)`: `[2, heads]`.
-fn open(w: &StateSpace, opening: &[f32], gates: &mut [f32]) {
-    let (decays, steps) = gates.split_at_mut(opening.len());
-    for (h, (decay, step)) in decays.iter_mut().zip(steps).enumerate() {
-        *step = softplus(opening[h] + w.step_bias[h]);
-        *decay = libm::expf(w.rate[h] * *step);
     }
 }

@@ -1,6 +1,6 @@
 //! A state space of heads whose values tell keys, queries and steps (PLaMo 2): the second Mamba's rule, opened as the first's.
 
-use super::running::{softplus, starts, states};
+use super::running::{open, starts, states};
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, quantize_rows};
 use crate::config::RecurrentPart;
 use crate::error::EngineError;
@@ -69,11 +69,7 @@ impl Forward<'_, '_> {
         self.lap.op(Op::Activation, || Cost::elements(n, heads, 3, 60));
         let (steps, gates) = (&*steps, &mut s.running.gates[..n * 2 * heads]);
         crew.rows(gates, 2 * heads, n >= SPLIT, |_, r, row| {
-            let (decays, lengths) = row.split_at_mut(heads);
-            for (h, (decay, length)) in decays.iter_mut().zip(lengths).enumerate() {
-                *length = softplus(steps[r * heads + h] + w.step_bias[h]);
-                *decay = libm::expf(w.rate[h] * *length);
-            }
+            open(crew.isa(), &steps[r * heads..][..heads], &w.step_bias, &w.rate, row);
         });
 
         // Each row's values, key and query side by side.

@@ -2,14 +2,15 @@
 //! of the row's.
 
 use super::mix::{Job, products};
-use super::route::sigmoid;
 use super::running::{starts, states};
 use super::{Forward, SPLIT, Segment, Source};
 use crate::config::{self, RecurrentPart};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Linear, Seventh, Then, Wkv};
-use hewn_kernels::op::activation::{Activation, add, gate};
+use hewn_kernels::CpuIsa;
+use hewn_kernels::op::activation::{Activation, activate, add, gate, multiply, scale};
+use hewn_kernels::op::elementary::{exp, tanh};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::wkv::{Answer, Told, wkv};
 
@@ -61,15 +62,14 @@ impl Forward<'_, '_> {
                     layer_norm(isa, head, &with.w[h * dim..][..dim], bias, HEAD_EPS);
                 }
             }
-            let of = |all: &'_ [f32]| all[r * width..][..width].to_vec();
+            let [asks, keys, values, gates] = [asks, keys, values, gates].map(|all| &all[r * width..][..width]);
             match &w.then {
                 Then::Sixth { first, .. } => {
-                    let (mut gates, kind) = (of(gates), Activation::Silu);
+                    let (mut gates, kind) = (gates.to_vec(), Activation::Silu);
                     gate(isa, if first.is_some() { kind } else { Activation::Logistic }, &mut gates, row);
                     row.copy_from_slice(&gates);
                 }
                 Then::Seventh(seventh) => {
-                    let (asks, keys, values) = (of(asks), of(keys), of(values));
                     for (h, head) in row.chunks_mut(dim).enumerate() {
                         let at = h * dim..(h + 1) * dim;
                         let terms = asks[at.clone()].iter().zip(&keys[at.clone()]).zip(&seventh.own[at.clone()]);
@@ -77,7 +77,7 @@ impl Forward<'_, '_> {
                         head.iter_mut().zip(&values[at]).for_each(|(out, v)| *out += v * share);
                     }
                     if seventh.gate.is_some() {
-                        row.iter_mut().zip(&gates[r * width..]).for_each(|(out, gate)| *out *= gate);
+                        multiply(row, gates);
                     }
                 }
             }
@@ -108,7 +108,8 @@ impl Forward<'_, '_> {
         crew.rows(parts, rank, n >= SPLIT, |_, j, out| {
             let (part, r) = (j / n, j % n);
             let x = &inside[(r * 5 + part) * rank..][..rank];
-            out.iter_mut().zip(x).for_each(|(out, x)| *out = libm::tanhf(*x));
+            out.copy_from_slice(x);
+            tanh(crew.isa(), out);
         });
         let outs = s.wkv.mixed[..5 * n * dim].chunks_mut(n * dim);
         let jobs = parts.chunks(n * rank).zip(outs).enumerate();
@@ -136,7 +137,7 @@ impl Forward<'_, '_> {
             Job { w: w.decay.into.view(gguf), x: xw, out: &mut *inside },
         ];
         products(crew, self.lap, n, jobs, &mut s.wkv.blocks, at)?;
-        inside.iter_mut().for_each(|x| *x = libm::tanhf(*x));
+        crew.rows(inside, sizes.decay_rank, n >= SPLIT, |_, _, row| tanh(crew.isa(), row));
         let job = Job { w: w.decay.back.view(gguf), x: inside, out: &mut *decays };
         products(crew, self.lap, n, vec![job], &mut s.wkv.blocks, at)?;
 
@@ -156,7 +157,10 @@ impl Forward<'_, '_> {
                 values.copy_from_slice(&raw_values[from..][..dim]);
                 keys.copy_from_slice(&raw_keys[from..][..dim]);
                 let base = &w.decay.base[head * dim..][..dim];
-                decays.iter_mut().zip(base).for_each(|(d, base)| *d = libm::expf(-libm::expf(*d + base)));
+                add(decays, base);
+                exp(crew.isa(), decays);
+                decays.iter_mut().for_each(|d| *d = -*d);
+                exp(crew.isa(), decays);
                 if linear {
                     // What fades makes room for the key.
                     keys.iter_mut().zip(decays.iter()).for_each(|(k, d)| *k -= *k * d);
@@ -195,8 +199,9 @@ impl Forward<'_, '_> {
             jobs.push(Job { w: gate.into.view(gguf), x: mixed(5), out: &mut *in_gate });
         }
         products(crew, self.lap, n, jobs, &mut s.wkv.blocks, at)?;
-        in_decay.iter_mut().for_each(|x| *x = libm::tanhf(*x));
-        in_gate.iter_mut().for_each(|x| *x = sigmoid(*x));
+        self.lap.op(Op::Activation, || Cost::elements(n, sizes.decay_rank + sizes.gate_rank, 2, 25));
+        crew.rows(in_decay, sizes.decay_rank, n >= SPLIT, |_, _, row| tanh(crew.isa(), row));
+        crew.rows(in_gate, sizes.gate_rank, n >= SPLIT, |_, _, row| activate(crew.isa(), Activation::Logistic, row));
         let mut jobs = vec![
             Job { w: w.decay.back.view(gguf), x: in_decay, out: &mut *decays },
             Job { w: own.rate.back.view(gguf), x: in_rate, out: &mut *rates },
@@ -223,7 +228,7 @@ impl Forward<'_, '_> {
             for (((decays, keys), values), (rates, residuals)) in heads {
                 let (from, head) = (j * dim, j % shape.heads * dim);
                 let head = Head { w, own, head, first: &first[from..][..dim] };
-                head.finish(decays, keys, values, rates, residuals);
+                head.finish(crew.isa(), decays, keys, values, rates, residuals);
             }
         });
         Ok(())
@@ -245,22 +250,33 @@ impl Head<'_> {
     /// where it is.
     fn finish(
         &self,
+        isa: CpuIsa,
         decays: &mut [f32],
         keys: &mut [f32],
         values: &mut [f32],
         rates: &mut [f32],
         residuals: &mut [f32],
     ) {
-        let (own, mut squares) = (self.own, 0.0);
+        // The root of 1/e, so that nothing fades faster.
+        const FASTEST: f32 = -0.606_531;
+        let (own, all) = (self.own, self.head..self.head + keys.len());
+        let logistic = |x: &mut [f32], base: &[f32]| {
+            add(x, &base[all.clone()]);
+            activate(isa, Activation::Logistic, x);
+        };
+        logistic(decays, &self.w.decay.base);
+        scale(decays, FASTEST);
+        exp(isa, decays);
+        if let Some(residual) = &own.residual {
+            logistic(residuals, &residual.base);
+            let shares = self.first.iter().zip(&*residuals);
+            values.iter_mut().zip(shares).for_each(|(v, (first, share))| *v += (first - *v) * share);
+        }
+        logistic(rates, &own.rate.base);
+        let mut squares = 0.0;
         for c in 0..keys.len() {
             let at = self.head + c;
-            // The root of 1/e, so that nothing fades faster.
-            const FASTEST: f32 = -0.606_531;
-            decays[c] = libm::expf(sigmoid(decays[c] + self.w.decay.base[at]) * FASTEST);
-            if let Some(residual) = &own.residual {
-                values[c] += (self.first[c] - values[c]) * sigmoid(residuals[c] + residual.base[at]);
-            }
-            let (rate, key) = (sigmoid(rates[c] + own.rate.base[at]), keys[c]);
+            let (rate, key) = (rates[c], keys[c]);
             let (corrected, rated) = (key * own.corrected[at], key * own.rated[at]);
             keys[c] = key + (rate * rated - rated);
             squares += corrected * corrected;

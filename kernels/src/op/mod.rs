@@ -6,6 +6,7 @@ pub mod attention;
 pub mod convolution;
 pub mod cut_off;
 pub mod delta;
+pub mod elementary;
 pub mod layer_norm;
 pub mod matmul;
 mod matmul_float;
