@@ -11,7 +11,7 @@ use crate::weights::{Grouped, Linear, MatrixRef, Norm};
 use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, gate};
-use hewn_kernels::op::attention::{Query, Rules, Window, attention};
+use hewn_kernels::op::attention::{Chosen, Query, Rules, Window, attention};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::norm::rms_norm;
@@ -252,7 +252,7 @@ impl Forward<'_, '_> {
             self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
             store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         }
-        let chosen = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref);
+        let chosen = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref).map(Chosen::of_all);
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
@@ -262,8 +262,14 @@ impl Forward<'_, '_> {
             .enumerate()
             .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
             .collect();
-        let rules =
-            Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };
+        let rules = Rules {
+            scale: c.scale,
+            cap: c.score_cap,
+            window: c.reach_of(i),
+            sinks,
+            slopes: c.slopes.as_deref(),
+            factors: None,
+        };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);
