@@ -28,6 +28,8 @@ pub(crate) struct Scratch {
     pub t: Buffer<f32>,
     /// The stream as it was before the first layer, `[rows, dim]`, where layers add it again.
     pub embedding: Buffer<f32>,
+    /// Streams that were kept, `[rows, streams, dim]`, where some are.
+    pub kept: Buffer<f32>,
     /// Queries `[rows, heads * k_dim]`.
     pub q: Buffer<f32>,
     /// Keys `[rows, kv_heads * k_dim]`.
@@ -131,6 +133,10 @@ pub(crate) struct ExpertScratch {
     pub rows: Buffer<f32>,
     /// The same quantized, `[rows * used, wider / 32]`.
     pub blocks: Buffer<ActBlock>,
+    /// What experts read and what they give together, `[rows, narrow]` each, where that is narrower than the stream.
+    pub narrow: [Buffer<f32>; 2],
+    /// One of these quantized, `[rows, narrow / 32]`.
+    pub narrow_blocks: Buffer<ActBlock>,
     /// What the shared expert's output is scaled with, `[rows]`.
     pub shared: Buffer<f32>,
     /// What the dense part beside the experts gave, or the experts ahead of the attention, `[rows, dim]`.
@@ -221,6 +227,9 @@ impl Scratch {
             widest = widest.max(a.rank);
         }
         if let Some(l) = &c.latent {
+            if c.arch.gated_heads == HeadGates::Apart {
+                gate = gate.max(c.heads * l.v_dim);
+            }
             widest = widest.max(l.q_rank.unwrap_or(0)).max(l.kv_rank).max(c.heads * l.nope.max(l.v_dim));
         }
         Ok(Self {
@@ -228,6 +237,7 @@ impl Scratch {
             h: m.make(c.dim)?,
             t: m.make(c.dim)?,
             embedding: m.make(if c.arch.embed_again { c.dim } else { 0 })?,
+            kept: m.make(c.kept_before(c.layers) * c.dim)?,
             q: m.make(c.q_width())?,
             k: m.make(c.widest(LayerSizes::k_width))?,
             v: m.make(c.widest(LayerSizes::v_width))?,
@@ -327,13 +337,17 @@ impl ExpertScratch {
         let dense = c.experts.is_some() && (c.arch.experts_beside || c.arch.experts_ahead);
         let dense = if dense { c.dim } else { 0 };
         let [scores, used, rows, blocks, shared] = c.experts.as_ref().map_or([0; 5], |e| {
-            [e.count, e.used, e.used * c.dim, e.used * c.dim.max(e.widest()).div_ceil(32), usize::from(e.shared_ff > 0)]
+            let wide = c.dim.max(e.narrow.unwrap_or(0));
+            [e.count, e.used, e.used * wide, e.used * wide.max(e.widest()).div_ceil(32), usize::from(e.shared_ff > 0)]
         });
+        let narrow = c.experts.as_ref().and_then(|e| e.narrow).unwrap_or(0);
         Ok(Self {
             scores: m.make(scores)?,
             chosen: m.make(used)?,
             rows: m.make(rows)?,
             blocks: m.make(blocks)?,
+            narrow: [m.make(narrow)?, m.make(narrow)?],
+            narrow_blocks: m.make(narrow.div_ceil(32))?,
             shared: m.make(shared)?,
             dense: m.make(dense)?,
         })

@@ -380,12 +380,33 @@ fn of_grok_only_the_first_is_read() {
 }
 
 #[test]
+fn what_kimi_k3_keeps_and_bounds_is_checked() {
+    for key in ["attn_res.block_size", "activation.situ_beta", "activation.situ_linear_beta", "expert_gating_func"] {
+        refused("kimi-k3", &format!("kimi-k3.{key}"), None);
+    }
+    for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        refused("kimi-k3", "kimi-k3.activation.situ_beta", Some(MetaValue::F32(bad)));
+    }
+    refused("kimi-k3", "kimi-k3.activation.situ_linear_beta", Some(MetaValue::F32(f32::NAN)));
+    let c = with("kimi-k3", "kimi-k3.activation.situ_linear_beta", Some(MetaValue::F32(0.0))).unwrap().config().clone();
+    assert_eq!(c.activation, Activation::Situ { gate: 1.5, up: None });
+    for (key, part) in [("expert_latent_length", "ffn_gate_exps"), ("attn_res.block_size", "attn_res_score")] {
+        // Without, experts are as wide as the stream, and what scores kept streams is left over.
+        let err = with("kimi-k3", &format!("kimi-k3.{key}"), Some(MetaValue::U32(0))).map(|_| ()).unwrap_err();
+        assert!(err.contains(part) || err.contains("res_score"), "{err}");
+    }
+    refused("nemotron_h_moe", "nemotron_h_moe.expert_latent_length", Some(MetaValue::U32(8)));
+}
+
+#[test]
 fn running_states_of_ling_and_plamo_are_checked() {
     let key = "bailingmoe3.kda.gate_lower_bound";
     refused("bailingmoe3", key, None);
     for bad in [0.0, 1.0, f32::NAN, f32::NEG_INFINITY] {
         refused("bailingmoe3", key, Some(MetaValue::F32(bad)));
     }
+    // Kimi K3's converter turns the sign of rates.
+    refused("kimi-k3", "kimi-k3.kda.gate_lower_bound", Some(MetaValue::F32(1.0)));
     refused("bailingmoe3", "bailingmoe3.kda.safe_gate", Some(MetaValue::Bool(false)));
     refused("plamo2", "plamo2.ssm.group_count", Some(MetaValue::U32(1)));
     for key in ["plamo2.ssm.state_size", "plamo2.ssm.inner_size", "plamo2.attention.head_count_kv"] {

@@ -109,6 +109,7 @@ fn caches_take_what_was_estimated() {
         "mamba2",
         "jamba",
         "kimi-linear",
+        "kimi-k3",
         "bailingmoe3",
         "plamo2",
         "minicpm3",

@@ -183,6 +183,19 @@ pub struct Routing {
     pub normalize: bool,
 }
 
+/// The names around experts that run on fewer channels than the stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// The key of the number of channels.
+    pub key: &'static str,
+    /// The matrix from the stream to these.
+    pub down: &'static str,
+    /// The norm of the sum of the experts, where the file has it.
+    pub norm: Option<&'static str>,
+    /// The matrix back to the stream.
+    pub up: &'static str,
+}
+
 /// How the scores of experts become weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gating {

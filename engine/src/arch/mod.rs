@@ -60,6 +60,7 @@ mod internlm2;
 mod jais;
 mod jais2;
 mod jamba;
+mod kimi_k3;
 mod kimi_linear;
 mod kinds;
 mod laguna;
@@ -126,7 +127,7 @@ mod talkie;
 mod xverse;
 
 pub use kinds::{
-    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, NormKind, Norms, Parallel,
+    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, Narrow, NormKind, Norms, Parallel,
     Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
 };
 
@@ -170,6 +171,8 @@ pub struct Arch {
     pub activation: Activation,
     /// Whether it is xIELU instead, with numbers of each layer.
     pub xielu: bool,
+    /// Whether it is Kimi K3's, with bounds that files say.
+    pub situ: bool,
     /// Whether files may list bounds of it, for the experts and for what takes every row, layer by layer.
     pub bounded: Option<Bounded>,
     /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
@@ -195,6 +198,8 @@ pub struct Arch {
     pub adjugates: bool,
     /// The bound of the router's scores where the file does not say.
     pub router_cap: Option<f32>,
+    /// Names of what takes the stream to narrower channels, on which the experts run, and back, where files say how many.
+    pub narrow_experts: Option<Narrow>,
     /// Multi-head latent attention.
     pub latent: bool,
     /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
@@ -289,6 +294,9 @@ pub struct Arch {
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
+    /// Whether the stream is kept and begun anew every so many layers, and each part reads a mixture of what was kept and of the
+    /// stream.
+    pub keeps_streams: bool,
     /// Whether each layer adds the embedding to the stream, multiplied with a number of its own, and has numbers for what
     /// attention and feed-forward part add.
     pub embed_again: bool,
@@ -332,6 +340,7 @@ impl Arch {
         gated: true,
         activation: Activation::Silu,
         xielu: false,
+        situ: false,
         bounded: None,
         experts: None,
         early_choice: false,
@@ -344,6 +353,7 @@ impl Arch {
         experts_ahead: false,
         adjugates: false,
         router_cap: None,
+        narrow_experts: None,
         latent: false,
         indexed: None,
         recurrence: None,
@@ -389,6 +399,7 @@ impl Arch {
         cut_off: None,
         layer_factor: false,
         embed_evened: false,
+        keeps_streams: false,
         embed_again: false,
         after_eps: None,
         adapters: false,
@@ -459,6 +470,7 @@ pub const ALL: &[&Arch] = &[
     &jais::ARCH,
     &jais2::ARCH,
     &jamba::ARCH,
+    &kimi_k3::ARCH,
     &kimi_linear::ARCH,
     &laguna::ARCH,
     &lfm2::ARCH,

@@ -113,8 +113,12 @@ pub struct ModelConfig {
     pub parallel: Option<bool>,
     /// The numbers of each layer's activation, where that is xIELU; otherwise empty.
     pub xielu: Vec<Xielu>,
+    /// The activation of layers without numbers or bounds of their own.
+    pub activation: Activation,
     /// Bounds of the activation.
     pub bounds: Bounds,
+    /// Layers from one where the stream is kept and begun anew to the next, where it is; the first is one.
+    pub kept_every: Option<usize>,
     /// What embeddings are multiplied with.
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
@@ -287,6 +291,8 @@ impl ModelConfig {
                 Parallel::Said => r.flag("use_parallel_residual")?,
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
+            activation: if arch.situ { r.situ()? } else { arch.activation },
+            kept_every: if arch.keeps_streams { r.size_or_none("attn_res.block_size")? } else { None },
             bounds: if arch.bounded.is_some() { r.bounds(all)? } else { Bounds::default() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
@@ -343,8 +349,13 @@ impl ModelConfig {
         match (most.copied().flatten(), self.arch.bounded) {
             (Some(most), Some(Bounded::After)) => Activation::SiluUpTo(most),
             (Some(most), Some(Bounded::Before)) => Activation::SiluOfUpTo(most),
-            _ => self.arch.activation,
+            _ => self.activation,
         }
+    }
+
+    /// How many streams were kept before layer `i` begins.
+    pub(crate) fn kept_before(&self, i: usize) -> usize {
+        self.kept_every.map_or(0, |n| i.div_ceil(n))
     }
 
     /// What layer `i` does with a running state, where it has one.
@@ -420,6 +431,17 @@ impl Reader<'_> {
         };
         let other = if arch.either_epsilon { self.positive(other)? } else { None };
         self.positive(key)?.or(other).map_or_else(|| self.missing(key), Ok)
+    }
+
+    /// Kimi K3's activation: a bound of 0 or less for what the gate lets through is none.
+    fn situ(&self) -> Result<Activation, EngineError> {
+        let (key, other) = ("activation.situ_beta", "activation.situ_linear_beta");
+        let Some(gate) = self.positive(key)? else { return self.missing(key) };
+        match self.meta.f32(&self.key(other))? {
+            Some(up) if up.is_finite() => Ok(Activation::Situ { gate, up: Some(up).filter(|up| *up > 0.0) }),
+            Some(up) => self.bad(other, format!("{up} is not a number")),
+            None => self.missing(other),
+        }
     }
 
     fn layer_inputs(&self, layers: usize) -> Result<usize, EngineError> {

@@ -8,6 +8,8 @@ use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Latent, LatentHeads};
+use hewn_kernels::Crew;
+use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
@@ -89,15 +91,16 @@ impl Forward<'_, '_> {
         heads(self, v_b.is_quant(), rank, sizes.v_dim, |h| v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * sizes.v_dim, 2, 0));
-        let (from, v, gates) = (&s.latent.heads_out, sizes.v_dim, w.gate.as_ref().map(|_| &s.gate));
+        let (from, v) = (&s.latent.heads_out, sizes.v_dim);
         crew.rows(&mut s.latent.out[..n * c.heads * v], c.heads * v, n >= SPLIT, |_, r, row| {
-            for (h, out) in row.chunks_exact_mut(v).enumerate() {
-                out.copy_from_slice(&from[(h * n + r) * v..][..v]);
-                if let Some(gates) = gates {
-                    scale(out, sigmoid(gates[r * c.heads + h]));
-                }
-            }
+            let heads = row.chunks_exact_mut(v).enumerate();
+            heads.for_each(|(h, out)| out.copy_from_slice(&from[(h * n + r) * v..][..v]));
         });
+        if let Some(w) = &w.gate {
+            let gates = &mut s.gate[..n * w.rows];
+            self.lap.op(Op::Activation, || Cost::elements(n, c.heads * v, 2, 1));
+            gate_latent(crew, n, c.heads, gates, &mut s.latent.out[..n * c.heads * v]);
+        }
         let then = self.after_attention(i);
         self.project(Source::Latent, &w.o, &then, at)
     }
@@ -149,6 +152,27 @@ impl Forward<'_, '_> {
         matmul(crew, n, &mut [Product { w: w.q_b.view(gguf), x, out: q_b }]);
         Ok(())
     }
+}
+
+/// Multiplies the outputs of heads (`[n, heads * v_dim]`) with the logistic function of their gates: one for each head, or for
+/// each channel.
+pub(super) fn gate_latent(crew: &Crew<'_>, n: usize, heads: usize, gates: &mut [f32], out: &mut [f32]) {
+    let (width, own) = (out.len() / n, gates.len() / n);
+    let mut rows: Vec<_> = out.chunks_exact_mut(width).zip(gates.chunks_exact_mut(own)).collect();
+    crew.rows(&mut rows, 1, n >= SPLIT, |_, _, rows| {
+        for (out, gates) in rows {
+            match own == heads {
+                true => {
+                    let heads = out.chunks_exact_mut(width / heads).zip(gates.iter());
+                    heads.for_each(|(head, gate)| scale(head, sigmoid(*gate)));
+                }
+                false => {
+                    gate(crew.isa(), Activation::Logistic, gates, out);
+                    out.copy_from_slice(gates);
+                }
+            }
+        }
+    });
 }
 
 /// `heads_out` (`[heads, n, outs]`) = each head's matrix times its rows of `heads_in` (`[heads, n, ins]`).

@@ -12,10 +12,12 @@ mod expanded;
 mod experts;
 mod feed_forward;
 mod indexer;
+mod kept;
 mod latent;
 mod layer_input;
 mod lightning;
 mod mix;
+mod narrow;
 mod route;
 mod rows;
 mod running;
@@ -111,7 +113,16 @@ impl<'m> Forward<'m, '_> {
                 std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
             }
             if layer.space.is_some() || layer.attention.is_some() {
-                self.normed(layer.before_attention.as_ref());
+                match &layer.kept {
+                    Some(kept) => {
+                        let before = model.config().kept_before(i);
+                        self.normed_mixture(&kept[0], before, layer.before_attention.as_ref());
+                        if model.config().kept_before(i + 1) > before {
+                            self.keep_stream(before);
+                        }
+                    }
+                    None => self.normed(layer.before_attention.as_ref()),
+                }
                 self.stay_normed();
             }
             if let Some(w) = &layer.altup {
@@ -149,9 +160,16 @@ impl<'m> Forward<'m, '_> {
                 self.join_laurel();
             }
             if let Some(w) = &layer.feed_forward {
-                if !parallel {
-                    self.normed(layer.before_ff.as_ref());
-                    self.stay_normed();
+                match &layer.kept {
+                    Some(kept) => {
+                        let count = model.config().kept_before(i + 1);
+                        self.normed_mixture(&kept[1], count, layer.before_ff.as_ref());
+                    }
+                    None if !parallel => {
+                        self.normed(layer.before_ff.as_ref());
+                        self.stay_normed();
+                    }
+                    None => {}
                 }
                 match w {
                     FeedForward::Dense(w) => self.dense(i, w)?,
@@ -250,6 +268,9 @@ impl<'m> Forward<'m, '_> {
         let (c, w) = (self.model.config(), self.model.weights());
         if wanted.is_empty() {
             return Ok(());
+        }
+        if let Some(kept) = &w.kept {
+            self.join_kept(kept);
         }
         match &w.altup {
             Some(altup) => self.join_streams(altup, wanted)?,

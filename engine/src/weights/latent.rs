@@ -20,7 +20,7 @@ pub(crate) struct Latent {
     pub heads: LatentHeads,
     /// What chooses the positions that queries attend to, where the layer does.
     pub indexer: Option<Indexer>,
-    /// What gates the heads' outputs, `[heads, dim]`.
+    /// What gates the heads' outputs, `[heads, dim]` or `[heads * v_dim, dim]`.
     pub gate: Option<MatrixRef>,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
@@ -88,6 +88,7 @@ impl Loader<'_> {
             },
             gate: match c.arch.gated_heads {
                 HeadGates::OneEach => Some(matrix(self, "attn_gate", c.heads, c.dim)?),
+                HeadGates::Apart => Some(matrix(self, "attn_gate", c.heads * l.v_dim, c.dim)?),
                 _ => None,
             },
             o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,

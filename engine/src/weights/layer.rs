@@ -27,6 +27,8 @@ pub(crate) struct LayerWeights {
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
     pub adapters: Option<Box<LayerAdapters>>,
+    /// What kept streams are scored with before the attention and before the feed-forward part, `[dim]` each.
+    pub kept: Option<Box<[Vec<f32>; 2]>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
     /// Where the layer adds the embedding again: what that, the attention's and the feed-forward part's contribution are
@@ -239,7 +241,7 @@ impl Loader<'_> {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
                 }
                 (Some(RecurrentPart::ChannelDelta(d)), _) => {
-                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(&d.shape, &name)?)))
+                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(d, &name)?)))
                 }
                 (Some(RecurrentPart::Selective(s)), _) => {
                     Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
@@ -269,6 +271,13 @@ impl Loader<'_> {
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
+            kept: match c.kept_every {
+                Some(_) => {
+                    let mut score = |part: &str| need(self.numbers(&name(part), &[c.dim])?, &name(part));
+                    Some(Box::new([score("attn_res_score.weight")?, score("ffn_res_score.weight")?]))
+                }
+                None => None,
+            },
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => c.halved_every.filter(|n| (i + 1).is_multiple_of(*n)).map(|_| 0.5),

@@ -20,7 +20,7 @@ mod wkv;
 pub(crate) use adapters::{Adapted, LayerAdapters};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
-pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Shared};
+pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Narrow, Shared};
 pub(crate) use indexer::Indexer;
 pub(crate) use latent::{Latent, LatentHeads};
 pub(crate) use layer::{
@@ -88,6 +88,8 @@ pub(crate) struct Weights {
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
+    /// What kept streams are scored with behind the last layer, `[dim]`.
+    pub kept: Option<Vec<f32>>,
     pub out_norm: Norm,
     /// The embedding again where the file ties them.
     pub output: MatrixRef,
@@ -126,6 +128,10 @@ impl Weights {
         let altup = l.altup()?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let layers = vec![round; c.rounds].concat();
+        let kept = match c.kept_every {
+            Some(_) => Some(need(l.numbers("output_res_score.weight", &[c.dim])?, "output_res_score.weight")?),
+            None => None,
+        };
         let output = match l.matrix("output.weight", c.vocab, c.dim)? {
             Some(output) => output,
             None => {
@@ -144,6 +150,7 @@ impl Weights {
             layer_inputs,
             altup,
             layers,
+            kept,
             out_norm,
             output,
             output_bias,
