@@ -395,7 +395,32 @@ fn what_kimi_k3_keeps_and_bounds_is_checked() {
         let err = with("kimi-k3", &format!("kimi-k3.{key}"), Some(MetaValue::U32(0))).map(|_| ()).unwrap_err();
         assert!(err.contains(part) || err.contains("res_score"), "{err}");
     }
+    refused("minimax-m3", "minimax-m3.expert_latent_length", Some(MetaValue::U32(8)));
     refused("nemotron_h_moe", "nemotron_h_moe.expert_latent_length", Some(MetaValue::U32(8)));
+}
+
+#[test]
+fn blocks_are_chosen_where_there_are_more() {
+    let tokens: Vec<u32> = (0..60).map(|i| (i * i * 7 + 3) % 96).collect();
+    let key = |part: &str| format!("minimax-m3.attention.indexer.{part}");
+    let logits = |part: &str, n: u32, chunk| {
+        let model = Arc::new(with("minimax-m3", &key(part), Some(MetaValue::U32(n))).unwrap());
+        let logits = all_logits(&model, &tokens, Setup { chunk, ..Setup::new(KvType::F32) });
+        logits.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    let dense = logits("top_k", 1000, 60);
+    assert!(logits("top_k", 8, 7) == dense && logits("top_k", 7, 60) != dense);
+    // All of those that are chosen are the last ones; or none is chosen in any case.
+    for (part, n) in [("local_blocks", 3), ("local_blocks", 0), ("block_size", 5), ("block_size", 1)] {
+        let all = logits(part, n, 60);
+        assert!(all != dense && logits(part, n, 7) == all && logits(part, n, 1) == all, "{part} {n}");
+    }
+    for part in ["top_k", "head_count", "key_length", "block_size", "local_blocks"] {
+        refused("minimax-m3", &key(part), None);
+    }
+    refused("minimax-m3", &key("local_blocks"), Some(MetaValue::U32(4)));
+    refused("minimax-m3", &key("head_count"), Some(MetaValue::U32(4)));
+    refused("minimax-m3", &key("block_size"), Some(MetaValue::U32(u32::MAX)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What architectures choose among: the kinds of norms, gates, experts and running states.
 
+use hewn_kernels::op::rope::Pairing;
+
 /// A kind of norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
@@ -97,6 +99,24 @@ pub enum Sinks {
     Always,
     /// In layers where the file has it.
     IfThere,
+}
+
+/// Where indexers differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Indexed {
+    /// Which channels of its heads form rotary pairs.
+    pub pairing: Pairing,
+    /// Whether the epsilon of its norms is the stream's.
+    pub stream_eps: bool,
+    /// Whether which layers choose is known where files with a long context do not say.
+    pub known_types: bool,
+    /// Whether it chooses blocks of positions, for each key/value head by a head of its own, in the layers that are not dense.
+    pub blocks: bool,
+}
+
+impl Indexed {
+    /// DeepSeek V3.2's.
+    pub const PLAIN: Self = Self { pairing: Pairing::Halves, stream_eps: false, known_types: false, blocks: false };
 }
 
 /// Whether heads are gated: their outputs are multiplied with the logistic function of their gates.

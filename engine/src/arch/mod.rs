@@ -78,6 +78,7 @@ mod minicpm;
 mod minicpm3;
 mod minimax_01;
 mod minimax_m2;
+mod minimax_m3;
 mod mistral3;
 mod mistral4;
 mod mpt;
@@ -127,8 +128,8 @@ mod talkie;
 mod xverse;
 
 pub use kinds::{
-    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, Narrow, NormKind, Norms, Parallel,
-    Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
+    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Indexed, Leaning, LocalRope, Narrow, NormKind, Norms,
+    Parallel, Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
 };
 
 use hewn_kernels::op::activation::Activation;
@@ -202,8 +203,8 @@ pub struct Arch {
     pub narrow_experts: Option<Narrow>,
     /// Multi-head latent attention.
     pub latent: bool,
-    /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
-    pub indexed: Option<Pairing>,
+    /// An indexer that chooses the positions that a query attends to.
+    pub indexed: Option<Indexed>,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
@@ -487,6 +488,7 @@ pub const ALL: &[&Arch] = &[
     &minicpm3::ARCH,
     &minimax_01::ARCH,
     &minimax_m2::ARCH,
+    &minimax_m3::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
     &mpt::ARCH,

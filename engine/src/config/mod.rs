@@ -23,7 +23,7 @@ pub use altup::AltUp;
 pub use bounds::Bounds;
 pub use experts::Experts;
 pub use heads::Latent;
-pub use indexer::Indexer;
+pub use indexer::{Blocks, Indexer};
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
@@ -227,7 +227,7 @@ impl ModelConfig {
             None => heads.k_dim.max(1),
         };
         let grouped = heads.latent.is_none();
-        let (k_dim, rope_dim) = (heads.k_dim, heads.rope_dim);
+        let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = arch.logit_scale.or(arch.logit_width.map(|w| w / dim as f32)).unwrap_or(1.0);
         let logit_scale = r.factor("logit_scale")?.unwrap_or(logit_scale);
@@ -242,6 +242,11 @@ impl ModelConfig {
         let slopes = r.slopes(arch, layers, heads.q)?;
         let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
         let norm = if said { NormKind::Rms } else { arch.norm };
+        let eps = r.epsilon(arch, norm)?;
+        let indexer = match &arch.indexed {
+            Some(kind) => Some(r.indexer(kind, [layers, ctx], &heads, eps)?),
+            None => None,
+        };
         let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
@@ -258,7 +263,7 @@ impl ModelConfig {
             vocab,
             ctx,
             norm,
-            eps: r.epsilon(arch, norm)?,
+            eps,
             turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
@@ -302,7 +307,7 @@ impl ModelConfig {
             stream_scale: if arch.norms_stay { residual_scale } else { 1.0 },
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
-            indexer: if arch.indexed.is_some() { Some(r.indexer(layers, ctx, rope_dim)?) } else { None },
+            indexer,
             halved_every: match arch.channel_mix {
                 true => r.size_or_none("rescale_every_n_layers")?,
                 false => None,

@@ -132,6 +132,7 @@ impl Forward<'_, '_> {
                 }
             });
         }
+        self.index(i, g.indexer.as_ref(), segments)?;
         self.attend(i, g.sinks.as_deref(), segments)?;
         let source = match c.arch.gated_heads {
             HeadGates::None => Source::Attention,
@@ -252,7 +253,14 @@ impl Forward<'_, '_> {
             self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
             store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         }
-        let chosen = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref).map(Chosen::of_all);
+        let each = c.indexer.as_ref().is_some_and(|x| x.blocks.is_some());
+        let chosen = |row: usize| {
+            s.latent
+                .chosen
+                .get(row)
+                .and_then(Option::as_deref)
+                .map(|words| Chosen { words, stride: if each { words.len() / sizes.kv_heads } else { 0 } })
+        };
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {

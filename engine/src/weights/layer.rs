@@ -3,8 +3,8 @@
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
-    Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective, ToldScan,
-    Wkv,
+    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective,
+    ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -80,6 +80,8 @@ pub(crate) struct Grouped {
     pub gate: Option<Linear>,
     /// What each head's softmax counts besides the positions, `[heads]`.
     pub sinks: Option<Vec<f32>>,
+    /// What chooses the positions that queries attend to, where the layer does.
+    pub indexer: Option<Indexer>,
     /// Of what `o` reads, `[heads * v_dim]`.
     pub before_o: Option<Norm>,
     /// Back to the stream, `[dim, heads * v_dim]`.
@@ -389,11 +391,15 @@ impl Loader<'_> {
                 Some(self.linear(&name("attn_gate"), rows, dim, false)?)
             }
         };
+        let indexer = match c.indexer.as_ref().filter(|x| x.layers.has(i)) {
+            Some(x) => Some(self.block_indexer(x, name)?),
+            None => None,
+        };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
         let before_o = match c.arch.inner_norms {
             true => Some(self.norm(&name("attn_sub_norm"), sizes.att_width(), NormKind::Rms)?),
             false => None,
         };
-        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, before_o, o })
+        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, indexer, before_o, o })
     }
 }
