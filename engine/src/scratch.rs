@@ -59,6 +59,8 @@ pub(crate) struct Scratch {
     pub layer_inputs: Buffer<f32>,
     /// Of several residual streams.
     pub altup: AltUpScratch,
+    /// Of several that stay apart.
+    pub streams: StreamsScratch,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of layers with a running state.
@@ -91,6 +93,16 @@ pub(crate) struct AltUpScratch {
     pub rank: Buffer<f32>,
     /// Its output, `[rows, dim]`.
     pub beside: Buffer<f32>,
+}
+
+/// What several residual streams that stay apart take; nothing without.
+pub(crate) struct StreamsScratch {
+    /// All of them, `[rows, count, dim]`; `x` is what a part reads.
+    pub all: Buffer<f32>,
+    /// The same, normed.
+    pub even: Buffer<f32>,
+    /// How much a part reads of each, then how much each gets of what it gives, `[rows, 2 * count]`.
+    pub shares: Buffer<f32>,
 }
 
 /// What latent attention takes besides; nothing without.
@@ -223,6 +235,9 @@ impl Scratch {
                 _ => {}
             }
         }
+        if let Some(s) = &c.streams {
+            widest = widest.max(s.count * c.dim);
+        }
         if let Some(a) = &c.altup {
             widest = widest.max(a.rank);
         }
@@ -251,6 +266,7 @@ impl Scratch {
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             altup: AltUpScratch::build(c, m)?,
+            streams: StreamsScratch::build(c, m)?,
             latent: LatentScratch::build(c, m)?,
             running: RunningScratch::build(c, m)?,
             wkv: WkvScratch::build(c, m)?,
@@ -263,6 +279,13 @@ impl AltUpScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let [streams, rank, beside] = c.altup.as_ref().map_or([0; 3], |a| [STREAMS * c.dim, a.rank, c.dim]);
         Ok(Self { streams: m.make(streams)?, rank: m.make(rank)?, beside: m.make(beside)? })
+    }
+}
+
+impl StreamsScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [all, shares] = c.streams.map_or([0; 2], |s| [s.count * c.dim, 2 * s.count]);
+        Ok(Self { all: m.make(all)?, even: m.make(all)?, shares: m.make(shares)? })
     }
 }
 

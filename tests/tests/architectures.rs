@@ -424,6 +424,21 @@ fn blocks_are_chosen_where_there_are_more() {
 }
 
 #[test]
+fn streams_that_stay_apart_are_checked() {
+    for key in ["count", "epsilon", "magnitude"] {
+        refused("hy_v4", &format!("hy_v4.hyper_connection.{key}"), None);
+    }
+    for bad in [0, 65, u32::MAX] {
+        refused("hy_v4", "hy_v4.hyper_connection.count", Some(MetaValue::U32(bad)));
+    }
+    refused("hy_v4", "hy_v4.hyper_connection.epsilon", Some(MetaValue::F32(f32::NAN)));
+    refused("hy_v4", "hy_v4.hyper_connection.magnitude", Some(MetaValue::F32(-1.0)));
+    // Without its number an indexer is left over.
+    let err = with("hy_v4-sparse", "hy_v4.attention.indexer.top_k", None).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.0.indexer"), "{err}");
+}
+
+#[test]
 fn running_states_of_ling_and_plamo_are_checked() {
     let key = "bailingmoe3.kda.gate_lower_bound";
     refused("bailingmoe3", key, None);

@@ -106,8 +106,12 @@ pub enum Sinks {
 pub struct Indexed {
     /// Which channels of its heads form rotary pairs.
     pub pairing: Pairing,
+    /// Whether the last channels of a head are turned, not the first.
+    pub turned_last: bool,
     /// Whether the epsilon of its norms is the stream's.
     pub stream_eps: bool,
+    /// Whether files without one see everything.
+    pub may_lack: bool,
     /// Whether which layers choose is known where files with a long context do not say.
     pub known_types: bool,
     /// Whether it chooses blocks of positions, for each key/value head by a head of its own, in the layers that are not dense.
@@ -116,7 +120,14 @@ pub struct Indexed {
 
 impl Indexed {
     /// DeepSeek V3.2's.
-    pub const PLAIN: Self = Self { pairing: Pairing::Halves, stream_eps: false, known_types: false, blocks: false };
+    pub const PLAIN: Self = Self {
+        pairing: Pairing::Halves,
+        turned_last: false,
+        stream_eps: false,
+        may_lack: false,
+        known_types: false,
+        blocks: false,
+    };
 }
 
 /// Whether heads are gated: their outputs are multiplied with the logistic function of their gates.

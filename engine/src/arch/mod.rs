@@ -56,6 +56,7 @@ mod hunyuan_dense;
 mod hunyuan_moe;
 mod hunyuan_vl;
 mod hy_v3;
+mod hy_v4;
 mod internlm2;
 mod jais;
 mod jais2;
@@ -295,6 +296,8 @@ pub struct Arch {
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
+    /// Whether the residual stream is several that stay apart, of which each part reads a mixture.
+    pub streams: bool,
     /// Whether the stream is kept and begun anew every so many layers, and each part reads a mixture of what was kept and of the
     /// stream.
     pub keeps_streams: bool,
@@ -400,6 +403,7 @@ impl Arch {
         cut_off: None,
         layer_factor: false,
         embed_evened: false,
+        streams: false,
         keeps_streams: false,
         embed_again: false,
         after_eps: None,
@@ -467,6 +471,7 @@ pub const ALL: &[&Arch] = &[
     &hunyuan_moe::ARCH,
     &hunyuan_vl::ARCH,
     &hy_v3::ARCH,
+    &hy_v4::ARCH,
     &internlm2::ARCH,
     &jais::ARCH,
     &jais2::ARCH,

@@ -13,6 +13,8 @@ pub struct Indexer {
     pub heads: usize,
     /// Channels of each, and of its keys.
     pub dim: usize,
+    /// The first of those that are turned.
+    pub turned_from: usize,
     /// Epsilon of its norms.
     pub eps: f32,
     /// Positions that a query attends to at most.
@@ -40,23 +42,33 @@ pub struct Blocks {
 const KEY_EPS: f32 = 1e-6;
 
 impl Reader<'_> {
-    /// The indexer; known are the model's layers, context, heads and epsilon.
+    /// The indexer, where the file has one; known are the model's layers, context, heads and epsilon.
     pub(super) fn indexer(
         &self,
         kind: &Indexed,
         [layers, ctx]: [usize; 2],
         h: &Heads,
         eps: f32,
-    ) -> Result<Indexer, EngineError> {
-        let most = self.need("attention.indexer.top_k")?;
+    ) -> Result<Option<Indexer>, EngineError> {
+        let most = self.size_or_none("attention.indexer.top_k")?;
+        let most = match most {
+            None if kind.may_lack => {
+                for key in ["head_count", "key_length", "types"] {
+                    self.key(&format!("attention.indexer.{key}"));
+                }
+                return Ok(None);
+            }
+            None => return self.missing("attention.indexer.top_k"),
+            Some(most) => most,
+        };
         let (heads, key) = (self.need("attention.indexer.head_count")?, "attention.indexer.key_length");
         let dim = self.need(key)?;
         if heads.saturating_mul(dim) > MAX {
             return self.bad(key, "heads times channels is out of any bounds");
         }
-        if dim < h.rope_dim {
+        let Some(not_turned) = dim.checked_sub(h.rope_dim) else {
             return self.bad(key, format!("{dim} channels, of which {} are turned", h.rope_dim));
-        }
+        };
         let blocks = if kind.blocks { Some(self.blocks(most, heads, h.kv)?) } else { None };
         let most = blocks.map_or(most, |b| b.size.saturating_mul(b.best));
         let layers = match kind.blocks {
@@ -66,15 +78,16 @@ impl Reader<'_> {
             }
             false => self.choosing(kind, layers, ctx)?,
         };
-        Ok(Indexer {
+        Ok(Some(Indexer {
             heads,
             dim,
+            turned_from: if kind.turned_last { not_turned } else { 0 },
             eps: if kind.stream_eps { eps } else { KEY_EPS },
             most,
             layers,
             shared: !kind.blocks,
             blocks,
-        })
+        }))
     }
 
     /// The layers that choose.

@@ -13,6 +13,7 @@ mod recurrent;
 mod rope;
 mod slopes;
 mod sparse;
+mod streams;
 mod temperature;
 mod window;
 mod wkv;
@@ -29,6 +30,7 @@ pub use layers::{LayerSizes, Varied};
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
 pub use rope::Rope;
 pub(crate) use rope::RopeTable;
+pub use streams::Streams;
 pub use temperature::Growth;
 pub use window::Window;
 pub use wkv::Wkv;
@@ -117,6 +119,8 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// Bounds of the activation.
     pub bounds: Bounds,
+    /// Several residual streams that stay apart.
+    pub streams: Option<Streams>,
     /// Layers from one where the stream is kept and begun anew to the next, where it is; the first is one.
     pub kept_every: Option<usize>,
     /// What embeddings are multiplied with.
@@ -244,7 +248,7 @@ impl ModelConfig {
         let norm = if said { NormKind::Rms } else { arch.norm };
         let eps = r.epsilon(arch, norm)?;
         let indexer = match &arch.indexed {
-            Some(kind) => Some(r.indexer(kind, [layers, ctx], &heads, eps)?),
+            Some(kind) => r.indexer(kind, [layers, ctx], &heads, eps)?,
             None => None,
         };
         let mut config = Self {
@@ -297,6 +301,7 @@ impl ModelConfig {
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
             activation: if arch.situ { r.situ()? } else { arch.activation },
+            streams: if arch.streams { Some(r.streams()?) } else { None },
             kept_every: if arch.keeps_streams { r.size_or_none("attn_res.block_size")? } else { None },
             bounds: if arch.bounded.is_some() { r.bounds(all)? } else { Bounds::default() },
             embed_scale: match arch.embed_by_width {

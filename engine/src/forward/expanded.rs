@@ -69,7 +69,7 @@ impl Forward<'_, '_> {
             let heads = row.chunks_exact_mut(v_dim).zip(made[r * kv_b.rows..].chunks_exact(own));
             heads.for_each(|(head, own)| head.copy_from_slice(&own[nope..]));
         });
-        self.attend(i, None, segments)?;
+        self.attend(i, w.sinks.as_deref(), segments)?;
         if let Some(w) = &w.gate {
             self.lap.op(Op::Activation, || Cost::elements(n, vw, 2, 1));
             let s = &mut *self.s;

@@ -102,7 +102,8 @@ impl Forward<'_, '_> {
             if let Some(with) = with {
                 norm(crew.isa(), head, with, x.eps);
             }
-            rope(crew.isa(), head, x.dim, kind.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+            let (cos, sin, part) = (&cos[r * half..][..half], &sin[r * half..][..half], &mut head[x.turned_from..]);
+            rope(crew.isa(), part, x.dim - x.turned_from, kind.pairing, cos, sin);
         };
         crew.rows(q, x.heads * x.dim, n >= SPLIT, |_, r, row| {
             row.chunks_exact_mut(x.dim).for_each(|head| finish(w.q_norm.as_ref(), r, head));

@@ -77,7 +77,7 @@ impl Forward<'_, '_> {
             }
         });
         self.index(i, w.indexer.as_ref(), segments)?;
-        self.attend(i, None, segments)?;
+        self.attend(i, w.sinks.as_deref(), segments)?;
 
         // Each head's output from the latent's channels to its own.
         let s = &mut *self.s;

@@ -24,6 +24,7 @@ mod running;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod streams;
 mod told_scan;
 mod wkv;
 
@@ -96,6 +97,9 @@ impl<'m> Forward<'m, '_> {
         if let Some(w) = &model.weights().altup {
             self.part_streams(w)?;
         }
+        if let Some(streams) = &model.config().streams {
+            self.begin_streams(streams.count);
+        }
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
             if let Some(w) = &layer.altup {
@@ -112,7 +116,11 @@ impl<'m> Forward<'m, '_> {
                 self.experts(i, &w.experts)?;
                 std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
             }
+            let apart = layer.shares_of.as_deref().zip(model.weights().streams.as_ref());
             if layer.space.is_some() || layer.attention.is_some() {
+                if let Some(([shares, _], head)) = apart {
+                    self.read_streams(shares, head)?;
+                }
                 match &layer.kept {
                     Some(kept) => {
                         let before = model.config().kept_before(i);
@@ -160,6 +168,9 @@ impl<'m> Forward<'m, '_> {
                 self.join_laurel();
             }
             if let Some(w) = &layer.feed_forward {
+                if let Some(([_, shares], head)) = apart {
+                    self.read_streams(shares, head)?;
+                }
                 match &layer.kept {
                     Some(kept) => {
                         let count = model.config().kept_before(i + 1);
@@ -269,6 +280,9 @@ impl<'m> Forward<'m, '_> {
         if wanted.is_empty() {
             return Ok(());
         }
+        if let Some(head) = &w.streams {
+            self.read_streams(&head.shares, head)?;
+        }
         if let Some(kept) = &w.kept {
             self.join_kept(kept);
         }
@@ -377,6 +391,9 @@ impl<'m> Forward<'m, '_> {
     fn join_stream(&mut self, with: Option<&Norm>, share: f32) {
         if let Some(with) = with {
             self.norm_part(with);
+        }
+        if let Some(streams) = &self.model.config().streams {
+            return self.write_streams(streams.count);
         }
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let t = &self.s.t[..n * c.dim];

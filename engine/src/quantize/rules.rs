@@ -207,7 +207,7 @@ fn worth_more(i: u64, n: u64) -> bool {
 /// Whether it is a matrix of weights; vectors, norms, routers, positions and the small matrices of convolutions,
 /// recurrences and several residual streams stay as they are.
 fn is_quantizable(t: &TensorInfo) -> bool {
-    const KEPT: [&str; 21] = [
+    const KEPT: [&str; 22] = [
         "_norm.weight",
         "ffn_gate_inp",
         "position_embd.weight",
@@ -228,7 +228,8 @@ fn is_quantizable(t: &TensorInfo) -> bool {
         "time_mix_g1",
         "time_mix_g2",
         "per_layer_model_proj",
-        // What chooses blocks of positions.
+        // What shares of several residual streams are made of, and what chooses blocks of positions.
+        "hc_",
         "indexer.q_proj",
         "indexer.k_proj",
     ];

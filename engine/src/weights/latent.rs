@@ -3,7 +3,7 @@
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
 use super::{Indexer, Linear, Norm};
-use crate::arch::{HeadGates, NormKind};
+use crate::arch::{HeadGates, NormKind, Sinks};
 use crate::config;
 use crate::error::EngineError;
 
@@ -20,6 +20,8 @@ pub(crate) struct Latent {
     pub heads: LatentHeads,
     /// What chooses the positions that queries attend to, where the layer does.
     pub indexer: Option<Indexer>,
+    /// What each head's softmax counts besides the positions, `[heads]`.
+    pub sinks: Option<Vec<f32>>,
     /// What gates the heads' outputs, `[heads, dim]` or `[heads * v_dim, dim]`.
     pub gate: Option<MatrixRef>,
     /// Back to the stream, `[dim, heads * v_dim]`.
@@ -85,6 +87,14 @@ impl Loader<'_> {
                     k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
                     v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
                 },
+            },
+            sinks: match c.arch.sinks {
+                Sinks::None => None,
+                Sinks::IfThere => self.numbers(&name("attn_sinks.weight"), &[c.heads])?,
+                Sinks::Always => {
+                    let sinks = name("attn_sinks.weight");
+                    Some(need(self.numbers(&sinks, &[c.heads])?, &sinks)?)
+                }
             },
             gate: match c.arch.gated_heads {
                 HeadGates::OneEach => Some(matrix(self, "attn_gate", c.heads, c.dim)?),

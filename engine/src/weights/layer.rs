@@ -4,7 +4,7 @@ use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
     Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective,
-    ToldScan, Wkv,
+    Shares, ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -27,6 +27,8 @@ pub(crate) struct LayerWeights {
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
     pub adapters: Option<Box<LayerAdapters>>,
+    /// Of several streams that stay apart, what is read by the attention and by the feed-forward part, and what is added.
+    pub shares_of: Option<Box<[Shares; 2]>>,
     /// What kept streams are scored with before the attention and before the feed-forward part, `[dim]` each.
     pub kept: Option<Box<[Vec<f32>; 2]>>,
     /// What the stream is multiplied with after the layer.
@@ -273,6 +275,7 @@ impl Loader<'_> {
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
+            shares_of: c.streams.map(|s| self.layer_shares(s.count, &name).map(Box::new)).transpose()?,
             kept: match c.kept_every {
                 Some(_) => {
                     let mut score = |part: &str| need(self.numbers(&name(part), &[c.dim])?, &name(part));

@@ -14,6 +14,7 @@ mod matrix;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod streams;
 mod told_scan;
 mod wkv;
 
@@ -29,6 +30,7 @@ pub(crate) use layer::{
 pub(crate) use lightning::Lightning;
 pub(crate) use matrix::{MatrixRef, Stack};
 pub(crate) use selective::Selective;
+pub(crate) use streams::{Shares, StreamsHead};
 pub(crate) use told_scan::ToldScan;
 pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
 
@@ -88,6 +90,7 @@ pub(crate) struct Weights {
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
+    pub streams: Option<StreamsHead>,
     /// What kept streams are scored with behind the last layer, `[dim]`.
     pub kept: Option<Vec<f32>>,
     pub out_norm: Norm,
@@ -128,6 +131,7 @@ impl Weights {
         let altup = l.altup()?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let layers = vec![round; c.rounds].concat();
+        let streams = l.streams_head()?;
         let kept = match c.kept_every {
             Some(_) => Some(need(l.numbers("output_res_score.weight", &[c.dim])?, "output_res_score.weight")?),
             None => None,
@@ -150,6 +154,7 @@ impl Weights {
             layer_inputs,
             altup,
             layers,
+            streams,
             kept,
             out_norm,
             output,
