@@ -1,6 +1,6 @@
 //! What architectures take for granted where a file does not say, and which of their files are refused.
 
-use hewn_engine::loader::{Gguf, MetaValue};
+use hewn_engine::loader::{Gguf, GgufWriter, MetaValue};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
 use hewn_kernels::op::activation::Activation;
@@ -436,6 +436,30 @@ fn streams_that_stay_apart_are_checked() {
     // Without its number an indexer is left over.
     let err = with("hy_v4-sparse", "hy_v4.attention.indexer.top_k", None).map(|_| ()).unwrap_err();
     assert!(err.contains("blk.0.indexer"), "{err}");
+}
+
+/// In a vocabulary that has them.
+#[test]
+fn tokens_of_images_are_never_the_next() {
+    const TOKENS: usize = 8200;
+    let (small, mut w, mut data) = (fixture("chameleon-behind"), GgufWriter::new(), Vec::new());
+    small.metadata().iter().try_for_each(|(key, v)| w.value(key, &v)).unwrap();
+    for t in small.tensors() {
+        let (mut dims, mut all) = (t.dims.clone(), small.tensor_data(t).to_vec());
+        if t.name == "token_embd.weight" {
+            let row = all.len() / dims[1] as usize;
+            dims[1] = TOKENS as u64;
+            all = all.iter().copied().cycle().take(row * TOKENS).collect();
+        }
+        w.tensor(&t.name, &dims, Some(t.dtype)).unwrap();
+        data.push(all);
+    }
+    let mut file = Vec::new();
+    w.write_to(&mut file, data.iter().map(Vec::as_slice)).unwrap();
+    let model = Arc::new(Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap());
+    let logits = all_logits(&model, &[1, 50, 7], Setup::new(KvType::F32));
+    let unspoken: Vec<usize> = (0..TOKENS).filter(|t| logits[2 * TOKENS + t] == f32::MIN).collect();
+    assert_eq!(unspoken, (4..8196).collect::<Vec<_>>());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod bailingmoe2;
 mod bailingmoe3;
 mod bitnet;
 mod bloom;
+mod chameleon;
 mod chatglm;
 mod codeshell;
 mod cohere2;
@@ -153,12 +154,16 @@ pub struct Arch {
     pub norms: Norms,
     /// Whether what parts are added to is the stream as they read it, normed, times `residual_scale`.
     pub norms_stay: bool,
+    /// The key that says whether those before parts are behind them instead.
+    pub norms_behind: Option<&'static str>,
     /// Whether these, and the stream's last one, have no weights.
     pub norms_unweighted: bool,
     /// The name of the stream's last one.
     pub out_norm: &'static str,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
+    /// Epsilon of these, where it is another than the stream's.
+    pub head_eps: Option<f32>,
     /// Whether what the output matrix of the attention and the last one of the feed-forward part read is normed.
     pub inner_norms: bool,
     /// Whether each value head is normed, without weights.
@@ -283,6 +288,8 @@ pub struct Arch {
     pub logit_scale: Option<f32>,
     /// Whether the epsilon of the norms may go by the name of that of the other kind.
     pub either_epsilon: bool,
+    /// Tokens that are never the next, in vocabularies with more.
+    pub unspoken: Option<std::ops::Range<usize>>,
     /// Whether `logit_scale` divides.
     pub logits_divided: bool,
     /// Whether the sizes of layers may differ: their key/value heads, the width of their feed-forward part, heads of their
@@ -334,9 +341,11 @@ impl Arch {
         norm_said: false,
         norms: Norms::BEFORE,
         norms_stay: false,
+        norms_behind: None,
         norms_unweighted: false,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
+        head_eps: None,
         inner_norms: false,
         value_norm: false,
         keys_as_values: false,
@@ -396,6 +405,7 @@ impl Arch {
         logit_width: None,
         logit_scale: None,
         either_epsilon: false,
+        unspoken: None,
         logits_divided: false,
         varied: false,
         layer_inputs: false,
@@ -431,6 +441,7 @@ pub const ALL: &[&Arch] = &[
     &bailingmoe3::ARCH,
     &bitnet::ARCH,
     &bloom::ARCH,
+    &chameleon::ARCH,
     &chatglm::ARCH,
     &codeshell::ARCH,
     &cohere2::ARCH,

@@ -35,7 +35,7 @@ pub use temperature::Growth;
 pub use window::Window;
 pub use wkv::Wkv;
 
-use crate::arch::{self, Arch, Bounded, NormKind, Parallel, Recurrence};
+use crate::arch::{self, Arch, Bounded, NormKind, Norms, Parallel, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::xielu::Xielu;
@@ -78,6 +78,8 @@ pub struct ModelConfig {
     pub ctx: usize,
     /// The norms of the stream.
     pub norm: NormKind,
+    /// Where they are.
+    pub norms: Norms,
     /// Epsilon of the norms.
     pub eps: f32,
     /// Rotary positions.
@@ -267,6 +269,7 @@ impl ModelConfig {
             vocab,
             ctx,
             norm,
+            norms: r.norms(arch)?,
             eps,
             turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
@@ -431,6 +434,21 @@ impl Reader<'_> {
             return self.bad(key, format!("{rounds} times {layers} layers are out of any bounds"));
         }
         Ok((rounds, !self.flag("skip_loop_final_norm")?.unwrap_or(false)))
+    }
+
+    /// Where the norms of the stream are.
+    fn norms(&self, arch: &Arch) -> Result<Norms, EngineError> {
+        let plain = arch.norms;
+        Ok(match arch.norms_behind {
+            Some(key) if self.flag(key)? == Some(true) => Norms {
+                before_attention: None,
+                after_attention: plain.before_attention,
+                before_ff: None,
+                after_ff: plain.before_ff,
+                ..plain
+            },
+            _ => plain,
+        })
     }
 
     fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {

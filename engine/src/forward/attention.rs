@@ -88,11 +88,14 @@ impl Forward<'_, '_> {
             (None, _) => {}
             (Some(with), HeadNorm::Whole | HeadNorm::WholeLayer) => norm(crew.isa(), row, with, c.eps),
             (Some(with), HeadNorm::Own(_) | HeadNorm::Gains) => {
-                let heads = row.chunks_mut(k_dim).zip(with.w.chunks(k_dim));
-                heads.for_each(|(head, w)| match with.kind {
-                    NormKind::Rms => rms_norm(crew.isa(), head, w, c.eps),
-                    NormKind::Layer => layer_norm(crew.isa(), head, w, None, c.eps),
-                });
+                let eps = c.arch.head_eps.unwrap_or(c.eps);
+                for (h, (head, w)) in row.chunks_mut(k_dim).zip(with.w.chunks(k_dim)).enumerate() {
+                    let bias = with.bias.as_ref().map(|b| &b[h * k_dim..][..k_dim]);
+                    match with.kind {
+                        NormKind::Rms => rms_norm(crew.isa(), head, w, eps),
+                        NormKind::Layer => layer_norm(crew.isa(), head, w, bias, eps),
+                    }
+                }
             }
             (Some(with), _) => row.chunks_mut(k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
         };

@@ -313,6 +313,10 @@ impl<'m> Forward<'m, '_> {
                 }
             });
         }
+        if let Some(tokens) = c.arch.unspoken.as_ref().filter(|t| t.end <= c.vocab) {
+            let rows = out.chunks_exact_mut(c.vocab);
+            rows.for_each(|row| row[tokens.clone()].fill(f32::MIN));
+        }
         let bad = AtomicBool::new(false);
         self.crew.rows(out, LOOK, true, |_, _, part| {
             // Without a way out of the loop, so that the compiler looks at several at once.

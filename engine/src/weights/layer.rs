@@ -209,7 +209,7 @@ impl Loader<'_> {
         let c = self.config;
         let name = |part: &str| format!("blk.{i}.{part}");
         let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.stream_norm(&name(part))).transpose();
-        let norms = &c.arch.norms;
+        let norms = &c.norms;
         let (first, second) = match norms.of_attention {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
             _ => (norms.before_attention, norms.before_ff),
@@ -362,7 +362,11 @@ impl Loader<'_> {
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
                 HeadNorm::Own(kind) => {
                     let w = self.numbers(&name(&format!("{part}.weight")), &[k_dim, heads])?;
-                    w.map(|w| Norm { kind, w, bias: None })
+                    let bias = match kind {
+                        NormKind::Layer => self.numbers(&name(&format!("{part}.bias")), &[k_dim, heads])?,
+                        NormKind::Rms => None,
+                    };
+                    w.map(|w| Norm { kind, w, bias })
                 }
                 // Of queries only.
                 HeadNorm::Gains if part == "attn_k_norm" => Some(ones(heads * k_dim)),
