@@ -55,6 +55,8 @@ pub(crate) struct Scratch {
     pub sin: Buffer<f32>,
     /// What queries are multiplied with, `[rows]`; nothing where that is 1 everywhere.
     pub query_factors: Buffer<f32>,
+    /// What bounded scores are multiplied with, `[rows]`; nothing where that is 1 everywhere.
+    pub score_factors: Buffer<f32>,
     /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
     pub layer_inputs: Buffer<f32>,
     /// Of several residual streams.
@@ -264,6 +266,7 @@ impl Scratch {
             cos: m.make(tables)?,
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
+            score_factors: m.make(usize::from(c.heat.is_some()))?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             altup: AltUpScratch::build(c, m)?,
             streams: StreamsScratch::build(c, m)?,

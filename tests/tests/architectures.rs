@@ -373,10 +373,16 @@ fn of_arctic_files_say_the_width_of_the_experts() {
 }
 
 #[test]
-fn of_grok_only_the_first_is_read() {
-    refused("grok", "grok.attention.temperature_length", Some(MetaValue::U32(1024)));
+fn old_files_of_grok_do_not_say_the_numbers() {
     let c = with("grok", "vocab_size", None).unwrap().config().clone();
-    assert_eq!((c.score_cap, c.embed_scale), (Some(30.0), 78.383_67));
+    assert_eq!((c.score_cap, c.embed_scale, c.heat), (Some(30.0), 78.383_67, None));
+    // Of Grok 2 they do, and a dense part is beside the experts, of another width.
+    let c = with("grok-2", "vocab_size", None).unwrap().config().clone();
+    let experts = c.experts.unwrap();
+    assert_eq!((c.heat, experts.ff, experts.shared_ff), (Some(10), 16, 24));
+    refused("grok-2", "grok.attention.temperature_length", Some(MetaValue::U32(1)));
+    let err = with("grok-2", "grok.feed_forward_length", Some(MetaValue::U32(20))).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.0.ffn"), "{err}");
 }
 
 #[test]

@@ -190,8 +190,10 @@ pub struct Arch {
     pub weighed_input: bool,
     /// Whether one more expert, as wide as the others, takes every row where the file does not say.
     pub one_shared: bool,
-    /// Whether what the chosen experts and the one of every row give is halved, where there is one.
-    pub halved: bool,
+    /// Whether that one is a dense part, where the file has it.
+    pub dense_shared: bool,
+    /// What the sum of the chosen experts and of the one of every row is multiplied with, where there is one.
+    pub shared_scale: f32,
     /// Whether files say that of every so many layers the last has experts.
     pub interleaved: bool,
     /// Whether the routers that files have tell which layers have experts.
@@ -250,6 +252,10 @@ pub struct Arch {
     pub turned_said: bool,
     /// How queries grow with their position, in layers that do not turn them; elsewhere files may say it of all layers.
     pub temperature: Option<Temperature>,
+    /// Whether bounded scores grow with the logarithm of their query's position, as files say.
+    pub heated: bool,
+    /// Whether the frequencies of rotary positions are those of the base whatever files say of their stretching.
+    pub unstretched: bool,
     /// Whether no layer turns queries and keys.
     pub unturned: bool,
     /// Whether each position has a row of its own that is added to the embedding, and nothing is turned.
@@ -359,7 +365,8 @@ impl Arch {
         early_choice: false,
         weighed_input: false,
         one_shared: false,
-        halved: false,
+        dense_shared: false,
+        shared_scale: 1.0,
         interleaved: false,
         routers_tell: false,
         experts_beside: false,
@@ -388,6 +395,8 @@ impl Arch {
         turned_dense: false,
         turned_said: false,
         temperature: None,
+        heated: false,
+        unstretched: false,
         unturned: false,
         learned_positions: false,
         positions_if_there: false,

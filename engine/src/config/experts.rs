@@ -110,6 +110,7 @@ impl Experts {
         let shared = r.size_or_none("expert_shared_count")?.unwrap_or(0);
         let shared_ff = match r.size_or_none("expert_shared_feed_forward_length")? {
             Some(ff) => ff,
+            None if arch.dense_shared && gguf.tensor("blk.0.ffn_up.weight").is_some() => ff,
             None if shared <= MAX_EXPERTS => shared.max(usize::from(arch.one_shared)).saturating_mul(own),
             None => return r.bad("expert_shared_count", format!("{shared} is more than {MAX_EXPERTS}")),
         };

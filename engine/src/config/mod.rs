@@ -96,6 +96,8 @@ pub struct ModelConfig {
     pub value_scale: f32,
     /// How queries grow with their position.
     pub temperature: Option<Growth>,
+    /// Positions up to which bounded scores stay as they are; from there on they grow with the logarithm of their query's.
+    pub heat: Option<usize>,
     /// How much less a score counts for each position further away, a number a head, where files have such a bias.
     pub slopes: Option<Vec<f32>>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
@@ -284,6 +286,7 @@ impl ModelConfig {
             qkv_bound: if grouped { r.factor("attention.clamp_kqv")? } else { None },
             value_scale: if grouped { r.factor("attention.value_scale")?.unwrap_or(1.0) } else { 1.0 },
             temperature,
+            heat: if arch.heated { r.heat()? } else { None },
             slopes,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),

@@ -66,6 +66,12 @@ impl Rope {
             None | Some("linear") => factor.map_or(Scaling::None, Scaling::Linear),
             // The divisors are tensors of their own.
             Some("none" | "longrope") => Scaling::None,
+            Some("yarn") if arch.unstretched => {
+                for key in ["ext_factor", "attn_factor", "beta_fast", "beta_slow"] {
+                    r.key(&format!("rope.scaling.yarn_{key}"));
+                }
+                Scaling::None
+            }
             Some("yarn") => Scaling::Yarn {
                 factor: match factor {
                     Some(f) if f >= 1.0 => f,

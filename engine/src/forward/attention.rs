@@ -279,7 +279,7 @@ impl Forward<'_, '_> {
             window: c.reach_of(i),
             sinks,
             slopes: c.slopes.as_deref(),
-            factors: None,
+            factors: c.heat.map(|_| &s.score_factors[..n]),
         };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.

@@ -268,7 +268,7 @@ impl Forward<'_, '_> {
         });
     }
 
-    /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`; where that is the architecture's, half of it.
+    /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`; then times the architecture's factor.
     fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
         self.activated(self.model.config().activation(i), &w.part);
         let then: Vec<&MatrixRef> = self.after_ff(i);
@@ -285,14 +285,14 @@ impl Forward<'_, '_> {
         foresee(crew, n, self.model, &then);
         matmul(crew, n, &mut [Product { w: down.w.view(self.model.gguf()), x, out: &mut *out }]);
         self.lap.op(Op::Combine, || Cost::elements(n, dim, 3, 1));
-        let (out, scores, halved) = (&*out, &s.experts.shared, self.model.config().arch.halved);
+        let (out, scores, factor) = (&*out, &s.experts.shared, self.model.config().arch.shared_scale);
         crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| {
             match &w.gate {
                 Some(_) => add_scaled(t, &out[r * dim..][..dim], sigmoid(scores[r])),
                 None => add(t, &out[r * dim..][..dim]),
             }
-            if halved {
-                scale(t, 0.5);
+            if factor != 1.0 {
+                scale(t, factor);
             }
         });
         Ok(())

@@ -270,6 +270,9 @@ impl<'m> Forward<'m, '_> {
                 if let Some(factor) = self.s.query_factors.get_mut(row) {
                     *factor = self.model.config().query_factor(pos);
                 }
+                if let Some(factor) = self.s.score_factors.get_mut(row) {
+                    *factor = self.model.config().score_factor(pos);
+                }
                 row += 1;
             }
         }

@@ -168,7 +168,7 @@ impl Loader<'_> {
             0 => None,
             ff => Some(Shared {
                 gate: self.matrix(&name("ffn_gate_inp_shexp.weight"), 1, stream)?,
-                part: self.gated(name, "_shexp", ff)?,
+                part: self.gated(name, if self.config.arch.dense_shared { "" } else { "_shexp" }, ff)?,
             }),
         };
         let (beside, gate_up) = (self.config.arch.experts_beside, name("ffn_gate_up_exps.weight"));
