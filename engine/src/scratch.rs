@@ -57,6 +57,8 @@ pub(crate) struct Scratch {
     pub query_factors: Buffer<f32>,
     /// What bounded scores are multiplied with, `[rows]`; nothing where that is 1 everywhere.
     pub score_factors: Buffer<f32>,
+    /// Two streams that stacks of layers replace in turns, `[rows, 2, dim]`, where there are such.
+    pub cycles: Buffer<f32>,
     /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
     pub layer_inputs: Buffer<f32>,
     /// Of several residual streams.
@@ -267,6 +269,7 @@ impl Scratch {
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
             score_factors: m.make(usize::from(c.heat.is_some()))?,
+            cycles: m.make(if c.cycles.is_some() { 2 * c.dim } else { 0 })?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             altup: AltUpScratch::build(c, m)?,
             streams: StreamsScratch::build(c, m)?,

@@ -444,6 +444,20 @@ fn streams_that_stay_apart_are_checked() {
     assert!(err.contains("blk.0.indexer"), "{err}");
 }
 
+#[test]
+fn cycles_are_as_many_as_layers() {
+    let c = with("hrm_text", "vocab_size", None).unwrap().config().clone();
+    let order = [0, 1, 0, 1, 2, 3].repeat(3);
+    assert_eq!((c.layers, c.cycles.unwrap().layers().collect::<Vec<_>>()), (18, order));
+    for key in ["layers_per_stack", "h_cycles", "l_cycles"] {
+        refused("hrm_text", &format!("hrm_text.hrm.{key}"), None);
+        let err = with("hrm_text", &format!("hrm_text.hrm.{key}"), Some(MetaValue::U32(1 << 20))).map(|_| ());
+        assert!(err.unwrap_err().contains("block_count"));
+    }
+    refused("hrm_text", "hrm_text.hrm.prefix_lm", Some(MetaValue::Bool(true)));
+    assert!(with("hrm_text", "hrm_text.hrm.prefix_lm", Some(MetaValue::Bool(false))).is_ok());
+}
+
 /// In a vocabulary that has them.
 #[test]
 fn tokens_of_images_are_never_the_next() {

@@ -111,6 +111,7 @@ fn caches_take_what_was_estimated() {
         "kimi-linear",
         "kimi-k3",
         "bailingmoe3",
+        "hrm_text",
         "hy_v4",
         "plamo2",
         "minicpm3",

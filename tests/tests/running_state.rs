@@ -254,6 +254,7 @@ fn what_rwkv_and_indexers_keep_goes_back_too() {
         ("minimax-m3", 25),
         ("hy_v4-sparse", 25),
         ("kimi-k3", 20),
+        ("hrm_text", 25),
     ] {
         let path = format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
         let mut bed = Bed::new(std::fs::read(path).unwrap());

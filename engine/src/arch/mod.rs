@@ -53,6 +53,7 @@ mod granitemoe;
 mod graniteswitch;
 mod grok;
 mod grovemoe;
+mod hrm_text;
 mod hunyuan_dense;
 mod hunyuan_moe;
 mod hunyuan_vl;
@@ -321,6 +322,8 @@ pub struct Arch {
     pub after_eps: Option<f32>,
     /// Whether tokens choose among low-rank adapters of all projections, which the file has.
     pub adapters: bool,
+    /// Whether two stacks of layers run in cycles, as files say, each on the sum of two streams.
+    pub cycled: bool,
     /// Whether files may say that all layers run more than once, one round behind the other.
     pub looped: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
@@ -427,6 +430,7 @@ impl Arch {
         embed_again: false,
         after_eps: None,
         adapters: false,
+        cycled: false,
         looped: false,
         score_scale: None,
         scale_by_channels: false,
@@ -487,6 +491,7 @@ pub const ALL: &[&Arch] = &[
     &graniteswitch::ARCH,
     &grok::ARCH,
     &grovemoe::ARCH,
+    &hrm_text::ARCH,
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
     &hunyuan_vl::ARCH,

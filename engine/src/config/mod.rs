@@ -3,6 +3,7 @@
 mod adapters;
 mod altup;
 mod bounds;
+mod cycles;
 mod experts;
 mod heads;
 mod indexer;
@@ -22,6 +23,7 @@ mod xielu;
 pub use adapters::Adapters;
 pub use altup::AltUp;
 pub use bounds::Bounds;
+pub use cycles::Cycles;
 pub use experts::Experts;
 pub use heads::Latent;
 pub use indexer::{Blocks, Indexer};
@@ -123,6 +125,8 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// Bounds of the activation.
     pub bounds: Bounds,
+    /// Two stacks of layers that run in cycles.
+    pub cycles: Option<Cycles>,
     /// Several residual streams that stay apart.
     pub streams: Option<Streams>,
     /// Layers from one where the stream is kept and begun anew to the next, where it is; the first is one.
@@ -307,6 +311,7 @@ impl ModelConfig {
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
             activation: if arch.situ { r.situ()? } else { arch.activation },
+            cycles: if arch.cycled { Some(r.cycles(layers)?) } else { None },
             streams: if arch.streams { Some(r.streams()?) } else { None },
             kept_every: if arch.keeps_streams { r.size_or_none("attn_res.block_size")? } else { None },
             bounds: if arch.bounded.is_some() { r.bounds(all)? } else { Bounds::default() },

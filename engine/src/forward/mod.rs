@@ -7,6 +7,7 @@ mod adapters;
 mod altup;
 mod attention;
 mod channel_delta;
+mod cycles;
 mod delta;
 mod expanded;
 mod experts;
@@ -100,8 +101,14 @@ impl<'m> Forward<'m, '_> {
         if let Some(streams) = &model.config().streams {
             self.begin_streams(streams.count);
         }
+        if let Some(low) = &model.weights().low {
+            self.begin_cycles(low);
+        }
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
+            if let Some(cycles) = &model.config().cycles {
+                self.cycle(i, cycles, &model.weights().out_norm);
+            }
             if let Some(w) = &layer.altup {
                 self.predict_streams(w);
             }

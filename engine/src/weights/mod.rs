@@ -90,6 +90,8 @@ pub(crate) struct Weights {
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
+    /// The low stream before the first cycle, `[dim]`, where there is one.
+    pub low: Option<Vec<f32>>,
     pub streams: Option<StreamsHead>,
     /// What kept streams are scored with behind the last layer, `[dim]`.
     pub kept: Option<Vec<f32>>,
@@ -108,7 +110,7 @@ impl Weights {
     /// Finds every tensor of the architecture and checks its shape and format; a tensor left over is an error.
     pub fn load(gguf: &Gguf, c: &ModelConfig) -> Result<Self, EngineError> {
         // A layer has several tensors: a bound on the layers before anything is sized by them.
-        let own = c.layers / c.rounds;
+        let own = c.cycles.map_or(c.layers / c.rounds, |cycles| 2 * cycles.stack);
         if own > gguf.tensors().len() {
             let reason = format!("{own} layers, but only {} tensors", gguf.tensors().len());
             return Err(EngineError::Config { key: format!("{}.block_count", c.arch.name), reason });
@@ -130,7 +132,14 @@ impl Weights {
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
-        let layers = vec![round; c.rounds].concat();
+        let layers = match &c.cycles {
+            Some(cycles) => cycles.layers().map(|i| round[i].clone()).collect(),
+            None => vec![round; c.rounds].concat(),
+        };
+        let low = match c.cycles {
+            Some(_) => Some(need(l.numbers("hrm.z_l_init", &[c.dim])?, "hrm.z_l_init")?),
+            None => None,
+        };
         let streams = l.streams_head()?;
         let kept = match c.kept_every {
             Some(_) => Some(need(l.numbers("output_res_score.weight", &[c.dim])?, "output_res_score.weight")?),
@@ -154,6 +163,7 @@ impl Weights {
             layer_inputs,
             altup,
             layers,
+            low,
             streams,
             kept,
             out_norm,
