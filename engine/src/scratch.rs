@@ -245,7 +245,7 @@ impl Scratch {
         if let Some(a) = &c.altup {
             widest = widest.max(a.rank);
         }
-        if let Some(l) = &c.latent {
+        for l in c.latent.iter().chain(&c.window_latent) {
             if c.arch.gated_heads == HeadGates::Apart {
                 gate = gate.max(c.heads * l.v_dim);
             }
@@ -297,15 +297,17 @@ impl StreamsScratch {
 
 impl LatentScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
-        let [q_a, q_b, heads_in, heads_out, out] = c.latent.as_ref().map_or([0; 5], |l| {
-            let q_b = c.heads * (l.nope + c.rope.dim);
-            let q_a = l.q_rank.unwrap_or(0);
-            if l.expanded {
-                return [q_a, q_b, l.kv_rank + c.rope.dim, l.kv_rank, c.heads * (l.nope + l.v_dim)];
-            }
+        let mut most = [0; 5];
+        for l in c.latent.iter().chain(&c.window_latent) {
+            let (q_a, q_b) = (l.q_rank.unwrap_or(0), c.heads * (l.nope + c.rope.dim));
             let (inside, outside) = (l.nope.max(l.kv_rank), l.kv_rank.max(l.v_dim));
-            [q_a, q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
-        });
+            let sizes = match l.expanded {
+                true => [q_a, q_b, l.kv_rank + c.rope.dim, l.kv_rank, c.heads * (l.nope + l.v_dim)],
+                false => [q_a, q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim],
+            };
+            most.iter_mut().zip(sizes).for_each(|(most, size)| *most = size.max(*most));
+        }
+        let [q_a, q_b, heads_in, heads_out, out] = most;
         let index = c.indexer.as_ref().map_or([0; 3], |x| [x.heads * x.dim, x.dim, x.heads]);
         Ok(Self {
             q_a: m.make(q_a)?,

@@ -445,6 +445,22 @@ fn streams_that_stay_apart_are_checked() {
 }
 
 #[test]
+fn layers_of_dots_with_a_window_have_sizes_of_their_own() {
+    let c = with("dots3note", "vocab_size", None).unwrap().config().clone();
+    assert_eq!((0..4).map(|i| c.latent_of(i).unwrap().kv_rank).collect::<Vec<_>>(), [16, 12, 12, 16]);
+    for key in ["kv_lora_rank_swa", "key_length_mla_swa", "value_length_mla_swa", "key_length_swa", "sliding_window"] {
+        refused("dots3note", &format!("dots3note.attention.{key}"), None);
+    }
+    refused("dots3note", "dots3note.rope.dimension_count_swa", Some(MetaValue::U32(2)));
+    refused("dots3note", "dots3note.attention.key_length_mla_swa", Some(MetaValue::U32(4)));
+    let key = "dots3note.attention.indexer.types";
+    let list = |v: &[u32]| Some(MetaValue::Array(v.iter().map(|n| MetaValue::U32(*n)).collect()));
+    refused("dots3note", key, None);
+    refused("dots3note", key, list(&[1, 1, 0, 1]));
+    refused("dots3note", key, list(&[1, 0, 0, 0]));
+}
+
+#[test]
 fn cycles_are_as_many_as_layers() {
     let c = with("hrm_text", "vocab_size", None).unwrap().config().clone();
     let order = [0, 1, 0, 1, 2, 3].repeat(3);

@@ -253,6 +253,7 @@ fn what_rwkv_and_indexers_keep_goes_back_too() {
         ("glm-dsa-sparse", 25),
         ("minimax-m3", 25),
         ("hy_v4-sparse", 25),
+        ("dots3note", 25),
         ("kimi-k3", 20),
         ("hrm_text", 25),
     ] {

@@ -28,6 +28,7 @@ mod deepseek;
 mod deepseek2;
 mod deepseek32;
 mod dots1;
+mod dots3note;
 mod ernie4_5;
 mod ernie4_5_moe;
 mod exaone;
@@ -212,6 +213,8 @@ pub struct Arch {
     pub narrow_experts: Option<Narrow>,
     /// Multi-head latent attention.
     pub latent: bool,
+    /// Whether the part of its keys that is turned is normed before.
+    pub latent_key_norm: bool,
     /// An indexer that chooses the positions that a query attends to.
     pub indexed: Option<Indexed>,
     /// What some layers do with a running state, where there are such layers.
@@ -378,6 +381,7 @@ impl Arch {
         router_cap: None,
         narrow_experts: None,
         latent: false,
+        latent_key_norm: false,
         indexed: None,
         recurrence: None,
         single: false,
@@ -466,6 +470,7 @@ pub const ALL: &[&Arch] = &[
     &deepseek2::ARCH,
     &deepseek32::ARCH,
     &dots1::ARCH,
+    &dots3note::ARCH,
     &ernie4_5::ARCH,
     &ernie4_5_moe::ARCH,
     &exaone::ARCH,

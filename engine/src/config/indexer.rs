@@ -1,8 +1,8 @@
 //! The hyperparameters of an indexer, which chooses the positions that queries attend to.
 
-use super::LayerSet;
 use super::heads::Heads;
 use super::reader::{MAX, Reader};
+use super::{LayerSet, Window};
 use crate::arch::Indexed;
 use crate::error::EngineError;
 
@@ -42,13 +42,14 @@ pub struct Blocks {
 const KEY_EPS: f32 = 1e-6;
 
 impl Reader<'_> {
-    /// The indexer, where the file has one; known are the model's layers, context, heads and epsilon.
+    /// The indexer, where the file has one; known are the model's layers, context, heads, epsilon and windows.
     pub(super) fn indexer(
         &self,
         kind: &Indexed,
         [layers, ctx]: [usize; 2],
         h: &Heads,
         eps: f32,
+        window: Option<&Window>,
     ) -> Result<Option<Indexer>, EngineError> {
         let most = self.size_or_none("attention.indexer.top_k")?;
         let most = match most {
@@ -76,7 +77,7 @@ impl Reader<'_> {
                 let first = self.size_or_none("leading_dense_block_count")?.unwrap_or(0);
                 LayerSet::Listed((0..layers).map(|i| i >= first).collect())
             }
-            false => self.choosing(kind, layers, ctx)?,
+            false => self.choosing(kind, layers, ctx, window)?,
         };
         Ok(Some(Indexer {
             heads,
@@ -85,13 +86,19 @@ impl Reader<'_> {
             eps: if kind.stream_eps { eps } else { KEY_EPS },
             most,
             layers,
-            shared: !kind.blocks,
+            shared: !kind.blocks && window.is_none(),
             blocks,
         }))
     }
 
     /// The layers that choose.
-    fn choosing(&self, kind: &Indexed, layers: usize, ctx: usize) -> Result<LayerSet, EngineError> {
+    fn choosing(
+        &self,
+        kind: &Indexed,
+        layers: usize,
+        ctx: usize,
+        window: Option<&Window>,
+    ) -> Result<LayerSet, EngineError> {
         let key = "attention.indexer.types";
         let chosen = match self.flags(key, layers)? {
             Some(list) => LayerSet::Listed(list),
@@ -99,11 +106,17 @@ impl Reader<'_> {
             None if kind.known_types && ctx >= 1 << 20 => {
                 LayerSet::Listed((0..layers).map(|i| i < 2 || i % 4 == 2).collect())
             }
+            None if window.is_some() => return self.missing(key),
             None => LayerSet::All,
         };
-        match chosen.has(0) {
-            true => Ok(chosen),
-            false => self.bad(key, "the first layer has no choice to take from another"),
+        match window {
+            None if !chosen.has(0) => self.bad(key, "the first layer has no choice to take from another"),
+            None => Ok(chosen),
+            // Where some layers have a window, the others choose, each for itself.
+            Some(window) => match (0..layers).find(|i| chosen.has(*i) == window.layers.has(*i)) {
+                Some(i) => self.bad(key, format!("layer {i} has a window and an indexer, or neither")),
+                None => Ok(chosen),
+            },
         }
     }
 

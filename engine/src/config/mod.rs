@@ -141,6 +141,8 @@ pub struct ModelConfig {
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
+    /// That of layers with a window, where they have their own.
+    pub window_latent: Option<Latent>,
     /// What chooses the positions that queries attend to, where not all.
     pub indexer: Option<Indexer>,
     /// Layers that keep a running state.
@@ -256,8 +258,12 @@ impl ModelConfig {
         let norm = if said { NormKind::Rms } else { arch.norm };
         let eps = r.epsilon(arch, norm)?;
         let indexer = match &arch.indexed {
-            Some(kind) => r.indexer(kind, [layers, ctx], &heads, eps)?,
+            Some(kind) => r.indexer(kind, [layers, ctx], &heads, eps, window.as_ref())?,
             None => None,
+        };
+        let window_latent = match (&heads.latent, &window) {
+            (Some(full), Some(_)) if arch.varied => Some(r.window_latent(full, &heads, varied.window_dims)?),
+            _ => None,
         };
         let mut config = Self {
             arch,
@@ -323,6 +329,7 @@ impl ModelConfig {
             stream_scale: if arch.norms_stay { residual_scale } else { 1.0 },
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
+            window_latent,
             indexer,
             halved_every: match arch.channel_mix {
                 true => r.size_or_none("rescale_every_n_layers")?,
@@ -353,6 +360,19 @@ impl ModelConfig {
     /// How many standard deviations above their mean the gates of layer `i` must lie, where there is a bound.
     pub fn cut_off(&self, i: usize) -> Option<f32> {
         self.cut_offs.get(i).copied().flatten()
+    }
+
+    /// The sizes of latent attention in layer `i`, where it is that.
+    pub fn latent_of(&self, i: usize) -> Option<&Latent> {
+        self.window_latent.as_ref().filter(|_| self.window_of(i).is_some()).or(self.latent.as_ref())
+    }
+
+    /// What attention scores are multiplied with in layer `i`.
+    pub fn scale_of(&self, i: usize) -> f32 {
+        match &self.window_latent {
+            Some(l) if self.window_of(i).is_some() => 1.0 / ((l.nope + self.rope.dim) as f32).sqrt(),
+            _ => self.scale,
+        }
     }
 
     /// The activation of layer `i`, but for experts that do not take every row.

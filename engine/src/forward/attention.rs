@@ -274,7 +274,7 @@ impl Forward<'_, '_> {
             .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
             .collect();
         let rules = Rules {
-            scale: c.scale,
+            scale: c.scale_of(i),
             cap: c.score_cap,
             window: c.reach_of(i),
             sinks,

@@ -240,7 +240,7 @@ impl Loader<'_> {
                 Some(RecurrentPart::Scan(s)) => Some(Box::new(self.state_space(s, &name)?)),
                 _ => None,
             },
-            attention: match (recurrent, &c.latent) {
+            attention: match (recurrent, c.latent_of(i)) {
                 (Some(RecurrentPart::Delta(d)), _) => {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
                 }
@@ -264,7 +264,7 @@ impl Loader<'_> {
                     Some(AttentionWeights::Linear(self.linear(&name("attn_output"), c.dim, c.dim, false)?))
                 }
                 _ if !attends => None,
-                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, &name)?))),
+                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, c.layer(i).heads, &name)?))),
                 (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
             },
             after_attention: norm(self, norms.after_attention)?,
