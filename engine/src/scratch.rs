@@ -28,6 +28,8 @@ pub(crate) struct Scratch {
     pub t: Buffer<f32>,
     /// The stream as it was before the first layer, `[rows, dim]`, where layers add it again.
     pub embedding: Buffer<f32>,
+    /// Streams that were kept, `[rows, streams, dim]`, where some are.
+    pub kept: Buffer<f32>,
     /// Queries `[rows, heads * k_dim]`.
     pub q: Buffer<f32>,
     /// Keys `[rows, kv_heads * k_dim]`.
@@ -53,10 +55,16 @@ pub(crate) struct Scratch {
     pub sin: Buffer<f32>,
     /// What queries are multiplied with, `[rows]`; nothing where that is 1 everywhere.
     pub query_factors: Buffer<f32>,
+    /// What bounded scores are multiplied with, `[rows]`; nothing where that is 1 everywhere.
+    pub score_factors: Buffer<f32>,
+    /// Two streams that stacks of layers replace in turns, `[rows, 2, dim]`, where there are such.
+    pub cycles: Buffer<f32>,
     /// What the rows' tokens bring to the layers, `[rows, layers * layer_inputs]`.
     pub layer_inputs: Buffer<f32>,
     /// Of several residual streams.
     pub altup: AltUpScratch,
+    /// Of several that stay apart.
+    pub streams: StreamsScratch,
     /// Of latent attention.
     pub latent: LatentScratch,
     /// Of layers with a running state.
@@ -89,6 +97,16 @@ pub(crate) struct AltUpScratch {
     pub rank: Buffer<f32>,
     /// Its output, `[rows, dim]`.
     pub beside: Buffer<f32>,
+}
+
+/// What several residual streams that stay apart take; nothing without.
+pub(crate) struct StreamsScratch {
+    /// All of them, `[rows, count, dim]`; `x` is what a part reads.
+    pub all: Buffer<f32>,
+    /// The same, normed.
+    pub even: Buffer<f32>,
+    /// How much a part reads of each, then how much each gets of what it gives, `[rows, 2 * count]`.
+    pub shares: Buffer<f32>,
 }
 
 /// What latent attention takes besides; nothing without.
@@ -131,6 +149,10 @@ pub(crate) struct ExpertScratch {
     pub rows: Buffer<f32>,
     /// The same quantized, `[rows * used, wider / 32]`.
     pub blocks: Buffer<ActBlock>,
+    /// What experts read and what they give together, `[rows, narrow]` each, where that is narrower than the stream.
+    pub narrow: [Buffer<f32>; 2],
+    /// One of these quantized, `[rows, narrow / 32]`.
+    pub narrow_blocks: Buffer<ActBlock>,
     /// What the shared expert's output is scaled with, `[rows]`.
     pub shared: Buffer<f32>,
     /// What the dense part beside the experts gave, or the experts ahead of the attention, `[rows, dim]`.
@@ -217,10 +239,16 @@ impl Scratch {
                 _ => {}
             }
         }
+        if let Some(s) = &c.streams {
+            widest = widest.max(s.count * c.dim);
+        }
         if let Some(a) = &c.altup {
             widest = widest.max(a.rank);
         }
-        if let Some(l) = &c.latent {
+        for l in c.latent.iter().chain(&c.window_latent) {
+            if c.arch.gated_heads == HeadGates::Apart {
+                gate = gate.max(c.heads * l.v_dim);
+            }
             widest = widest.max(l.q_rank.unwrap_or(0)).max(l.kv_rank).max(c.heads * l.nope.max(l.v_dim));
         }
         Ok(Self {
@@ -228,6 +256,7 @@ impl Scratch {
             h: m.make(c.dim)?,
             t: m.make(c.dim)?,
             embedding: m.make(if c.arch.embed_again { c.dim } else { 0 })?,
+            kept: m.make(c.kept_before(c.layers) * c.dim)?,
             q: m.make(c.q_width())?,
             k: m.make(c.widest(LayerSizes::k_width))?,
             v: m.make(c.widest(LayerSizes::v_width))?,
@@ -239,8 +268,11 @@ impl Scratch {
             cos: m.make(tables)?,
             sin: m.make(tables)?,
             query_factors: m.make(usize::from(c.temperature.is_some()))?,
+            score_factors: m.make(usize::from(c.heat.is_some()))?,
+            cycles: m.make(if c.cycles.is_some() { 2 * c.dim } else { 0 })?,
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             altup: AltUpScratch::build(c, m)?,
+            streams: StreamsScratch::build(c, m)?,
             latent: LatentScratch::build(c, m)?,
             running: RunningScratch::build(c, m)?,
             wkv: WkvScratch::build(c, m)?,
@@ -256,17 +288,26 @@ impl AltUpScratch {
     }
 }
 
+impl StreamsScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let [all, shares] = c.streams.map_or([0; 2], |s| [s.count * c.dim, 2 * s.count]);
+        Ok(Self { all: m.make(all)?, even: m.make(all)?, shares: m.make(shares)? })
+    }
+}
+
 impl LatentScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
-        let [q_a, q_b, heads_in, heads_out, out] = c.latent.as_ref().map_or([0; 5], |l| {
-            let q_b = c.heads * (l.nope + c.rope.dim);
-            let q_a = l.q_rank.unwrap_or(0);
-            if l.expanded {
-                return [q_a, q_b, l.kv_rank + c.rope.dim, l.kv_rank, c.heads * (l.nope + l.v_dim)];
-            }
+        let mut most = [0; 5];
+        for l in c.latent.iter().chain(&c.window_latent) {
+            let (q_a, q_b) = (l.q_rank.unwrap_or(0), c.heads * (l.nope + c.rope.dim));
             let (inside, outside) = (l.nope.max(l.kv_rank), l.kv_rank.max(l.v_dim));
-            [q_a, q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim]
-        });
+            let sizes = match l.expanded {
+                true => [q_a, q_b, l.kv_rank + c.rope.dim, l.kv_rank, c.heads * (l.nope + l.v_dim)],
+                false => [q_a, q_b, c.heads * inside, c.heads * outside, c.heads * l.v_dim],
+            };
+            most.iter_mut().zip(sizes).for_each(|(most, size)| *most = size.max(*most));
+        }
+        let [q_a, q_b, heads_in, heads_out, out] = most;
         let index = c.indexer.as_ref().map_or([0; 3], |x| [x.heads * x.dim, x.dim, x.heads]);
         Ok(Self {
             q_a: m.make(q_a)?,
@@ -327,13 +368,17 @@ impl ExpertScratch {
         let dense = c.experts.is_some() && (c.arch.experts_beside || c.arch.experts_ahead);
         let dense = if dense { c.dim } else { 0 };
         let [scores, used, rows, blocks, shared] = c.experts.as_ref().map_or([0; 5], |e| {
-            [e.count, e.used, e.used * c.dim, e.used * c.dim.max(e.widest()).div_ceil(32), usize::from(e.shared_ff > 0)]
+            let wide = c.dim.max(e.narrow.unwrap_or(0));
+            [e.count, e.used, e.used * wide, e.used * wide.max(e.widest()).div_ceil(32), usize::from(e.shared_ff > 0)]
         });
+        let narrow = c.experts.as_ref().and_then(|e| e.narrow).unwrap_or(0);
         Ok(Self {
             scores: m.make(scores)?,
             chosen: m.make(used)?,
             rows: m.make(rows)?,
             blocks: m.make(blocks)?,
+            narrow: [m.make(narrow)?, m.make(narrow)?],
+            narrow_blocks: m.make(narrow.div_ceil(32))?,
             shared: m.make(shared)?,
             dense: m.make(dense)?,
         })

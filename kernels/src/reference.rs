@@ -82,8 +82,8 @@ pub fn tanh(x: f32) -> f32 {
 }
 
 /// Attention of one head: query `q` over positions `0..seen` (or the last of them), whose keys and values (already rounded
-/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope are the
-/// ones of `rules`; of the positions, only the chosen ones count.
+/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope and
+/// the query's factor are the ones of `rules`; of the positions, only the chosen ones count.
 pub fn attention(
     q: &[f32],
     seen: usize,
@@ -106,6 +106,7 @@ pub fn attention(
         let score = |p| {
             let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
             let s = rules.cap.map_or(s, |cap| cap * tanh(s / cap));
+            let s = rules.factors.map_or(s, |factor| s * factor[0]);
             rules.slopes.map_or(s, |slope| slope[0].mul_add(p as f32 - (seen - 1) as f32, s))
         };
         let scores: Vec<f32> = positions().map(score).collect();

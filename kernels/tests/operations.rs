@@ -7,7 +7,7 @@ mod testing;
 
 use hewn_kernels::format::{Float, Format, FormatVisitor, Quant};
 use hewn_kernels::op::activation::{self, Activation};
-use hewn_kernels::op::attention::{Query, Rules, Window, attention};
+use hewn_kernels::op::attention::{Chosen, Query, Rules, Window, attention};
 use hewn_kernels::op::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, NonFinite, block_index, quantize_all};
 use hewn_kernels::op::wkv::{Answer, Told, WkvShape, wkv};
@@ -355,7 +355,8 @@ fn check_rules(rng: &mut Lcg, seqs: &[Cached], group: usize, at: &[(usize, usize
     check_chosen(rng, seqs, group, at, teams, rules, &[]);
 }
 
-/// The same where queries see chosen positions only, as far as there are some for them.
+/// The same where queries see chosen positions only, as far as there are some for them: all heads the same, or each KV head its
+/// own, where there are words for each.
 fn check_chosen(
     rng: &mut Lcg,
     seqs: &[Cached],
@@ -365,8 +366,12 @@ fn check_chosen(
     rules: Rules<'_>,
     chosen: &[Option<Vec<u64>>],
 ) {
-    let chosen = |i: usize| chosen.get(i).and_then(Option::as_deref);
     let shape = seqs[0].shape;
+    let chosen = |i: usize| {
+        let words = chosen.get(i).and_then(Option::as_deref)?;
+        let needed = at[i].1 / 64 + 1;
+        Some(Chosen { words, stride: if words.len() == needed { 0 } else { words.len() / shape.heads } })
+    };
     let heads = shape.heads * group;
     let q: Vec<f32> = rng.floats(at.len() * heads * shape.k_dim).iter().map(|x| x * 4.0).collect();
     let want: Vec<u32> = (0..at.len() * heads)
@@ -374,8 +379,12 @@ fn check_chosen(
             let (seq, pos) = at[i / heads];
             let of_head = |all: Option<&'_ [f32]>| all.map(|all| [all[i % heads]]);
             let (sink, slope) = (of_head(rules.sinks), of_head(rules.slopes));
-            let rules = Rules { sinks: sink.as_ref().map(|s| &s[..]), slopes: slope.as_ref().map(|s| &s[..]), ..rules };
-            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, i % heads / group, &rules, chosen(i / heads))
+            let factor = rules.factors.map(|all| [all[i / heads]]);
+            let [sinks, slopes, factors] = [&sink, &slope, &factor].map(|one| one.as_ref().map(|s| &s[..]));
+            let rules = Rules { sinks, slopes, factors, ..rules };
+            let head = i % heads / group;
+            let chosen = chosen(i / heads).map(|c| &c.words[head * c.stride..]);
+            seqs[seq].want(&q[i * shape.k_dim..][..shape.k_dim], pos, head, &rules, chosen)
         })
         .map(f32::to_bits)
         .collect();
@@ -431,6 +440,7 @@ fn windows_bounds_sinks_and_slopes_equal_the_oracle() {
     let seqs = [1400, 300].map(|len| Cached::new(&mut rng, shape, len));
     let sinks = rng.floats(6);
     let slopes = [0.5, 0.25, 0.0, 1.0, 0.001953125, 0.3];
+    let factors = [1.0, 1.25, 0.5, 1.0, 3.0, 1.1, 1.2, 1.3, 1.4, 1.5];
     let plain = Rules::plain(0.3);
     let some = [(0, 0), (0, 1), (0, 63), (0, 64), (0, 127), (0, 128), (0, 129), (0, 130), (0, 200), (1, 299)];
     let late = [(1, 290), (0, 1340), (0, 1341), (0, 1343), (0, 1344), (0, 1399)];
@@ -458,6 +468,8 @@ fn windows_bounds_sinks_and_slopes_equal_the_oracle() {
                 ..plain
             },
             Rules { window: Some(Window::Chunk(200)), slopes: Some(&slopes), ..plain },
+            Rules { factors: Some(&factors[..at.len()]), ..plain },
+            Rules { cap: Some(2.0), factors: Some(&factors[..at.len()]), slopes: Some(&slopes), ..plain },
         ] {
             check_rules(&mut rng, &seqs, 3, at, &teams, rules);
         }
@@ -489,8 +501,12 @@ fn chosen_positions_equal_the_oracle() {
                     .for_each(|p| words[p / 64] |= 1 << (p % 64));
                 (i % 3 != 2).then_some(words)
             };
-            let chosen: Vec<_> = at.iter().enumerate().map(&mut pick).collect();
-            check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &chosen);
+            let alike: Vec<_> = at.iter().enumerate().map(&mut pick).collect();
+            // Each head its own, a word apart from those of the other.
+            let of_each = |words: [Vec<u64>; 2]| [words[0].as_slice(), &[u64::MAX], &words[1], &[u64::MAX]].concat();
+            let each: Vec<_> = at.iter().enumerate().map(|i| Some(of_each([pick(i)?, pick(i)?]))).collect();
+            check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &alike);
+            check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &each);
         }
     }
 }

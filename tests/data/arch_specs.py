@@ -14,7 +14,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
             again=False, whole_kda=False, told=None, adapters=None, embed_norm=False, alibi=None, unrun=False, indexer=None,
-            rwkv=None, lightning=None)
+            rwkv=None, lightning=None, kept=None, streams=None, flash=False, cycles=None,
+            head_bias=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -440,4 +441,66 @@ SPECS = {
                            indexer=dict(heads=8, dim=64, top=12, layers=[1, 0, 1]),
                            experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
                            keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
+    # Streams are kept before layers 0, 2 and 4; experts that are narrower than the stream, heads that are no whole registers.
+    'kimi-k3': dict(arch='kimi-k3', seed=193, dim=16, layers=5, heads=3, kv=[0, 1, 0, 0, 1], hd=8, rope=4,
+                    latent=dict(q=8, kv=12, v=6), kda=20, whole_kda='gate', gate=True, kept=2, ff=24,
+                    experts=dict(n=6, used=2, ff=12, shared=12, choice=True, first=1, narrow=10, around='routed'),
+                    keys={'expert_shared_count': 1, 'expert_weights_scale': 2.446, 'expert_weights_norm': True,
+                          'expert_gating_func': 2, 'kda.gate_lower_bound': -5.0, 'activation.situ_beta': 1.5,
+                          'activation.situ_linear_beta': 2.0}),
+    # Of ten blocks three are chosen, the last in any case; and one that has all. The reference chooses with flash attention only.
+    'minimax-m3': dict(arch='minimax-m3', seed=181, dim=16, layers=3, heads=4, kv=2, hd=8, rope=4, ff=24, qk_norm='head',
+                       flash=True, exact=exact.minimax_m3, indexer=dict(heads=2, dim=6, block=8, top=3, last=1),
+                       experts=dict(n=6, used=2, ff=16, shared=16, choice=True, first=1),
+                       keys={'expert_shared_count': 1, 'expert_weights_scale': 2.0, 'expert_weights_norm': True,
+                             'expert_gating_func': 2}),
+    'minimax-m3-dense': dict(arch='minimax-m3', seed=182, dim=16, layers=2, heads=2, kv=2, hd=12, rope=4, ff=24, qk_norm='head',
+                             indexer=dict(heads=2, dim=6, block=16, top=16, last=2),
+                             experts=dict(n=4, used=2, ff=16, shared=32, choice=True, first=1),
+                             keys={'expert_shared_count': 2, 'expert_weights_scale': 2.0, 'expert_weights_norm': True,
+                                   'expert_gating_func': 2}),
+    # Without an indexer; and with one, whose choice the second layer takes from the first.
+    'hy_v4': dict(arch='hy_v4', seed=183, dim=16, layers=3, heads=3, kv=1, hd=12, rope=4, latent=dict(q=8, kv=16, v=6), ff=24,
+                  gate=True, sinks=True, streams=4, experts=dict(n=6, used=2, ff=16, shared=16, choice=True, first=1),
+                  keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                        'expert_gating_func': 2, 'swiglu_clamp_exp': [0.5, 0.4, 0.6], 'hyper_connection.epsilon': 1e-6,
+                        'hyper_connection.magnitude': 2.0}),
+    'hy_v4-sparse': dict(arch='hy_v4', seed=184, dim=16, layers=3, heads=2, kv=1, hd=12, rope=4, latent=dict(q=8, kv=16, v=6),
+                         ff=24, gate=True, sinks=True, streams=3, indexer=dict(heads=8, dim=64, top=12, layers=[1, 0, 1]),
+                         experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                         keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                               'expert_gating_func': 2, 'hyper_connection.epsilon': 1e-3,
+                               'hyper_connection.magnitude': 1.5}),
+    # Norms of heads with biases, and another epsilon; and norms of the stream behind both parts.
+    'chameleon': dict(arch='chameleon', seed=185, dim=24, heads=4, kv=2, hd=6, ff=32, eps=1e-2, qk_norm='own', exact=exact.chameleon,
+                      unrun=True, head_bias=True),
+    'chameleon-behind': dict(arch='chameleon', seed=186, dim=16, heads=2, kv=1, hd=8, ff=32, tied=True, qk_norm='own',
+                             exact=exact.chameleon, unrun=True, keys={'swin_norm': True}),
+    # A dense part beside the experts, scores that grow from the tenth position on, positions that are not stretched.
+    'grok-2': dict(arch='grok', seed=187, dim=16, heads=4, kv=2, hd=4, ff=24, after='attn_output_norm', ff_after='post_ffw_norm',
+                   experts=dict(n=6, used=2, ff=16, dense_too=True), exact=exact.grok,
+                   keys={'router_logit_softcapping': 1.5, 'attn_logit_softcapping': 3.0, 'final_logit_softcapping': 5.0,
+                         'attention.output_scale': 0.5, 'embedding_scale': 8.0, 'logit_scale': 0.7, 'attention.temperature_length': 10,
+                         'rope.scaling.type': 'yarn', 'rope.scaling.factor': 16.0, 'rope.scaling.original_context_length': 32,
+                         'rope.scaling.yarn_ext_factor': 1.0, 'rope.scaling.yarn_attn_factor': 1.0,
+                         'rope.scaling.yarn_beta_fast': 8.0, 'rope.scaling.yarn_beta_slow': 1.0}),
+    # Two stacks of two layers, the low one twice before the high one, in three cycles.
+    'hrm_text': dict(arch='hrm_text', seed=188, dim=24, layers=18, heads=3, kv=3, hd=10, ff=32, gate=True, before=None,
+                     ff_before=None, out_norm=None, cycles=[2, 3, 2], keys={'embedding_scale': 3.0}),
+    # Layers with a window have heads, a latent and a base of their own; the others have an indexer that chooses from the twelfth
+    # position on.
+    'dots3note': dict(arch='dots3note', seed=189, dim=16, layers=4, heads=[2, 4, 4, 2], kv=1, hd=12, rope=4, ff=24, theta=5e5, gate='head',
+                      latent=dict(q=8, kv=16, v=6, windowed=dict(kv=12, hd=8, v=4)),
+                      indexer=dict(heads=8, dim=64, top=12, layers=[1, 0, 0, 1]),
+                      experts=dict(n=6, used=2, ff=16, shared=16, choice=True, first=1),
+                      keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                            'expert_gating_func': 2, 'attention.sliding_window': 20,
+                            'attention.sliding_window_pattern': [False, True, True, False], 'rope.freq_base_swa': 1e4}),
+    # Experts without gates that are narrower than the stream.
+    'nemotron_h_moe-narrow': dict(arch='nemotron_h_moe', seed=190, dim=16, layers=3, layer_norm=True, gated=False, ff_before=None, hd=8,
+                                  heads=2, kv=[0, 1, 0], ff=[0, 0, 24], ssm=dict(heads=2, dim=16, groups=1, state=16),
+                                  experts=dict(n=6, used=2, ff=24, shared=40, choice=True, narrow=12, around='latent'),
+                                  keys={'rope.scaling.finetuned': False, 'expert_shared_feed_forward_length': 40,
+                                        'expert_shared_count': 1, 'expert_weights_norm': True, 'expert_weights_scale': 2.5,
+                                        'expert_group_count': 1}),
 }

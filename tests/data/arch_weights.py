@@ -38,6 +38,13 @@ def tensors(s, rng):
         mat('output.weight', VOCAB, D)
     if s['out_bias']:
         vec('output.bias', VOCAB, std=0.3)
+    if s['streams']:
+        n = s['streams']
+        mat('output_hc_fn.weight', n, n * D); vec('output_hc_base.weight', n, std=0.5); vec('output_hc_scale.weight', 1, base=1.0)
+    if s['cycles']:
+        vec('hrm.z_l_init', D, std=0.5)
+    if s['kept']:
+        vec('output_res_score.weight', D, std=0.5)
     half = (s['rope'] or s['hd']) // 2
     if s['turned']:
         # Proportional positions: what is not turned has frequencies of nearly zero.
@@ -52,7 +59,7 @@ def tensors(s, rng):
     if s['longrope']:
         vec('rope_factors_long.weight', half, base=4.0, std=0.5)
         vec('rope_factors_short.weight', half, base=1.0, std=0.05)
-    for i in range(s['layers'] + s['nextn']):
+    for i in range(2 * s['cycles'][0] if s['cycles'] else s['layers'] + s['nextn']):
         p = f'blk.{i}.'
         of = lambda v: v[i] if isinstance(v, list) else v
         F, H, K, windowed = of(s['ff']), of(s['heads']), of(s['kv']), s['windows'] and s['windows'][i]
@@ -114,16 +121,16 @@ def tensors(s, rng):
             for part in 'qkv':
                 mat(p + f'attn_{part}.weight', W, D, std=0.3)
                 mat(p + f'ssm_conv1d_{part}.weight', 1, W, 1, 4, std=0.5)
-            whole = s['whole_kda']
+            whole, one_gate = s['whole_kda'] is True, s['whole_kda'] == 'gate'
             mat(p + 'ssm_f_a.weight', W if whole else n, D, std=0.3)
             if not whole:
                 mat(p + 'ssm_f_b.weight', W, n, std=0.3)
             mat(p + 'ssm_beta.weight', H, D, std=0.3)
             vec(p + 'ssm_dt.bias', W, std=1.0)
             rates = rng.uniform(0.05, 2.0, (1, 1, H, 1)).astype(np.float32)
-            out.append((p + 'ssm_a', rates[0, 0] if whole else -rates))
-            mat(p + 'ssm_g_a.weight', W if whole else n, D, std=0.3)
-            if not whole:
+            out.append((p + 'ssm_a', rates[0, 0] if whole else -rates.reshape(-1) if one_gate else -rates))
+            mat(p + ('ssm_g.weight' if one_gate else 'ssm_g_a.weight'), W if whole or one_gate else n, D, std=0.3)
+            if not whole and not one_gate:
                 mat(p + 'ssm_g_b.weight', W, n, std=0.3)
             vec(p + 'ssm_norm.weight', n, base=1.0)
             mat(p + 'attn_output.weight', D, W)
@@ -195,7 +202,12 @@ def tensors(s, rng):
             vec(p + 'shortconv.conv.weight', D, s['taps'], std=0.7)
             mat(p + 'shortconv.out_proj.weight', D, D)
         l = s['latent']
+        if l and l.get('windowed') and s['keys']['attention.sliding_window_pattern'][i]:
+            l = {**l, **l['windowed']}
+            hd = l['hd']
         if l and K:
+            if l.get('windowed'):
+                norm(p + 'attn_k_norm', s['rope'])
             if l['q']:
                 mat(p + 'attn_q_a.weight', l['q'], D, std=0.3); norm(p + 'attn_q_a_norm', l['q'])
             mat(p + ('attn_q_b.weight' if l['q'] else 'attn_q.weight'), H * hd, l['q'] or D, std=0.3)
@@ -207,7 +219,11 @@ def tensors(s, rng):
                 mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
         x = s['indexer']
-        if x and i < s['layers'] and x.get('layers', [1] * 9)[i]:
+        if x and x.get('block'):
+            if i >= s['experts']['first']:
+                mat(p + 'indexer.q_proj.weight', x['heads'] * x['dim'], D); mat(p + 'indexer.k_proj.weight', x['dim'], D)
+                vec(p + 'indexer.q_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0)
+        elif x and i < s['layers'] and x.get('layers', [1] * 9)[i]:
             vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
             mat(p + 'indexer.proj.weight', x['heads'], D)
             mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
@@ -220,12 +236,12 @@ def tensors(s, rng):
             mat(p + f'attn_{name}.weight', rows, D, std=0.3)
             if s['qkv_bias']:
                 vec(p + f'attn_{name}.bias', rows)
-        if parts or sparse and H:
+        if parts or sparse and H and not l:
             mat(p + 'attn_output.weight', D, H * vd)
         if s['inner']:
             norm(p + 'attn_sub_norm', H * hd); norm(p + 'ffn_sub_norm', F)
         if s['gate'] and not (s['kda'] and not K):
-            mat(p + 'attn_gate.weight', H if s['gate'] == 'head' else H * hd, D, std=0.3)
+            mat(p + 'attn_gate.weight', H if s['gate'] == 'head' else H * (l['v'] if l else hd), D, std=0.3)
         if s['o_bias']:
             vec(p + 'attn_output.bias', D)
         if s['qk_norm'] == 'gain':
@@ -235,6 +251,8 @@ def tensors(s, rng):
             vec(p + 'attn_q_norm.weight', *shape(H), base=s['qk'])
             if own:
                 vec(p + 'attn_k_norm.weight', *shape(K), base=s['qk'])
+            if s['head_bias']:
+                vec(p + 'attn_q_norm.bias', H, hd); vec(p + 'attn_k_norm.bias', K, hd)
             if s['norm_bias'] and s['qk_norm'] == 'whole':
                 vec(p + 'attn_q_norm.bias', H * hd); vec(p + 'attn_k_norm.bias', K * hd)
         if of(s['sinks']):
@@ -264,17 +282,26 @@ def tensors(s, rng):
                 if e.get('shared_gate'):
                     mat(p + 'ffn_gate_inp_shexp.weight', D)
             mat(p + 'ffn_gate_inp.weight', n, D, std=0.5)
+            N = e.get('narrow', D)
             if e.get('fused'):
                 mat(p + 'ffn_gate_up_exps.weight', n, 2 * M, D)
             else:
                 if s['gated']:
-                    mat(p + 'ffn_gate_exps.weight', n, M, D)
-                mat(p + 'ffn_up_exps.weight', n, M, D)
-            mat(p + 'ffn_down_exps.weight', n, D, M)
+                    mat(p + 'ffn_gate_exps.weight', n, M, N)
+                mat(p + 'ffn_up_exps.weight', n, M, N)
+            mat(p + 'ffn_down_exps.weight', n, N, M)
+            if e.get('narrow'):
+                part = e['around']
+                mat(p + f'ffn_{part}_down.weight', N, D, std=0.3)
+                mat(p + f'ffn_{part}_up.weight', D, N, std=0.3)
+                if part == 'routed':
+                    vec(p + 'ffn_routed_norm.weight', N, base=1.0)
             if e.get('chunk'):
                 M, n = e['chunk'], n // s['keys']['experts_per_group']
                 mat(p + 'ffn_gate_chexps.weight', n, M, D); mat(p + 'ffn_up_chexps.weight', n, M, D)
                 mat(p + 'ffn_down_chexps.weight', n, D, M, std=2.0)
+            if e.get('dense_too'):
+                mat(p + 'ffn_gate.weight', F, D); mat(p + 'ffn_up.weight', F, D); mat(p + 'ffn_down.weight', D, F)
             if e.get('ahead'):
                 norm(p + 'ffn_norm_exps')
                 for part in ('gate', 'up', 'down'):
@@ -303,6 +330,13 @@ def tensors(s, rng):
             vec(p + 'altup_correct_scale.weight', D, base=1.0)
             mat(p + 'laurel_l.weight', s['rank'], D); mat(p + 'laurel_r.weight', D, s['rank'])
             norm(p + 'laurel_post_norm', base=0.5)
+        if s['streams']:
+            n = s['streams']
+            for part in ('attn', 'ffn'):
+                mat(p + f'hc_{part}_fn.weight', 2 * n, n * D)
+                vec(p + f'hc_{part}_base.weight', 2 * n, std=0.5); vec(p + f'hc_{part}_scale.weight', 2, base=1.0)
+        if s['kept']:
+            vec(p + 'attn_res_score.weight', D, std=0.5); vec(p + 'ffn_res_score.weight', D, std=0.5)
         if s['factor']:
             vec(p + 'layer_output_scale.weight', 1, base=0.8)
         if s['adapters']:
@@ -338,6 +372,11 @@ def write(path, s, values, half):
             if l['whole'] == 'unsaid':
                 del ints['attention.value_length']
         else:
+            if l.get('windowed'):
+                m = l['windowed']
+                ints.update({'attention.kv_lora_rank_swa': m['kv'], 'attention.key_length_swa': m['kv'] + s['rope'],
+                             'attention.value_length_swa': m['kv'], 'attention.key_length_mla_swa': m['hd'],
+                             'attention.value_length_mla_swa': m['v']})
             ints.update({'attention.head_count_kv': s['kv'] if isinstance(s['kv'], list) else 1,
                          'attention.key_length': l['kv'] + s['rope'], 'attention.value_length': l['kv'],
                          'attention.key_length_mla': s['hd'], 'attention.value_length_mla': l['v']})
@@ -345,10 +384,13 @@ def write(path, s, values, half):
         x = s['indexer']
         ints.update({'attention.indexer.head_count': x['heads'], 'attention.indexer.key_length': x['dim'],
                      'attention.indexer.top_k': x['top'],
+                     **({'attention.indexer.block_size': x['block'], 'attention.indexer.local_blocks': x['last']} if 'block' in x else {}),
                      **({'attention.indexer.types': x['layers']} if 'layers' in x else {})})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
+        if e.get('narrow'):
+            ints['expert_latent_length' if e['around'] == 'routed' else 'moe_latent_size'] = e['narrow']
         if e.get('first'):
             ints['leading_dense_block_count'] = e['first']
     if s['delta']:
@@ -379,6 +421,12 @@ def write(path, s, values, half):
                      'adapters.token_ids_substitute': m['instead']})
     if s['kda']:
         ints.update({'ssm.conv_kernel': 4, 'kda.head_dim': s['kda']})
+    if s['cycles']:
+        ints.update(zip(('hrm.layers_per_stack', 'hrm.h_cycles', 'hrm.l_cycles'), s['cycles']))
+    if s['streams']:
+        ints['hyper_connection.count'] = s['streams']
+    if s['kept']:
+        ints['attn_res.block_size'] = s['kept']
     if s['lightning']:
         ints['full_attention_interval'] = s['lightning']
     if s['rwkv']:

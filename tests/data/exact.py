@@ -8,7 +8,11 @@ mean square, and weights that are made to sum to 1.
 which the authors name for running it). `grove` (GroveMoE): the smaller experts read what the others read, each with the weight
 of the one that was chosen (its authors' `modeling_grove_moe.py`); llama.cpp has them read what the others gave, with weights of
 other experts.
+Of Grok 2, llama.cpp leaves out that bounded scores grow with the logarithm of the query's position, and stretches positions, which
+its authors do not (`rope_type` is `original`).
 `plamo2`: llama.cpp does not come back from it.
+`minimax_m3`: llama.cpp chooses blocks with flash attention only, which rounds more; and it agrees.
+`chameleon`: llama.cpp takes a vocabulary with the tokens of images for granted.
 `neox` (Phi 2, GPT-NeoX, CodeShell, GPT-2, StarCoder, BLOOM, MPT) and `spark` (Spark X 2.5): llama.cpp looks the Gaussian error
 linear unit up. `rwkv7` (RWKV 7, ARWKV): it takes heads of 64 channels for granted, with which it agrees.
 """
@@ -28,7 +32,7 @@ class Layer:
     def linear(self, name, x):
         return x @ self.of(name + '.weight').T + self.bias(name)
 
-    def grouped(self, h, scale, cap=None, normed=False):
+    def grouped(self, h, scale, cap=None, normed=False, heat=None):
         """Attention by the names of projections without biases, whose scores may be bounded and whose heads normed."""
         s, n = self.s, len(h)
         q, k, v = ((h @ self.of(f'attn_{p}.weight').T).reshape(n, -1, s['hd']) for p in 'qkv')
@@ -38,6 +42,9 @@ class Layer:
         k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
         scores = np.einsum('qhd,khd->hqk', q, k) * scale
         scores = cap * np.tanh(scores / cap) if cap else scores
+        if heat:
+            at = np.arange(n)
+            scores = scores * np.where(at > heat, np.log(np.maximum(at, 1)) / np.log(heat), 1.0)[:, None]
         scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
         return np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1) @ self.of('attn_output.weight').T
 
@@ -195,15 +202,94 @@ def grok(s, values, tokens):
             x = x * of('embedding_scale', 78.38367176906169)
         norm = lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
         added = l.grouped(norm('attn_norm', x), of('attention.output_scale', 0.08838834764831845),
-                          of('attn_logit_softcapping', 30.0))
+                          of('attn_logit_softcapping', 30.0), heat=keys.get('attention.temperature_length'))
         x = x + norm('attn_output_norm', added)
         h, out = norm('ffn_norm', x), np.zeros_like(x)
         for t, scores in enumerate(h @ l.of('ffn_gate_inp.weight').T):
             weights = softmax(cap * np.tanh(scores / cap))
             for i in np.argsort(-weights)[:s['experts']['used']]:
                 out[t] += weights[i] * l.expert(i, h[t], gelu)
-        return x + norm('layer_output_norm', out)
-    return decoder(s, values, tokens, layer) * of('logit_scale', 0.5773502691896257)
+        if s['experts'].get('dense_too'):
+            gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
+            out = (out + (gelu(gate) * up) @ l.of('ffn_down.weight').T) / np.sqrt(2)
+        return x + norm(s['ff_after'], out)
+    logits = decoder(s, values, tokens, layer) * of('logit_scale', 0.5773502691896257)
+    cap_of_logits = keys.get('final_logit_softcapping')
+    return cap_of_logits * np.tanh(logits / cap_of_logits) if cap_of_logits else logits
+
+
+def chameleon(s, values, tokens):
+    behind, n = s['keys'].get('swin_norm', False), len(tokens)
+
+    def turned(l, part, h, heads):
+        x = (h @ l.of(f'attn_{part}.weight').T).reshape(n, heads, -1)
+        x = layer_norm(x, l.of(f'attn_{part}_norm.weight'), l.bias(f'attn_{part}_norm'), 1e-5)
+        # Neighbours are pairs.
+        x = turn(np.concatenate([x[..., ::2], x[..., 1::2]], -1), s, 1.0)
+        a, b = np.split(x, 2, -1)
+        return np.repeat(np.stack([a, b], -1).reshape(x.shape), s['heads'] // heads, 1)
+
+    def layer(l, x, w):
+        norm = lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
+        h = x if behind else norm('attn_norm', x)
+        q, k = turned(l, 'q', h, s['heads']), turned(l, 'k', h, s['kv'])
+        v = np.repeat((h @ l.of('attn_v.weight').T).reshape(n, s['kv'], -1), s['heads'] // s['kv'], 1)
+        scores = np.where(np.tri(n, dtype=bool), np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd']), -np.inf)
+        added = np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1) @ l.of('attn_output.weight').T
+        x = x + (norm('attn_norm', added) if behind else added)
+        h = x if behind else norm('ffn_norm', x)
+        gate, up = (h @ l.of(f'ffn_{p}.weight').T for p in ('gate', 'up'))
+        added = (silu(gate) * up) @ l.of('ffn_down.weight').T
+        return x + (norm('ffn_norm', added) if behind else added)
+    return decoder(s, values, tokens, layer)
+
+
+def minimax_m3(s, values, tokens):
+    x_, e, n = s['indexer'], s['experts'], len(tokens)
+    clamped = lambda gate, up: np.minimum(gate, 7) / (1 + np.exp(-1.702 * np.minimum(gate, 7))) * (up.clip(-7, 7) + 1)
+
+    def heads(l, h, part, norm):
+        x = (h @ l.of(part + '.weight').T).reshape(n, -1, len(l.of(norm + '.weight')))
+        return turn(rms_norm(x, l.of(norm + '.weight'), s['eps']), s, 1.0)
+
+    def chosen(l, h):
+        q, k = (heads(l, h, f'indexer.{p}_proj', f'indexer.{p}_norm') for p in 'qk')
+        seen = np.zeros((s['kv'], n, n), bool)
+        for head in range(s['kv']):
+            for t in range(n):
+                scores = k[:t + 1, 0] @ q[t, head]
+                blocks = np.array([scores[i:i + x_['block']].max() for i in range(0, t + 1, x_['block'])])
+                blocks[-x_['last']:] = np.inf
+                best = np.argsort(-blocks, kind='stable')[:x_['top']]
+                seen[head, t, :t + 1] = np.isin(np.arange(t + 1) // x_['block'], best)
+        return np.repeat(seen, s['heads'] // s['kv'], 0)
+
+    def part(l, h, i, kind):
+        gate, up, down = (l.of(f'ffn_{p}{kind}.weight') for p in ('gate', 'up', 'down'))
+        gate, up, down = (w if i is None else w[i] for w in (gate, up, down))
+        return clamped(h @ gate.T, h @ up.T) @ down.T
+
+    def layer(l, x, w):
+        norm = lambda name, x: rms_norm(x, l.of(name + '.weight'), s['eps'])
+        h = norm('attn_norm', x)
+        q, k = (heads(l, h, f'attn_{p}', f'attn_{p}_norm') for p in 'qk')
+        v = (h @ l.of('attn_v.weight').T).reshape(n, s['kv'], -1)
+        k, v = (np.repeat(x, s['heads'] // s['kv'], 1) for x in (k, v))
+        seen = np.tri(n, dtype=bool) if l.i < e['first'] else chosen(l, h)
+        scores = np.where(seen, np.einsum('qhd,khd->hqk', q, k) / np.sqrt(s['hd']), -np.inf)
+        x = x + np.einsum('hqk,khd->qhd', softmax(scores), v).reshape(n, -1) @ l.of('attn_output.weight').T
+        h = norm('ffn_norm', x)
+        if l.i < e['first']:
+            return x + part(l, h, None, '')
+        out = part(l, h, None, '_shexp')
+        for t, scores in enumerate(h @ l.of('ffn_gate_inp.weight').T):
+            scores = 1 / (1 + np.exp(-scores))
+            best = np.argsort(-(scores + l.of('exp_probs_b.bias')))[:e['used']]
+            for i in best:
+                share = scores[i] / scores[best].sum() * s['keys']['expert_weights_scale']
+                out[t] += share * part(l, h[t], i, '_exps')
+        return x + out
+    return decoder(s, values, tokens, layer)
 
 
 def grove(s, values, tokens):

@@ -40,13 +40,13 @@ def as_reference(s, values):
     return {**s, 'inputs': 256}, [(name, np.ascontiguousarray(wider.get(key(name), lambda x: x)(x))) for name, x in values]
 
 
-def logits(path, tokens, ctx, start=0):
+def logits(path, tokens, ctx, start=0, flash=False):
     """Logits of every token by llama.cpp, `[tokens, vocab]`; the first is at position `start`."""
     model = L.llama_model_load_from_file(str(path).encode(), L.llama_model_default_params())
     assert model, f'cannot load {path}'
     cp = L.llama_context_default_params()
     cp.n_ctx, cp.n_batch, cp.n_ubatch, cp.n_threads, cp.n_threads_batch = ctx, 512, 512, 1, 1
-    cp.flash_attn_type = 0
+    cp.flash_attn_type = int(flash)
     cp.type_k = cp.type_v = 0
     cp.swa_full = True
     c = L.llama_init_from_model(model, cp)
@@ -100,7 +100,7 @@ def main():
             made = [pathlib.Path(tmp) / f'{kind}.gguf' for kind in ('f32', 'f16')]
             for path, half in zip(made, (False, True)):
                 write(path, *as_reference(s, values), half)
-            ref, peer = (logits(path, tokens, s['ctx'], s['start']) for path in made)
+            ref, peer = (logits(path, tokens, s['ctx'], s['start'], s['flash']) for path in made)
         if s['exact']:
             ref = s['exact'](s, values, tokens)
         keep_logits(out, name, tokens, ref, peer)

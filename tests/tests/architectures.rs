@@ -1,6 +1,6 @@
 //! What architectures take for granted where a file does not say, and which of their files are refused.
 
-use hewn_engine::loader::{Gguf, MetaValue};
+use hewn_engine::loader::{Gguf, GgufWriter, MetaValue};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
 use hewn_engine::{CancelToken, CpuIsa, KvType, Model, ModelConfig, Team};
 use hewn_kernels::op::activation::Activation;
@@ -373,10 +373,129 @@ fn of_arctic_files_say_the_width_of_the_experts() {
 }
 
 #[test]
-fn of_grok_only_the_first_is_read() {
-    refused("grok", "grok.attention.temperature_length", Some(MetaValue::U32(1024)));
+fn old_files_of_grok_do_not_say_the_numbers() {
     let c = with("grok", "vocab_size", None).unwrap().config().clone();
-    assert_eq!((c.score_cap, c.embed_scale), (Some(30.0), 78.383_67));
+    assert_eq!((c.score_cap, c.embed_scale, c.heat), (Some(30.0), 78.383_67, None));
+    // Of Grok 2 they do, and a dense part is beside the experts, of another width.
+    let c = with("grok-2", "vocab_size", None).unwrap().config().clone();
+    let experts = c.experts.unwrap();
+    assert_eq!((c.heat, experts.ff, experts.shared_ff), (Some(10), 16, 24));
+    refused("grok-2", "grok.attention.temperature_length", Some(MetaValue::U32(1)));
+    let err = with("grok-2", "grok.feed_forward_length", Some(MetaValue::U32(20))).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.0.ffn"), "{err}");
+}
+
+#[test]
+fn what_kimi_k3_keeps_and_bounds_is_checked() {
+    for key in ["attn_res.block_size", "activation.situ_beta", "activation.situ_linear_beta", "expert_gating_func"] {
+        refused("kimi-k3", &format!("kimi-k3.{key}"), None);
+    }
+    for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        refused("kimi-k3", "kimi-k3.activation.situ_beta", Some(MetaValue::F32(bad)));
+    }
+    refused("kimi-k3", "kimi-k3.activation.situ_linear_beta", Some(MetaValue::F32(f32::NAN)));
+    let c = with("kimi-k3", "kimi-k3.activation.situ_linear_beta", Some(MetaValue::F32(0.0))).unwrap().config().clone();
+    assert_eq!(c.activation, Activation::Situ { gate: 1.5, up: None });
+    for (key, part) in [("expert_latent_length", "ffn_gate_exps"), ("attn_res.block_size", "attn_res_score")] {
+        // Without, experts are as wide as the stream, and what scores kept streams is left over.
+        let err = with("kimi-k3", &format!("kimi-k3.{key}"), Some(MetaValue::U32(0))).map(|_| ()).unwrap_err();
+        assert!(err.contains(part) || err.contains("res_score"), "{err}");
+    }
+    refused("minimax-m3", "minimax-m3.expert_latent_length", Some(MetaValue::U32(8)));
+    refused("nemotron_h_moe", "nemotron_h_moe.expert_latent_length", Some(MetaValue::U32(8)));
+}
+
+#[test]
+fn blocks_are_chosen_where_there_are_more() {
+    let tokens: Vec<u32> = (0..60).map(|i| (i * i * 7 + 3) % 96).collect();
+    let key = |part: &str| format!("minimax-m3.attention.indexer.{part}");
+    let logits = |part: &str, n: u32, chunk| {
+        let model = Arc::new(with("minimax-m3", &key(part), Some(MetaValue::U32(n))).unwrap());
+        let logits = all_logits(&model, &tokens, Setup { chunk, ..Setup::new(KvType::F32) });
+        logits.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    let dense = logits("top_k", 1000, 60);
+    assert!(logits("top_k", 8, 7) == dense && logits("top_k", 7, 60) != dense);
+    // All of those that are chosen are the last ones; or none is chosen in any case.
+    for (part, n) in [("local_blocks", 3), ("local_blocks", 0), ("block_size", 5), ("block_size", 1)] {
+        let all = logits(part, n, 60);
+        assert!(all != dense && logits(part, n, 7) == all && logits(part, n, 1) == all, "{part} {n}");
+    }
+    for part in ["top_k", "head_count", "key_length", "block_size", "local_blocks"] {
+        refused("minimax-m3", &key(part), None);
+    }
+    refused("minimax-m3", &key("local_blocks"), Some(MetaValue::U32(4)));
+    refused("minimax-m3", &key("head_count"), Some(MetaValue::U32(4)));
+    refused("minimax-m3", &key("block_size"), Some(MetaValue::U32(u32::MAX)));
+}
+
+#[test]
+fn streams_that_stay_apart_are_checked() {
+    for key in ["count", "epsilon", "magnitude"] {
+        refused("hy_v4", &format!("hy_v4.hyper_connection.{key}"), None);
+    }
+    for bad in [0, 65, u32::MAX] {
+        refused("hy_v4", "hy_v4.hyper_connection.count", Some(MetaValue::U32(bad)));
+    }
+    refused("hy_v4", "hy_v4.hyper_connection.epsilon", Some(MetaValue::F32(f32::NAN)));
+    refused("hy_v4", "hy_v4.hyper_connection.magnitude", Some(MetaValue::F32(-1.0)));
+    // Without its number an indexer is left over.
+    let err = with("hy_v4-sparse", "hy_v4.attention.indexer.top_k", None).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.0.indexer"), "{err}");
+}
+
+#[test]
+fn layers_of_dots_with_a_window_have_sizes_of_their_own() {
+    let c = with("dots3note", "vocab_size", None).unwrap().config().clone();
+    assert_eq!((0..4).map(|i| c.latent_of(i).unwrap().kv_rank).collect::<Vec<_>>(), [16, 12, 12, 16]);
+    for key in ["kv_lora_rank_swa", "key_length_mla_swa", "value_length_mla_swa", "key_length_swa", "sliding_window"] {
+        refused("dots3note", &format!("dots3note.attention.{key}"), None);
+    }
+    refused("dots3note", "dots3note.rope.dimension_count_swa", Some(MetaValue::U32(2)));
+    refused("dots3note", "dots3note.attention.key_length_mla_swa", Some(MetaValue::U32(4)));
+    let key = "dots3note.attention.indexer.types";
+    let list = |v: &[u32]| Some(MetaValue::Array(v.iter().map(|n| MetaValue::U32(*n)).collect()));
+    refused("dots3note", key, None);
+    refused("dots3note", key, list(&[1, 1, 0, 1]));
+    refused("dots3note", key, list(&[1, 0, 0, 0]));
+}
+
+#[test]
+fn cycles_are_as_many_as_layers() {
+    let c = with("hrm_text", "vocab_size", None).unwrap().config().clone();
+    let order = [0, 1, 0, 1, 2, 3].repeat(3);
+    assert_eq!((c.layers, c.cycles.unwrap().layers().collect::<Vec<_>>()), (18, order));
+    for key in ["layers_per_stack", "h_cycles", "l_cycles"] {
+        refused("hrm_text", &format!("hrm_text.hrm.{key}"), None);
+        let err = with("hrm_text", &format!("hrm_text.hrm.{key}"), Some(MetaValue::U32(1 << 20))).map(|_| ());
+        assert!(err.unwrap_err().contains("block_count"));
+    }
+    refused("hrm_text", "hrm_text.hrm.prefix_lm", Some(MetaValue::Bool(true)));
+    assert!(with("hrm_text", "hrm_text.hrm.prefix_lm", Some(MetaValue::Bool(false))).is_ok());
+}
+
+/// In a vocabulary that has them.
+#[test]
+fn tokens_of_images_are_never_the_next() {
+    const TOKENS: usize = 8200;
+    let (small, mut w, mut data) = (fixture("chameleon-behind"), GgufWriter::new(), Vec::new());
+    small.metadata().iter().try_for_each(|(key, v)| w.value(key, &v)).unwrap();
+    for t in small.tensors() {
+        let (mut dims, mut all) = (t.dims.clone(), small.tensor_data(t).to_vec());
+        if t.name == "token_embd.weight" {
+            let row = all.len() / dims[1] as usize;
+            dims[1] = TOKENS as u64;
+            all = all.iter().copied().cycle().take(row * TOKENS).collect();
+        }
+        w.tensor(&t.name, &dims, Some(t.dtype)).unwrap();
+        data.push(all);
+    }
+    let mut file = Vec::new();
+    w.write_to(&mut file, data.iter().map(Vec::as_slice)).unwrap();
+    let model = Arc::new(Model::from_gguf(Gguf::from_bytes(file).unwrap()).unwrap());
+    let logits = all_logits(&model, &[1, 50, 7], Setup::new(KvType::F32));
+    let unspoken: Vec<usize> = (0..TOKENS).filter(|t| logits[2 * TOKENS + t] == f32::MIN).collect();
+    assert_eq!(unspoken, (4..8196).collect::<Vec<_>>());
 }
 
 #[test]
@@ -386,6 +505,8 @@ fn running_states_of_ling_and_plamo_are_checked() {
     for bad in [0.0, 1.0, f32::NAN, f32::NEG_INFINITY] {
         refused("bailingmoe3", key, Some(MetaValue::F32(bad)));
     }
+    // Kimi K3's converter turns the sign of rates.
+    refused("kimi-k3", "kimi-k3.kda.gate_lower_bound", Some(MetaValue::F32(1.0)));
     refused("bailingmoe3", "bailingmoe3.kda.safe_gate", Some(MetaValue::Bool(false)));
     refused("plamo2", "plamo2.ssm.group_count", Some(MetaValue::U32(1)));
     for key in ["plamo2.ssm.state_size", "plamo2.ssm.inner_size", "plamo2.attention.head_count_kv"] {

@@ -251,6 +251,11 @@ fn what_rwkv_and_indexers_keep_goes_back_too() {
         ("minimax-01", 20),
         ("deepseek32-sparse", 25),
         ("glm-dsa-sparse", 25),
+        ("minimax-m3", 25),
+        ("hy_v4-sparse", 25),
+        ("dots3note", 25),
+        ("kimi-k3", 20),
+        ("hrm_text", 25),
     ] {
         let path = format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
         let mut bed = Bed::new(std::fs::read(path).unwrap());

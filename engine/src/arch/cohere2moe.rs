@@ -7,7 +7,7 @@ pub(super) const ARCH: Arch = Arch {
     name: "cohere2moe",
     norm_said: true,
     experts: Some(Routing { always: true, dense_width: true, gating: Gating::Sigmoid, normalize: false }),
-    halved: true,
+    shared_scale: 0.5,
     full_first: true,
     turned_dense: true,
     needs: &["attention.sliding_window", "logit_scale", "leading_dense_block_count"],

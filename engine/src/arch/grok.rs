@@ -1,6 +1,7 @@
-//! `grok`: xAI's Grok 1. Norms before and after both parts, bounds of attention scores and of the router's; the weights of the
-//! chosen experts are not made to sum to 1. Old files do not say the numbers. Grok 2 is another: its scores grow with their
-//! position behind the bound.
+//! `grok`: xAI's Grok 1 and 2. Norms before and after both parts, bounds of attention scores and of the router's; the weights of the
+//! chosen experts are not made to sum to 1. Old files do not say the numbers. Grok 2 has a dense part beside the experts, and
+//! bounded scores that grow with the position. Its authors do not stretch its positions (`rope_type` is `original`), of which
+//! converters make YaRN.
 
 use super::{Arch, Gating, Norms, Routing};
 use hewn_kernels::op::activation::Activation;
@@ -20,6 +21,9 @@ pub(super) const ARCH: Arch = Arch {
     score_cap: Some(30.0),
     embed_scale: Some(78.383_67),
     logit_scale: Some(0.577_350_26),
-    refused: &["attention.temperature_length", "rope.scaling.type"],
+    heated: true,
+    unstretched: true,
+    dense_shared: true,
+    shared_scale: std::f32::consts::FRAC_1_SQRT_2,
     ..Arch::PLAIN
 };

@@ -1,5 +1,7 @@
 //! What architectures choose among: the kinds of norms, gates, experts and running states.
 
+use hewn_kernels::op::rope::Pairing;
+
 /// A kind of norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
@@ -99,6 +101,35 @@ pub enum Sinks {
     IfThere,
 }
 
+/// Where indexers differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Indexed {
+    /// Which channels of its heads form rotary pairs.
+    pub pairing: Pairing,
+    /// Whether the last channels of a head are turned, not the first.
+    pub turned_last: bool,
+    /// Whether the epsilon of its norms is the stream's.
+    pub stream_eps: bool,
+    /// Whether files without one see everything.
+    pub may_lack: bool,
+    /// Whether which layers choose is known where files with a long context do not say.
+    pub known_types: bool,
+    /// Whether it chooses blocks of positions, for each key/value head by a head of its own, in the layers that are not dense.
+    pub blocks: bool,
+}
+
+impl Indexed {
+    /// DeepSeek V3.2's.
+    pub const PLAIN: Self = Self {
+        pairing: Pairing::Halves,
+        turned_last: false,
+        stream_eps: false,
+        may_lack: false,
+        known_types: false,
+        blocks: false,
+    };
+}
+
 /// Whether heads are gated: their outputs are multiplied with the logistic function of their gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadGates {
@@ -181,6 +212,19 @@ pub struct Routing {
     pub gating: Gating,
     /// Whether the weights of the chosen ones are made to sum to 1.
     pub normalize: bool,
+}
+
+/// The names around experts that run on fewer channels than the stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// The key of the number of channels.
+    pub key: &'static str,
+    /// The matrix from the stream to these.
+    pub down: &'static str,
+    /// The norm of the sum of the experts, where the file has it.
+    pub norm: Option<&'static str>,
+    /// The matrix back to the stream.
+    pub up: &'static str,
 }
 
 /// How the scores of experts become weights.

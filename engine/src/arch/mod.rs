@@ -16,6 +16,7 @@ mod bailingmoe2;
 mod bailingmoe3;
 mod bitnet;
 mod bloom;
+mod chameleon;
 mod chatglm;
 mod codeshell;
 mod cohere2;
@@ -27,6 +28,7 @@ mod deepseek;
 mod deepseek2;
 mod deepseek32;
 mod dots1;
+mod dots3note;
 mod ernie4_5;
 mod ernie4_5_moe;
 mod exaone;
@@ -52,14 +54,17 @@ mod granitemoe;
 mod graniteswitch;
 mod grok;
 mod grovemoe;
+mod hrm_text;
 mod hunyuan_dense;
 mod hunyuan_moe;
 mod hunyuan_vl;
 mod hy_v3;
+mod hy_v4;
 mod internlm2;
 mod jais;
 mod jais2;
 mod jamba;
+mod kimi_k3;
 mod kimi_linear;
 mod kinds;
 mod laguna;
@@ -77,6 +82,7 @@ mod minicpm;
 mod minicpm3;
 mod minimax_01;
 mod minimax_m2;
+mod minimax_m3;
 mod mistral3;
 mod mistral4;
 mod mpt;
@@ -126,8 +132,8 @@ mod talkie;
 mod xverse;
 
 pub use kinds::{
-    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Leaning, LocalRope, NormKind, Norms, Parallel,
-    Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
+    Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Indexed, Leaning, LocalRope, Narrow, NormKind, Norms,
+    Parallel, Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
 };
 
 use hewn_kernels::op::activation::Activation;
@@ -150,12 +156,16 @@ pub struct Arch {
     pub norms: Norms,
     /// Whether what parts are added to is the stream as they read it, normed, times `residual_scale`.
     pub norms_stay: bool,
+    /// The key that says whether those before parts are behind them instead.
+    pub norms_behind: Option<&'static str>,
     /// Whether these, and the stream's last one, have no weights.
     pub norms_unweighted: bool,
     /// The name of the stream's last one.
     pub out_norm: &'static str,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
+    /// Epsilon of these, where it is another than the stream's.
+    pub head_eps: Option<f32>,
     /// Whether what the output matrix of the attention and the last one of the feed-forward part read is normed.
     pub inner_norms: bool,
     /// Whether each value head is normed, without weights.
@@ -170,6 +180,8 @@ pub struct Arch {
     pub activation: Activation,
     /// Whether it is xIELU instead, with numbers of each layer.
     pub xielu: bool,
+    /// Whether it is Kimi K3's, with bounds that files say.
+    pub situ: bool,
     /// Whether files may list bounds of it, for the experts and for what takes every row, layer by layer.
     pub bounded: Option<Bounded>,
     /// What a mixture of experts does where the file does not say; none where the architecture has no experts.
@@ -180,8 +192,10 @@ pub struct Arch {
     pub weighed_input: bool,
     /// Whether one more expert, as wide as the others, takes every row where the file does not say.
     pub one_shared: bool,
-    /// Whether what the chosen experts and the one of every row give is halved, where there is one.
-    pub halved: bool,
+    /// Whether that one is a dense part, where the file has it.
+    pub dense_shared: bool,
+    /// What the sum of the chosen experts and of the one of every row is multiplied with, where there is one.
+    pub shared_scale: f32,
     /// Whether files say that of every so many layers the last has experts.
     pub interleaved: bool,
     /// Whether the routers that files have tell which layers have experts.
@@ -195,10 +209,14 @@ pub struct Arch {
     pub adjugates: bool,
     /// The bound of the router's scores where the file does not say.
     pub router_cap: Option<f32>,
+    /// Names of what takes the stream to narrower channels, on which the experts run, and back, where files say how many.
+    pub narrow_experts: Option<Narrow>,
     /// Multi-head latent attention.
     pub latent: bool,
-    /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
-    pub indexed: Option<Pairing>,
+    /// Whether the part of its keys that is turned is normed before.
+    pub latent_key_norm: bool,
+    /// An indexer that chooses the positions that a query attends to.
+    pub indexed: Option<Indexed>,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
@@ -238,6 +256,10 @@ pub struct Arch {
     pub turned_said: bool,
     /// How queries grow with their position, in layers that do not turn them; elsewhere files may say it of all layers.
     pub temperature: Option<Temperature>,
+    /// Whether bounded scores grow with the logarithm of their query's position, as files say.
+    pub heated: bool,
+    /// Whether the frequencies of rotary positions are those of the base whatever files say of their stretching.
+    pub unstretched: bool,
     /// Whether no layer turns queries and keys.
     pub unturned: bool,
     /// Whether each position has a row of its own that is added to the embedding, and nothing is turned.
@@ -276,6 +298,8 @@ pub struct Arch {
     pub logit_scale: Option<f32>,
     /// Whether the epsilon of the norms may go by the name of that of the other kind.
     pub either_epsilon: bool,
+    /// Tokens that are never the next, in vocabularies with more.
+    pub unspoken: Option<std::ops::Range<usize>>,
     /// Whether `logit_scale` divides.
     pub logits_divided: bool,
     /// Whether the sizes of layers may differ: their key/value heads, the width of their feed-forward part, heads of their
@@ -289,6 +313,11 @@ pub struct Arch {
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
     pub layer_factor: bool,
+    /// Whether the residual stream is several that stay apart, of which each part reads a mixture.
+    pub streams: bool,
+    /// Whether the stream is kept and begun anew every so many layers, and each part reads a mixture of what was kept and of the
+    /// stream.
+    pub keeps_streams: bool,
     /// Whether each layer adds the embedding to the stream, multiplied with a number of its own, and has numbers for what
     /// attention and feed-forward part add.
     pub embed_again: bool,
@@ -296,6 +325,8 @@ pub struct Arch {
     pub after_eps: Option<f32>,
     /// Whether tokens choose among low-rank adapters of all projections, which the file has.
     pub adapters: bool,
+    /// Whether two stacks of layers run in cycles, as files say, each on the sum of two streams.
+    pub cycled: bool,
     /// Whether files may say that all layers run more than once, one round behind the other.
     pub looped: bool,
     /// What scores are multiplied with where the file does not say and the channels of a head do not matter.
@@ -322,9 +353,11 @@ impl Arch {
         norm_said: false,
         norms: Norms::BEFORE,
         norms_stay: false,
+        norms_behind: None,
         norms_unweighted: false,
         out_norm: "output_norm",
         head_norm: HeadNorm::None,
+        head_eps: None,
         inner_norms: false,
         value_norm: false,
         keys_as_values: false,
@@ -332,19 +365,23 @@ impl Arch {
         gated: true,
         activation: Activation::Silu,
         xielu: false,
+        situ: false,
         bounded: None,
         experts: None,
         early_choice: false,
         weighed_input: false,
         one_shared: false,
-        halved: false,
+        dense_shared: false,
+        shared_scale: 1.0,
         interleaved: false,
         routers_tell: false,
         experts_beside: false,
         experts_ahead: false,
         adjugates: false,
         router_cap: None,
+        narrow_experts: None,
         latent: false,
+        latent_key_norm: false,
         indexed: None,
         recurrence: None,
         single: false,
@@ -365,6 +402,8 @@ impl Arch {
         turned_dense: false,
         turned_said: false,
         temperature: None,
+        heated: false,
+        unstretched: false,
         unturned: false,
         learned_positions: false,
         positions_if_there: false,
@@ -382,6 +421,7 @@ impl Arch {
         logit_width: None,
         logit_scale: None,
         either_epsilon: false,
+        unspoken: None,
         logits_divided: false,
         varied: false,
         layer_inputs: false,
@@ -389,9 +429,12 @@ impl Arch {
         cut_off: None,
         layer_factor: false,
         embed_evened: false,
+        streams: false,
+        keeps_streams: false,
         embed_again: false,
         after_eps: None,
         adapters: false,
+        cycled: false,
         looped: false,
         score_scale: None,
         scale_by_channels: false,
@@ -415,6 +458,7 @@ pub const ALL: &[&Arch] = &[
     &bailingmoe3::ARCH,
     &bitnet::ARCH,
     &bloom::ARCH,
+    &chameleon::ARCH,
     &chatglm::ARCH,
     &codeshell::ARCH,
     &cohere2::ARCH,
@@ -426,6 +470,7 @@ pub const ALL: &[&Arch] = &[
     &deepseek2::ARCH,
     &deepseek32::ARCH,
     &dots1::ARCH,
+    &dots3note::ARCH,
     &ernie4_5::ARCH,
     &ernie4_5_moe::ARCH,
     &exaone::ARCH,
@@ -451,14 +496,17 @@ pub const ALL: &[&Arch] = &[
     &graniteswitch::ARCH,
     &grok::ARCH,
     &grovemoe::ARCH,
+    &hrm_text::ARCH,
     &hunyuan_dense::ARCH,
     &hunyuan_moe::ARCH,
     &hunyuan_vl::ARCH,
     &hy_v3::ARCH,
+    &hy_v4::ARCH,
     &internlm2::ARCH,
     &jais::ARCH,
     &jais2::ARCH,
     &jamba::ARCH,
+    &kimi_k3::ARCH,
     &kimi_linear::ARCH,
     &laguna::ARCH,
     &lfm2::ARCH,
@@ -475,6 +523,7 @@ pub const ALL: &[&Arch] = &[
     &minicpm3::ARCH,
     &minimax_01::ARCH,
     &minimax_m2::ARCH,
+    &minimax_m3::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
     &mpt::ARCH,

@@ -37,6 +37,8 @@ pub struct Experts {
     pub score_cap: Option<f32>,
     /// Smaller experts that groups of neighbours share.
     pub adjugates: Option<Adjugates>,
+    /// Channels that they run on, where those are not the stream's.
+    pub narrow: Option<usize>,
 }
 
 /// Experts that run beside those that a row chose, with the same weights: one for each group.
@@ -108,6 +110,7 @@ impl Experts {
         let shared = r.size_or_none("expert_shared_count")?.unwrap_or(0);
         let shared_ff = match r.size_or_none("expert_shared_feed_forward_length")? {
             Some(ff) => ff,
+            None if arch.dense_shared && gguf.tensor("blk.0.ffn_up.weight").is_some() => ff,
             None if shared <= MAX_EXPERTS => shared.max(usize::from(arch.one_shared)).saturating_mul(own),
             None => return r.bad("expert_shared_count", format!("{shared} is more than {MAX_EXPERTS}")),
         };
@@ -117,8 +120,14 @@ impl Experts {
         if arch.experts_beside && shared_ff > 0 {
             return r.bad("expert_shared_count", format!("`{}` has a dense part instead", arch.name));
         }
-        if let Some(n) = r.size_or_none("moe_latent_size")? {
-            return r.bad("moe_latent_size", format!("experts behind a projection to {n} channels are not supported"));
+        let narrow = match &arch.narrow_experts {
+            Some(names) => r.size_or_none(names.key)?,
+            None => None,
+        };
+        for key in ["moe_latent_size", "expert_latent_length"] {
+            if let Some(n) = r.size_or_none(key)?.filter(|n| narrow != Some(*n)) {
+                return r.bad(key, format!("experts behind a projection to {n} channels are not supported"));
+            }
         }
         let groups = r.size_or_none("expert_group_count")?.unwrap_or(1);
         let groups_used = r.size_or_none("expert_group_used_count")?.unwrap_or(groups);
@@ -157,6 +166,7 @@ impl Experts {
                 None => None,
             },
             adjugates: if arch.adjugates { Some(r.adjugates(count)?) } else { None },
+            narrow,
         }))
     }
 }

@@ -103,6 +103,31 @@ impl Reader<'_> {
         Ok(Heads { q, kv, k_dim, v_dim, rope_dim, latent: None })
     }
 
+    /// The sizes in layers with a window, where those have their own; a position's cache is as wide as `window_dims` say.
+    pub(super) fn window_latent(
+        &self,
+        full: &Latent,
+        h: &Heads,
+        window_dims: Option<[usize; 2]>,
+    ) -> Result<Latent, EngineError> {
+        let (kv_rank, key_name) = (self.need("attention.kv_lora_rank_swa")?, "attention.key_length_mla_swa");
+        let (key, v_dim) = (self.need(key_name)?, self.need("attention.value_length_mla_swa")?);
+        let Some(nope) = key.checked_sub(h.rope_dim).filter(|n| *n > 0) else {
+            return self.bad(key_name, format!("{key} is not more than the {} turned channels", h.rope_dim));
+        };
+        if h.q.saturating_mul(key.max(v_dim)) > MAX {
+            return self.bad(key_name, "heads times channels is out of any bounds");
+        }
+        if window_dims != Some([kv_rank + h.rope_dim, kv_rank]) {
+            let reason = format!("a latent of {kv_rank} channels and {} turned ones is another width", h.rope_dim);
+            return self.bad("attention.key_length_swa", reason);
+        }
+        if full.expanded {
+            return self.missing("attention.key_length_mla");
+        }
+        Ok(Latent { kv_rank, nope, v_dim, ..full.clone() })
+    }
+
     /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value. Files
     /// that do not say the sizes of heads before they are taken to the latent have no matrices to take them there.
     fn latent_heads(&self, q: usize, dim: usize) -> Result<Heads, EngineError> {

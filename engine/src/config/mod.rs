@@ -3,6 +3,7 @@
 mod adapters;
 mod altup;
 mod bounds;
+mod cycles;
 mod experts;
 mod heads;
 mod indexer;
@@ -13,6 +14,7 @@ mod recurrent;
 mod rope;
 mod slopes;
 mod sparse;
+mod streams;
 mod temperature;
 mod window;
 mod wkv;
@@ -21,19 +23,21 @@ mod xielu;
 pub use adapters::Adapters;
 pub use altup::AltUp;
 pub use bounds::Bounds;
+pub use cycles::Cycles;
 pub use experts::Experts;
 pub use heads::Latent;
-pub use indexer::Indexer;
+pub use indexer::{Blocks, Indexer};
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
 pub use rope::Rope;
 pub(crate) use rope::RopeTable;
+pub use streams::Streams;
 pub use temperature::Growth;
 pub use window::Window;
 pub use wkv::Wkv;
 
-use crate::arch::{self, Arch, Bounded, NormKind, Parallel, Recurrence};
+use crate::arch::{self, Arch, Bounded, NormKind, Norms, Parallel, Recurrence};
 use crate::error::EngineError;
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::xielu::Xielu;
@@ -76,6 +80,8 @@ pub struct ModelConfig {
     pub ctx: usize,
     /// The norms of the stream.
     pub norm: NormKind,
+    /// Where they are.
+    pub norms: Norms,
     /// Epsilon of the norms.
     pub eps: f32,
     /// Rotary positions.
@@ -92,6 +98,8 @@ pub struct ModelConfig {
     pub value_scale: f32,
     /// How queries grow with their position.
     pub temperature: Option<Growth>,
+    /// Positions up to which bounded scores stay as they are; from there on they grow with the logarithm of their query's.
+    pub heat: Option<usize>,
     /// How much less a score counts for each position further away, a number a head, where files have such a bias.
     pub slopes: Option<Vec<f32>>,
     /// Attention scores end up within this: `cap * tanh(score / cap)`.
@@ -113,8 +121,16 @@ pub struct ModelConfig {
     pub parallel: Option<bool>,
     /// The numbers of each layer's activation, where that is xIELU; otherwise empty.
     pub xielu: Vec<Xielu>,
+    /// The activation of layers without numbers or bounds of their own.
+    pub activation: Activation,
     /// Bounds of the activation.
     pub bounds: Bounds,
+    /// Two stacks of layers that run in cycles.
+    pub cycles: Option<Cycles>,
+    /// Several residual streams that stay apart.
+    pub streams: Option<Streams>,
+    /// Layers from one where the stream is kept and begun anew to the next, where it is; the first is one.
+    pub kept_every: Option<usize>,
     /// What embeddings are multiplied with.
     pub embed_scale: f32,
     /// What each part's contribution to the stream is multiplied with.
@@ -125,6 +141,8 @@ pub struct ModelConfig {
     pub logit_scale: f32,
     /// Multi-head latent attention; then the cache holds one head.
     pub latent: Option<Latent>,
+    /// That of layers with a window, where they have their own.
+    pub window_latent: Option<Latent>,
     /// What chooses the positions that queries attend to, where not all.
     pub indexer: Option<Indexer>,
     /// Layers that keep a running state.
@@ -223,7 +241,7 @@ impl ModelConfig {
             None => heads.k_dim.max(1),
         };
         let grouped = heads.latent.is_none();
-        let (k_dim, rope_dim) = (heads.k_dim, heads.rope_dim);
+        let k_dim = heads.k_dim;
         let score_factor = if heads.latent.is_some() { rope.score_factor() } else { 1.0 };
         let logit_scale = arch.logit_scale.or(arch.logit_width.map(|w| w / dim as f32)).unwrap_or(1.0);
         let logit_scale = r.factor("logit_scale")?.unwrap_or(logit_scale);
@@ -238,6 +256,15 @@ impl ModelConfig {
         let slopes = r.slopes(arch, layers, heads.q)?;
         let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
         let norm = if said { NormKind::Rms } else { arch.norm };
+        let eps = r.epsilon(arch, norm)?;
+        let indexer = match &arch.indexed {
+            Some(kind) => r.indexer(kind, [layers, ctx], &heads, eps, window.as_ref())?,
+            None => None,
+        };
+        let window_latent = match (&heads.latent, &window) {
+            (Some(full), Some(_)) if arch.varied => Some(r.window_latent(full, &heads, varied.window_dims)?),
+            _ => None,
+        };
         let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
@@ -254,7 +281,8 @@ impl ModelConfig {
             vocab,
             ctx,
             norm,
-            eps: r.epsilon(arch, norm)?,
+            norms: r.norms(arch)?,
+            eps,
             turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
             local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
             varied,
@@ -268,6 +296,7 @@ impl ModelConfig {
             qkv_bound: if grouped { r.factor("attention.clamp_kqv")? } else { None },
             value_scale: if grouped { r.factor("attention.value_scale")?.unwrap_or(1.0) } else { 1.0 },
             temperature,
+            heat: if arch.heated { r.heat()? } else { None },
             slopes,
             score_cap: r.factor("attn_logit_softcapping")?.or(arch.score_cap),
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
@@ -287,6 +316,10 @@ impl ModelConfig {
                 Parallel::Said => r.flag("use_parallel_residual")?,
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
+            activation: if arch.situ { r.situ()? } else { arch.activation },
+            cycles: if arch.cycled { Some(r.cycles(layers)?) } else { None },
+            streams: if arch.streams { Some(r.streams()?) } else { None },
+            kept_every: if arch.keeps_streams { r.size_or_none("attn_res.block_size")? } else { None },
             bounds: if arch.bounded.is_some() { r.bounds(all)? } else { Bounds::default() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
@@ -296,7 +329,8 @@ impl ModelConfig {
             stream_scale: if arch.norms_stay { residual_scale } else { 1.0 },
             logit_scale: if arch.logits_divided { 1.0 / logit_scale } else { logit_scale },
             latent: heads.latent,
-            indexer: if arch.indexed.is_some() { Some(r.indexer(layers, ctx, rope_dim)?) } else { None },
+            window_latent,
+            indexer,
             halved_every: match arch.channel_mix {
                 true => r.size_or_none("rescale_every_n_layers")?,
                 false => None,
@@ -328,6 +362,19 @@ impl ModelConfig {
         self.cut_offs.get(i).copied().flatten()
     }
 
+    /// The sizes of latent attention in layer `i`, where it is that.
+    pub fn latent_of(&self, i: usize) -> Option<&Latent> {
+        self.window_latent.as_ref().filter(|_| self.window_of(i).is_some()).or(self.latent.as_ref())
+    }
+
+    /// What attention scores are multiplied with in layer `i`.
+    pub fn scale_of(&self, i: usize) -> f32 {
+        match &self.window_latent {
+            Some(l) if self.window_of(i).is_some() => 1.0 / ((l.nope + self.rope.dim) as f32).sqrt(),
+            _ => self.scale,
+        }
+    }
+
     /// The activation of layer `i`, but for experts that do not take every row.
     pub fn activation(&self, i: usize) -> Activation {
         self.xielu.get(i).map_or_else(|| self.bounded(self.bounds.all.get(i)), |p| Activation::Xielu(*p))
@@ -343,8 +390,13 @@ impl ModelConfig {
         match (most.copied().flatten(), self.arch.bounded) {
             (Some(most), Some(Bounded::After)) => Activation::SiluUpTo(most),
             (Some(most), Some(Bounded::Before)) => Activation::SiluOfUpTo(most),
-            _ => self.arch.activation,
+            _ => self.activation,
         }
+    }
+
+    /// How many streams were kept before layer `i` begins.
+    pub(crate) fn kept_before(&self, i: usize) -> usize {
+        self.kept_every.map_or(0, |n| i.div_ceil(n))
     }
 
     /// What layer `i` does with a running state, where it has one.
@@ -412,6 +464,21 @@ impl Reader<'_> {
         Ok((rounds, !self.flag("skip_loop_final_norm")?.unwrap_or(false)))
     }
 
+    /// Where the norms of the stream are.
+    fn norms(&self, arch: &Arch) -> Result<Norms, EngineError> {
+        let plain = arch.norms;
+        Ok(match arch.norms_behind {
+            Some(key) if self.flag(key)? == Some(true) => Norms {
+                before_attention: None,
+                after_attention: plain.before_attention,
+                before_ff: None,
+                after_ff: plain.before_ff,
+                ..plain
+            },
+            _ => plain,
+        })
+    }
+
     fn epsilon(&self, arch: &Arch, norm: NormKind) -> Result<f32, EngineError> {
         let [rms, layer] = ["attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"];
         let (key, other) = match norm {
@@ -420,6 +487,17 @@ impl Reader<'_> {
         };
         let other = if arch.either_epsilon { self.positive(other)? } else { None };
         self.positive(key)?.or(other).map_or_else(|| self.missing(key), Ok)
+    }
+
+    /// Kimi K3's activation: a bound of 0 or less for what the gate lets through is none.
+    fn situ(&self) -> Result<Activation, EngineError> {
+        let (key, other) = ("activation.situ_beta", "activation.situ_linear_beta");
+        let Some(gate) = self.positive(key)? else { return self.missing(key) };
+        match self.meta.f32(&self.key(other))? {
+            Some(up) if up.is_finite() => Ok(Activation::Situ { gate, up: Some(up).filter(|up| *up > 0.0) }),
+            Some(up) => self.bad(other, format!("{up} is not a number")),
+            None => self.missing(other),
+        }
     }
 
     fn layer_inputs(&self, layers: usize) -> Result<usize, EngineError> {

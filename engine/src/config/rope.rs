@@ -66,6 +66,12 @@ impl Rope {
             None | Some("linear") => factor.map_or(Scaling::None, Scaling::Linear),
             // The divisors are tensors of their own.
             Some("none" | "longrope") => Scaling::None,
+            Some("yarn") if arch.unstretched => {
+                for key in ["ext_factor", "attn_factor", "beta_fast", "beta_slow"] {
+                    r.key(&format!("rope.scaling.yarn_{key}"));
+                }
+                Scaling::None
+            }
             Some("yarn") => Scaling::Yarn {
                 factor: match factor {
                     Some(f) if f >= 1.0 => f,
@@ -165,12 +171,16 @@ impl Reader<'_> {
         let Some(local) = &arch.local_rope else { return Ok(None) };
         let base = self.positive("rope.freq_base_swa")?.or(local.base).unwrap_or(rope.base);
         let (most, otherwise) = match varied.window_dims {
+            _ if arch.latent => (rope.dim, rope.dim),
             Some([k_dim, _]) => (k_dim, k_dim),
             None if arch.half_turned => (k_dim, 2 * rope.dim),
             None => (k_dim, rope.dim),
         };
         let key = "rope.dimension_count_swa";
         let dim = self.size(key)?.unwrap_or(otherwise);
+        if arch.latent && dim != rope.dim {
+            return self.bad(key, format!("{dim} channels, where other layers turn {}", rope.dim));
+        }
         if dim > most || !dim.is_multiple_of(2) {
             return self.bad(key, format!("{dim} is not an even number up to {most}"));
         }

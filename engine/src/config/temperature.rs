@@ -29,7 +29,26 @@ impl ModelConfig {
     }
 }
 
+impl ModelConfig {
+    /// What the bounded scores of a query at a position are multiplied with; see [`heat`](Self::heat).
+    pub(crate) fn score_factor(&self, pos: usize) -> f32 {
+        match self.heat {
+            Some(from) if pos > from => (libm::log2(pos as f64) / libm::log2(from as f64)) as f32,
+            _ => 1.0,
+        }
+    }
+}
+
 impl Reader<'_> {
+    /// Positions up to which bounded scores stay as they are.
+    pub(super) fn heat(&self) -> Result<Option<usize>, EngineError> {
+        let key = "attention.temperature_length";
+        match self.size_or_none(key)? {
+            Some(1) => self.bad(key, "1 has no logarithm to divide by"),
+            length => Ok(length),
+        }
+    }
+
     pub(super) fn temperature(&self, arch: &Arch, rope: &Rope) -> Result<Option<Growth>, EngineError> {
         let key = "attention.temperature_scale";
         let said = self.factor(key)?;

@@ -8,7 +8,7 @@ use crate::record::{Cost, Op};
 use crate::weights::{Grouped, Linear, MatrixRef, Norm};
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, activate, gate, multiply};
-use hewn_kernels::op::attention::{Query, Rules, Window, attention};
+use hewn_kernels::op::attention::{Chosen, Query, Rules, Window, attention};
 use hewn_kernels::op::elementary::softplus;
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
@@ -91,11 +91,14 @@ impl Forward<'_, '_> {
             (None, _) => {}
             (Some(with), HeadNorm::Whole | HeadNorm::WholeLayer) => norm(crew.isa(), row, with, c.eps),
             (Some(with), HeadNorm::Own(_) | HeadNorm::Gains) => {
-                let heads = row.chunks_mut(k_dim).zip(with.w.chunks(k_dim));
-                heads.for_each(|(head, w)| match with.kind {
-                    NormKind::Rms => rms_norm(crew.isa(), head, w, c.eps),
-                    NormKind::Layer => layer_norm(crew.isa(), head, w, None, c.eps),
-                });
+                let eps = c.arch.head_eps.unwrap_or(c.eps);
+                for (h, (head, w)) in row.chunks_mut(k_dim).zip(with.w.chunks(k_dim)).enumerate() {
+                    let bias = with.bias.as_ref().map(|b| &b[h * k_dim..][..k_dim]);
+                    match with.kind {
+                        NormKind::Rms => rms_norm(crew.isa(), head, w, eps),
+                        NormKind::Layer => layer_norm(crew.isa(), head, w, bias, eps),
+                    }
+                }
             }
             (Some(with), _) => row.chunks_mut(k_dim).for_each(|head| norm(crew.isa(), head, with, c.eps)),
         };
@@ -135,6 +138,7 @@ impl Forward<'_, '_> {
                 }
             });
         }
+        self.index(i, g.indexer.as_ref(), segments)?;
         self.attend(i, g.sinks.as_deref(), segments)?;
         let source = match c.arch.gated_heads {
             HeadGates::None => Source::Attention,
@@ -257,7 +261,14 @@ impl Forward<'_, '_> {
             self.lap.op(Op::KvStore, || Cost { kv_bytes: (n * kv_row) as u64, ..Cost::elements(n, kw + vw, 1, 1) });
             store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         }
-        let chosen = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref);
+        let each = c.indexer.as_ref().is_some_and(|x| x.blocks.is_some());
+        let chosen = |row: usize| {
+            s.latent
+                .chosen
+                .get(row)
+                .and_then(Option::as_deref)
+                .map(|words| Chosen { words, stride: if each { words.len() / sizes.kv_heads } else { 0 } })
+        };
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
@@ -267,8 +278,14 @@ impl Forward<'_, '_> {
             .enumerate()
             .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
             .collect();
-        let rules =
-            Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };
+        let rules = Rules {
+            scale: c.scale_of(i),
+            cap: c.score_cap,
+            window: c.reach_of(i),
+            sinks,
+            slopes: c.slopes.as_deref(),
+            factors: c.heat.map(|_| &s.score_factors[..n]),
+        };
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);

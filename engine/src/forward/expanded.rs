@@ -1,7 +1,7 @@
 //! Latent attention whose heads have keys and values of their own, made of the latent before they go to the cache: models, and
 //! old files, without the matrices that take heads to the latent.
 
-use super::route::sigmoid;
+use super::latent::gate_latent;
 use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows, scale};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
@@ -69,15 +69,11 @@ impl Forward<'_, '_> {
             let heads = row.chunks_exact_mut(v_dim).zip(made[r * kv_b.rows..].chunks_exact(own));
             heads.for_each(|(head, own)| head.copy_from_slice(&own[nope..]));
         });
-        self.attend(i, None, segments)?;
-        if w.gate.is_some() {
+        self.attend(i, w.sinks.as_deref(), segments)?;
+        if let Some(w) = &w.gate {
             self.lap.op(Op::Activation, || Cost::elements(n, vw, 2, 1));
-            let (s, heads) = (&mut *self.s, c.heads);
-            let gates = &s.gate;
-            crew.rows(&mut s.att[..n * vw], vw, n >= SPLIT, |_, r, row| {
-                let gates = &gates[r * heads..][..heads];
-                row.chunks_exact_mut(v_dim).zip(gates).for_each(|(head, gate)| scale(head, sigmoid(*gate)));
-            });
+            let s = &mut *self.s;
+            gate_latent(crew, n, c.heads, &mut s.gate[..n * w.rows], &mut s.att[..n * vw]);
         }
         let then = self.after_attention(i);
         self.project(Source::Attention, &w.o, &then, || format!("after the attention of layer {i}"))

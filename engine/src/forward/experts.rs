@@ -74,14 +74,21 @@ impl Forward<'_, '_> {
         let early = c.arch.early_choice;
         let quant = !early && w.router.w.is_quant()
             || w.stacks.first().chain(w.adjugates.iter().flat_map(ExpertStacks::first)).any(Stack::is_quant)
+            || w.narrow.as_ref().is_some_and(|narrow| narrow.down.is_quant())
             || w.shared.iter().flat_map(|s| s.part.first().into_iter().chain(&s.gate)).any(|m| m.is_quant());
         self.quantize_h_if(quant, at)?;
         if !early {
             self.choose(i, e, w)?;
         }
+        if let Some(narrow) = &w.narrow {
+            self.narrow(i, narrow, &w.stacks)?;
+        }
         let sorted = Sorted::new(&self.s.experts.chosen[..self.n * e.used], e.used, e.count);
         self.run_experts(i, e.ff, &w.stacks, &sorted)?;
         self.combine(&w.stacks, &sorted, false);
+        if let Some(narrow) = &w.narrow {
+            self.widen(i, narrow)?;
+        }
         if let (Some(a), Some(w)) = (&e.adjugates, &w.adjugates) {
             // The same rows with the same weights, by way of what each expert's group shares.
             let chosen = &mut self.s.experts.chosen[..self.n * e.used];
@@ -161,8 +168,12 @@ impl Forward<'_, '_> {
     /// The chosen experts' outputs, sorted by expert: `experts.rows`.
     fn run_experts(&mut self, i: usize, ff: usize, w: &ExpertStacks, order: &Sorted) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let (dim, parts, all) = (c.dim, order.parts(), order.rows.len());
+        let (dim, parts, all) = (w.up.cols(), order.parts(), order.rows.len());
         let s = &mut *self.s;
+        let (h, h_blocks) = match c.experts.as_ref().and_then(|e| e.narrow) {
+            Some(_) => (&s.experts.narrow[0], &s.experts.narrow_blocks),
+            None => (&s.h, &s.blocks),
+        };
         let (floats, blocks) = (&mut s.experts.rows[..all * dim], &mut s.experts.blocks[..]);
         // One row is the same input for all of its experts, unless one takes it twice: for two that share it.
         let single = n == 1 && parts.iter().all(|rows| *rows == 1);
@@ -174,10 +185,9 @@ impl Forward<'_, '_> {
                 Cost { rows: all, activation_bytes: (2 * all * row) as u64, ..Cost::default() }
             });
             if w.first().any(Stack::is_quant) {
-                gather_parts(crew, &parts, &order.rows, (&s.blocks, n), dim, blocks);
+                gather_parts(crew, &parts, &order.rows, (h_blocks, n), dim, blocks);
             }
             if !w.first().all(Stack::is_quant) {
-                let h = &s.h;
                 crew.rows(floats, dim, true, |_, p, x| x.copy_from_slice(&h[order.rows[p] * dim..][..dim]));
             }
         }
@@ -185,7 +195,7 @@ impl Forward<'_, '_> {
         self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| w.first().map(|m| m.view(gguf, i)).collect()));
         {
             let input = |first: usize, rows: usize| match single {
-                true => Input { floats: &s.h[..dim], blocks: blocks_of(&s.blocks, 1, dim) },
+                true => Input { floats: &h[..dim], blocks: blocks_of(h_blocks, 1, dim) },
                 false => Input { floats: &floats[first * dim..][..rows * dim], blocks: part(blocks, first, rows, dim) },
             };
             let (mut gates, mut ups, mut first) = (&mut *out, &mut *up, 0);
@@ -235,17 +245,20 @@ impl Forward<'_, '_> {
         Ok(())
     }
 
-    /// `t` = the weighted sum of each row's experts, the best first; where there is a sum already, they are added to it.
+    /// `t` = the weighted sum of each row's experts, the best first; where there is a sum already, they are added to it. Of experts
+    /// that run on fewer channels than the stream has, `experts.narrow[1]`.
     fn combine(&mut self, w: &ExpertStacks, order: &Sorted, more: bool) {
-        let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
+        let (dim, n, crew) = (w.down.rows, self.n, self.crew);
         let (s, used) = (&mut *self.s, order.rows.len() / n);
+        let narrow = self.model.config().experts.as_ref().and_then(|e| e.narrow);
+        let sum = if narrow.is_some() { &mut s.experts.narrow[1] } else { &mut s.t };
         self.lap.op(Op::Combine, || Cost::elements(n, dim, used + 1, used));
         let outs = &mut s.experts.rows[..n * used * dim];
         if let Some(b) = &w.down_bias {
             crew.rows(outs, dim, n >= SPLIT, |_, p, row| add(row, &b[order.expert[p] * dim..][..dim]));
         }
         let chosen = &s.experts.chosen;
-        crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| {
+        crew.rows(&mut sum[..n * dim], dim, n >= SPLIT, |_, r, t| {
             if !more {
                 t.fill(0.0);
             }
@@ -255,7 +268,7 @@ impl Forward<'_, '_> {
         });
     }
 
-    /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`; where that is the architecture's, half of it.
+    /// `t += sigmoid(gate h) * Down(act(Gate h) * Up h)`; then times the architecture's factor.
     fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
         self.activated(self.model.config().activation(i), &w.part);
         let then = self.after_ff(i);
@@ -272,14 +285,14 @@ impl Forward<'_, '_> {
         foresee(crew, n, self.model, &then.weights);
         matmul(crew, n, &mut [Product { w: down.w.view(self.model.gguf()), x, out: &mut *out }]);
         self.lap.op(Op::Combine, || Cost::elements(n, dim, 3, 1));
-        let (out, scores, halved) = (&*out, &s.experts.shared, self.model.config().arch.halved);
+        let (out, scores, factor) = (&*out, &s.experts.shared, self.model.config().arch.shared_scale);
         crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| {
             match &w.gate {
                 Some(_) => add_scaled(t, &out[r * dim..][..dim], sigmoid(scores[r])),
                 None => add(t, &out[r * dim..][..dim]),
             }
-            if halved {
-                scale(t, 0.5);
+            if factor != 1.0 {
+                scale(t, factor);
             }
         });
         Ok(())

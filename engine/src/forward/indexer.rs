@@ -1,5 +1,6 @@
 //! DeepSeek's sparse attention (DeepSeek V3.2): of many positions, a query attends to those with the best scores, which small heads
-//! of their own give.
+//! of their own give. MiniMax M3's queries attend to the best blocks of positions, for each key/value head those that a small head
+//! gives the best scores.
 
 use super::{Forward, SPLIT, Segment, blocks_of, norm, quantize_rows};
 use crate::config;
@@ -10,15 +11,12 @@ use hewn_kernels::Format;
 use hewn_kernels::op::matmul::{Input, Layout, Matrix, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
-/// Epsilon of the keys' norm.
-const KEY_EPS: f32 = 1e-6;
-
 /// Scores that a thread makes at a time.
 const PART: usize = 256;
 
 impl Forward<'_, '_> {
     /// Keeps the rows' keys, and chooses the positions that they attend to, where there are more than they may. Without weights
-    /// the choice of the layer before stays.
+    /// the choice of the layer before stays, or there is none.
     pub(super) fn index(
         &mut self,
         i: usize,
@@ -26,8 +24,11 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let model = self.model;
-        let Some((x, w)) = model.config().indexer.as_ref().zip(w) else { return Ok(()) };
-        self.s.latent.chosen.clear();
+        let Some(x) = &model.config().indexer else { return Ok(()) };
+        if w.is_some() || !x.shared {
+            self.s.latent.chosen.clear();
+        }
+        let Some(w) = w else { return Ok(()) };
         if segments.iter().all(|seg| seg.seq.index.is_empty()) {
             return Ok(());
         }
@@ -49,7 +50,12 @@ impl Forward<'_, '_> {
             keys.try_reserve(more).map_err(|_| memory)?;
             keys.extend_from_slice(&self.s.latent.index[1][rows.start * x.dim..rows.end * x.dim]);
             for (r, pos) in rows.zip(before..) {
-                let chosen = if pos < x.most { None } else { Some(self.best(x, r, &keys[..(pos + 1) * x.dim])?) };
+                let keys = &keys[..(pos + 1) * x.dim];
+                let chosen = match &x.blocks {
+                    _ if pos < x.most => None,
+                    Some(blocks) => Some(self.best_blocks(x, blocks, r, keys)?),
+                    None => Some(self.best(x, r, keys)?),
+                };
                 self.s.latent.chosen.push(chosen);
             }
         }
@@ -61,44 +67,69 @@ impl Forward<'_, '_> {
     fn index_products(&mut self, i: usize, x: &config::Indexer, w: &Indexer) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let at = || format!("before the indexer of layer {i}");
-        self.quantize_h(&[&w.k, &w.shares], at)?;
+        let of_stream: Vec<_> = [&w.k].into_iter().chain(&w.shares).chain(w.q_norm.as_ref().map(|_| &w.q)).collect();
+        self.quantize_h(&of_stream, at)?;
         let s = &mut *self.s;
         let h = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let [q, k, shares] = &mut s.latent.index;
         let (q, k) = (&mut q[..n * x.heads * x.dim], &mut k[..n * x.dim]);
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.q.view(gguf), w.k.view(gguf), w.shares.view(gguf)]));
-        let product = Product { w: w.shares.view(gguf), x: h, out: &mut shares[..n * x.heads] };
-        matmul(crew, n, &mut [Product { w: w.k.view(gguf), x: h, out: &mut *k }, product]);
-        let (rank, q_a) = (w.q.cols, &s.latent.q_a[..n * w.q.cols]);
-        quantize_rows(crew, w.q.is_quant(), q_a, rank, &mut s.blocks, at)?;
-        let compressed = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, rank) };
-        matmul(crew, n, &mut [Product { w: w.q.view(gguf), x: compressed, out: &mut *q }]);
+        self.lap.op(Op::QkvProduct, || {
+            let all: Vec<_> = [&w.q, &w.k].into_iter().chain(&w.shares).map(|w| w.view(gguf)).collect();
+            Cost::products(n, &all)
+        });
+        let mut products = vec![Product { w: w.k.view(gguf), x: h, out: &mut *k }];
+        if let Some(w) = &w.shares {
+            products.push(Product { w: w.view(gguf), x: h, out: &mut shares[..n * x.heads] });
+        }
+        match w.q_norm {
+            Some(_) => {
+                products.push(Product { w: w.q.view(gguf), x: h, out: &mut *q });
+                matmul(crew, n, &mut products);
+            }
+            None => {
+                matmul(crew, n, &mut products);
+                let (rank, q_a) = (w.q.cols, &s.latent.q_a[..n * w.q.cols]);
+                quantize_rows(crew, w.q.is_quant(), q_a, rank, &mut s.blocks, at)?;
+                let compressed = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, rank) };
+                matmul(crew, n, &mut [Product { w: w.q.view(gguf), x: compressed, out: &mut *q }]);
+            }
+        }
 
         let (half, cos, sin) = (c.rope.dim / 2, &s.cos, &s.sin);
-        let Some(pairing) = c.arch.indexed else { return Ok(()) };
+        let Some(kind) = &c.arch.indexed else { return Ok(()) };
         self.lap.op(Op::Rope, || Cost::elements(n, (x.heads + 1) * x.dim, 2, 3));
-        let turn = |r: usize, row: &mut [f32]| {
-            rope(crew.isa(), row, x.dim, pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+        let finish = |with: Option<&Norm>, r: usize, head: &mut [f32]| {
+            if let Some(with) = with {
+                norm(crew.isa(), head, with, x.eps);
+            }
+            let (cos, sin, part) = (&cos[r * half..][..half], &sin[r * half..][..half], &mut head[x.turned_from..]);
+            rope(crew.isa(), part, x.dim - x.turned_from, kind.pairing, cos, sin);
         };
-        crew.rows(q, x.heads * x.dim, n >= SPLIT, |_, r, row| turn(r, row));
-        let with: &Norm = &w.k_norm;
-        crew.rows(k, x.dim, n >= SPLIT, |_, r, row| {
-            norm(crew.isa(), row, with, KEY_EPS);
-            turn(r, row);
+        crew.rows(q, x.heads * x.dim, n >= SPLIT, |_, r, row| {
+            row.chunks_exact_mut(x.dim).for_each(|head| finish(w.q_norm.as_ref(), r, head));
         });
+        crew.rows(k, x.dim, n >= SPLIT, |_, r, row| finish(Some(&w.k_norm), r, row));
         Ok(())
     }
 
-    /// The positions with the best scores for row `r` among those of `keys`; of equal ones the first.
-    fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
+    /// The scores that the heads of row `r` give to the positions of `keys`, `[heads, positions]`.
+    fn index_scores(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<f32>, EngineError> {
         let (crew, positions) = (self.crew, keys.len() / x.dim);
         let mut each = zeroed(x.heads.saturating_mul(positions), "the scores of an indexer")?;
-        let [q, _, shares] = &self.s.latent.index;
+        let q = &self.s.latent.index[0];
         let keys = Matrix::new(Format::F32, Layout::File, positions, x.dim, bytemuck::cast_slice(keys))
             .map_err(|source| EngineError::Matrix { name: "the keys of an indexer".into(), source })?;
         let queries = Input { floats: &q[r * x.heads * x.dim..][..x.heads * x.dim], blocks: &[] };
         self.lap.op(Op::Attention, || Cost::products(x.heads, &[keys]));
         matmul(crew, x.heads, &mut [Product { w: keys, x: queries, out: &mut each }]);
+        Ok(each)
+    }
+
+    /// The positions with the best scores for row `r` among those of `keys`; of equal ones the first.
+    fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
+        let (crew, positions) = (self.crew, keys.len() / x.dim);
+        let each = self.index_scores(x, r, keys)?;
+        let shares = &self.s.latent.index[2];
         let shares = &shares[r * x.heads..][..x.heads];
         let factor = 1.0 / ((x.dim * x.heads) as f32).sqrt();
         let mut scores: Vec<f32> = zeroed(positions, "the scores of an indexer")?;
@@ -108,14 +139,55 @@ impl Forward<'_, '_> {
                 *score = heads.fold(0.0, |sum, (s, share)| sum + s.max(0.0) * (share * factor));
             }
         });
-        if scores.iter().any(|score| !score.is_finite()) {
-            return Err(EngineError::NonFinite { at: "among the scores of positions".into() });
-        }
-        let mut order: Vec<u32> = (0..positions as u32).collect();
-        let better = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
-        order.select_nth_unstable_by(x.most.min(positions) - 1, better);
         let mut chosen = vec![0u64; positions.div_ceil(64)];
-        order[..x.most.min(positions)].iter().for_each(|p| chosen[*p as usize / 64] |= 1 << (p % 64));
+        check(&scores)?;
+        best_of(&scores, x.most).iter().for_each(|p| chosen[*p as usize / 64] |= 1 << (p % 64));
         Ok(chosen)
     }
+
+    /// Of each head's blocks of positions those with the best scores for row `r`, and the last ones; of equal ones the first.
+    /// A bit for each position of `keys`, head by head.
+    fn best_blocks(
+        &mut self,
+        x: &config::Indexer,
+        b: &config::Blocks,
+        r: usize,
+        keys: &[f32],
+    ) -> Result<Vec<u64>, EngineError> {
+        let positions = keys.len() / x.dim;
+        let (words, blocks) = (positions.div_ceil(64), positions.div_ceil(b.size));
+        let each = self.index_scores(x, r, keys)?;
+        check(&each)?;
+        let mut chosen = vec![0u64; words.saturating_mul(x.heads)];
+        let free = blocks.saturating_sub(b.last);
+        for (scores, chosen) in each.chunks_exact(positions).zip(chosen.chunks_exact_mut(words)) {
+            let top = |part: &[f32]| part.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
+            let scores: Vec<f32> = scores.chunks(b.size).take(free).map(top).collect();
+            let best = best_of(&scores, b.best - b.last);
+            for block in best.into_iter().map(|i| i as usize).chain(free..blocks) {
+                let end = positions.min((block + 1) * b.size);
+                (block * b.size..end).for_each(|p| chosen[p / 64] |= 1 << (p % 64));
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+fn check(scores: &[f32]) -> Result<(), EngineError> {
+    match scores.iter().all(|score| score.is_finite()) {
+        true => Ok(()),
+        false => Err(EngineError::NonFinite { at: "among the scores of positions".into() }),
+    }
+}
+
+/// Which `most` scores are the best; of equal ones the first.
+fn best_of(scores: &[f32], most: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+    let most = most.min(scores.len());
+    if most > 0 {
+        let better = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
+        order.select_nth_unstable_by(most - 1, better);
+    }
+    order.truncate(most);
+    order
 }

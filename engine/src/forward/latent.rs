@@ -4,10 +4,12 @@
 
 use super::attention::foresee_store;
 use super::route::sigmoid;
-use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows, scale};
+use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost, quantize_rows, scale, turns};
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Latent, LatentHeads};
+use hewn_kernels::Crew;
+use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::rope::rope;
 
@@ -25,49 +27,52 @@ impl Forward<'_, '_> {
         };
         self.latent_products(i, w, segments)?;
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let Some(sizes) = &c.latent else { return Ok(()) };
+        let Some(sizes) = c.latent_of(i) else { return Ok(()) };
         let at = || format!("before the attention of layer {i}");
-        let (nope, rot, rank) = (sizes.nope, c.rope.dim, sizes.kv_rank);
-        let (kw, q_width) = (rank + rot, c.heads * (nope + rot));
+        let (nope, rot, rank, all) = (sizes.nope, c.rope.dim, sizes.kv_rank, c.layer(i).heads);
+        let (kw, q_width) = (rank + rot, all * (nope + rot));
         let s = &mut *self.s;
-        let half = rot / 2;
         self.lap
             .op(Op::Rope, || Cost { float: (n * (2 * rank + 3 * rot)) as u64, ..Cost::elements(n, kw + rank, 2, 0) });
-        let (cos, sin, turned) = (&s.cos, &s.sin, c.rope_of(i).is_some());
+        let (cos, sin, table) = (&s.cos, &s.sin, c.rope_of(i));
         let turn = |r: usize, part: &mut [f32]| {
-            if turned {
-                rope(crew.isa(), part, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+            if let Some(table) = table {
+                let at = turns(c, table, n, r);
+                rope(crew.isa(), part, rot, c.arch.pairing, &cos[at.clone()], &sin[at]);
             }
         };
         crew.rows(&mut s.k[..n * kw], kw, n >= SPLIT, |_, r, row| {
             let (latent, key) = row.split_at_mut(rank);
             norm(crew.isa(), latent, &w.kv_norm, c.eps);
+            if let Some(with) = &w.k_norm {
+                norm(crew.isa(), key, with, c.eps);
+            }
             turn(r, key);
         });
         let k = &s.k;
         crew.rows(&mut s.v[..n * rank], rank, n >= SPLIT, |_, r, v| v.copy_from_slice(&k[r * kw..][..rank]));
 
         // Each head's unturned channels to those of the latent.
-        self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * nope, 2, 0));
+        self.lap.op(Op::Regroup, || Cost::elements(n, all * nope, 2, 0));
         let q_b = &s.latent.q_b;
-        let inputs = &mut s.latent.heads_in[..c.heads * n * nope];
+        let inputs = &mut s.latent.heads_in[..all * n * nope];
         crew.rows(inputs, nope, n >= SPLIT, |_, j, row| {
             let (head, r) = (j / n, j % n);
             row.copy_from_slice(&q_b[r * q_width + head * (nope + rot)..][..nope]);
         });
-        heads(self, k_b.is_quant(), nope, rank, |h| k_b.view(gguf, h), at)?;
+        heads(self, all, k_b.is_quant(), [nope, rank], |h| k_b.view(gguf, h), at)?;
         let s = &mut *self.s;
-        self.lap
-            .op(Op::Rope, || Cost { float: (n * c.heads * rot * 3) as u64, ..Cost::elements(n, c.heads * kw, 2, 0) });
+        self.lap.op(Op::Rope, || Cost { float: (n * all * rot * 3) as u64, ..Cost::elements(n, all * kw, 2, 0) });
         let (absorbed, q_b) = (&s.latent.heads_out, &s.latent.q_b);
         let (cos, sin, factors) = (&s.cos, &s.sin, &s.query_factors);
-        crew.rows(&mut s.q[..n * c.heads * kw], c.heads * kw, n >= SPLIT, |_, r, row| {
+        crew.rows(&mut s.q[..n * all * kw], all * kw, n >= SPLIT, |_, r, row| {
             for (h, q) in row.chunks_exact_mut(kw).enumerate() {
                 let (to_latent, turned) = q.split_at_mut(rank);
                 to_latent.copy_from_slice(&absorbed[(h * n + r) * rank..][..rank]);
                 turned.copy_from_slice(&q_b[r * q_width + h * (nope + rot) + nope..][..rot]);
-                if c.rope_of(i).is_some() {
-                    rope(crew.isa(), turned, rot, c.arch.pairing, &cos[r * half..][..half], &sin[r * half..][..half]);
+                if let Some(table) = table {
+                    let at = turns(c, table, n, r);
+                    rope(crew.isa(), turned, rot, c.arch.pairing, &cos[at.clone()], &sin[at]);
                 }
             }
             if let Some(factor) = factors.get(r).filter(|f| **f != 1.0) {
@@ -75,29 +80,30 @@ impl Forward<'_, '_> {
             }
         });
         self.index(i, w.indexer.as_ref(), segments)?;
-        self.attend(i, None, segments)?;
+        self.attend(i, w.sinks.as_deref(), segments)?;
 
         // Each head's output from the latent's channels to its own.
         let s = &mut *self.s;
-        self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * rank, 2, 0));
-        let (att, width) = (&s.att, c.heads * rank);
-        crew.rows(&mut s.latent.heads_in[..c.heads * n * rank], rank, n >= SPLIT, |_, j, row| {
+        self.lap.op(Op::Regroup, || Cost::elements(n, all * rank, 2, 0));
+        let (att, width) = (&s.att, all * rank);
+        crew.rows(&mut s.latent.heads_in[..all * n * rank], rank, n >= SPLIT, |_, j, row| {
             let (head, r) = (j / n, j % n);
             row.copy_from_slice(&att[r * width + head * rank..][..rank]);
         });
         let at = || format!("after the attention of layer {i}");
-        heads(self, v_b.is_quant(), rank, sizes.v_dim, |h| v_b.view(gguf, h), at)?;
+        heads(self, all, v_b.is_quant(), [rank, sizes.v_dim], |h| v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
-        self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * sizes.v_dim, 2, 0));
-        let (from, v, gates) = (&s.latent.heads_out, sizes.v_dim, w.gate.as_ref().map(|_| &s.gate));
-        crew.rows(&mut s.latent.out[..n * c.heads * v], c.heads * v, n >= SPLIT, |_, r, row| {
-            for (h, out) in row.chunks_exact_mut(v).enumerate() {
-                out.copy_from_slice(&from[(h * n + r) * v..][..v]);
-                if let Some(gates) = gates {
-                    scale(out, sigmoid(gates[r * c.heads + h]));
-                }
-            }
+        self.lap.op(Op::Regroup, || Cost::elements(n, all * sizes.v_dim, 2, 0));
+        let (from, v) = (&s.latent.heads_out, sizes.v_dim);
+        crew.rows(&mut s.latent.out[..n * all * v], all * v, n >= SPLIT, |_, r, row| {
+            let heads = row.chunks_exact_mut(v).enumerate();
+            heads.for_each(|(h, out)| out.copy_from_slice(&from[(h * n + r) * v..][..v]));
         });
+        if let Some(w) = &w.gate {
+            let gates = &mut s.gate[..n * w.rows];
+            self.lap.op(Op::Activation, || Cost::elements(n, all * v, 2, 1));
+            gate_latent(crew, n, all, gates, &mut s.latent.out[..n * all * v]);
+        }
         let then = self.after_attention(i);
         self.project(Source::Latent, &w.o, &then, at)
     }
@@ -151,16 +157,37 @@ impl Forward<'_, '_> {
     }
 }
 
+/// Multiplies the outputs of heads (`[n, heads * v_dim]`) with the logistic function of their gates: one for each head, or for
+/// each channel.
+pub(super) fn gate_latent(crew: &Crew<'_>, n: usize, heads: usize, gates: &mut [f32], out: &mut [f32]) {
+    let (width, own) = (out.len() / n, gates.len() / n);
+    let mut rows: Vec<_> = out.chunks_exact_mut(width).zip(gates.chunks_exact_mut(own)).collect();
+    crew.rows(&mut rows, 1, n >= SPLIT, |_, _, rows| {
+        for (out, gates) in rows {
+            match own == heads {
+                true => {
+                    let heads = out.chunks_exact_mut(width / heads).zip(gates.iter());
+                    heads.for_each(|(head, gate)| scale(head, sigmoid(*gate)));
+                }
+                false => {
+                    gate(crew.isa(), Activation::Logistic, gates, out);
+                    out.copy_from_slice(gates);
+                }
+            }
+        }
+    });
+}
+
 /// `heads_out` (`[heads, n, outs]`) = each head's matrix times its rows of `heads_in` (`[heads, n, ins]`).
 fn heads<'w>(
     f: &mut Forward<'_, '_>,
+    heads: usize,
     quant: bool,
-    ins: usize,
-    outs: usize,
+    [ins, outs]: [usize; 2],
     matrix: impl Fn(usize) -> hewn_kernels::op::matmul::Matrix<'w>,
     at: impl Fn() -> String,
 ) -> Result<(), EngineError> {
-    let (heads, n) = (f.model.config().heads, f.n);
+    let n = f.n;
     f.lap_quantize(quant, heads * n, ins);
     let s = &mut *f.s;
     let from = &s.latent.heads_in[..heads * n * ins];

@@ -7,21 +7,25 @@ mod adapters;
 mod altup;
 mod attention;
 mod channel_delta;
+mod cycles;
 mod delta;
 mod expanded;
 mod experts;
 mod feed_forward;
 mod indexer;
+mod kept;
 mod latent;
 mod layer_input;
 mod lightning;
 mod mix;
+mod narrow;
 mod route;
 mod rows;
 mod running;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod streams;
 mod told_scan;
 mod wkv;
 
@@ -94,8 +98,17 @@ impl<'m> Forward<'m, '_> {
         if let Some(w) = &model.weights().altup {
             self.part_streams(w)?;
         }
+        if let Some(streams) = &model.config().streams {
+            self.begin_streams(streams.count);
+        }
+        if let Some(low) = &model.weights().low {
+            self.begin_cycles(low);
+        }
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
+            if let Some(cycles) = &model.config().cycles {
+                self.cycle(i, cycles, &model.weights().out_norm);
+            }
             if let Some(w) = &layer.altup {
                 self.predict_streams(w);
             }
@@ -110,8 +123,21 @@ impl<'m> Forward<'m, '_> {
                 self.experts(i, &w.experts)?;
                 std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
             }
+            let apart = layer.shares_of.as_deref().zip(model.weights().streams.as_ref());
             if layer.space.is_some() || layer.attention.is_some() {
-                self.normed(layer.before_attention.as_ref());
+                if let Some(([shares, _], head)) = apart {
+                    self.read_streams(shares, head)?;
+                }
+                match &layer.kept {
+                    Some(kept) => {
+                        let before = model.config().kept_before(i);
+                        self.normed_mixture(&kept[0], before, layer.before_attention.as_ref());
+                        if model.config().kept_before(i + 1) > before {
+                            self.keep_stream(before);
+                        }
+                    }
+                    None => self.normed(layer.before_attention.as_ref()),
+                }
                 self.stay_normed();
             }
             if let Some(w) = &layer.altup {
@@ -149,9 +175,19 @@ impl<'m> Forward<'m, '_> {
                 self.join_laurel();
             }
             if let Some(w) = &layer.feed_forward {
-                if !parallel {
-                    self.normed(layer.before_ff.as_ref());
-                    self.stay_normed();
+                if let Some(([_, shares], head)) = apart {
+                    self.read_streams(shares, head)?;
+                }
+                match &layer.kept {
+                    Some(kept) => {
+                        let count = model.config().kept_before(i + 1);
+                        self.normed_mixture(&kept[1], count, layer.before_ff.as_ref());
+                    }
+                    None if !parallel => {
+                        self.normed(layer.before_ff.as_ref());
+                        self.stay_normed();
+                    }
+                    None => {}
                 }
                 match w {
                     FeedForward::Dense(w) => self.dense(i, w)?,
@@ -241,6 +277,9 @@ impl<'m> Forward<'m, '_> {
                 if let Some(factor) = self.s.query_factors.get_mut(row) {
                     *factor = self.model.config().query_factor(pos);
                 }
+                if let Some(factor) = self.s.score_factors.get_mut(row) {
+                    *factor = self.model.config().score_factor(pos);
+                }
                 row += 1;
             }
         }
@@ -250,6 +289,12 @@ impl<'m> Forward<'m, '_> {
         let (c, w) = (self.model.config(), self.model.weights());
         if wanted.is_empty() {
             return Ok(());
+        }
+        if let Some(head) = &w.streams {
+            self.read_streams(&head.shares, head)?;
+        }
+        if let Some(kept) = &w.kept {
+            self.join_kept(kept);
         }
         match &w.altup {
             Some(altup) => self.join_streams(altup, wanted)?,
@@ -277,6 +322,10 @@ impl<'m> Forward<'m, '_> {
                     soft_cap(isa, row, cap);
                 }
             });
+        }
+        if let Some(tokens) = c.arch.unspoken.as_ref().filter(|t| t.end <= c.vocab) {
+            let rows = out.chunks_exact_mut(c.vocab);
+            rows.for_each(|row| row[tokens.clone()].fill(f32::MIN));
         }
         let bad = AtomicBool::new(false);
         self.crew.rows(out, LOOK, true, |_, _, part| {
@@ -356,6 +405,9 @@ impl<'m> Forward<'m, '_> {
     fn join_stream(&mut self, with: Option<&Norm>, share: f32) {
         if let Some(with) = with {
             self.norm_part(with);
+        }
+        if let Some(streams) = &self.model.config().streams {
+            return self.write_streams(streams.count);
         }
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let t = &self.s.t[..n * c.dim];

@@ -126,6 +126,7 @@ mod tests {
             groups_used,
             score_cap: None,
             adjugates: None,
+            narrow: None,
         }
     }
 

@@ -207,7 +207,7 @@ fn worth_more(i: u64, n: u64) -> bool {
 /// Whether it is a matrix of weights; vectors, norms, routers, positions and the small matrices of convolutions,
 /// recurrences and several residual streams stay as they are.
 fn is_quantizable(t: &TensorInfo) -> bool {
-    const KEPT: [&str; 19] = [
+    const KEPT: [&str; 22] = [
         "_norm.weight",
         "ffn_gate_inp",
         "position_embd.weight",
@@ -228,6 +228,10 @@ fn is_quantizable(t: &TensorInfo) -> bool {
         "time_mix_g1",
         "time_mix_g2",
         "per_layer_model_proj",
+        // What shares of several residual streams are made of, and what chooses blocks of positions.
+        "hc_",
+        "indexer.q_proj",
+        "indexer.k_proj",
     ];
     let matrix = t.dims[1..].iter().any(|d| *d > 1);
     matrix && t.name.ends_with("weight") && !KEPT.iter().any(|k| t.name.contains(k))

@@ -4,8 +4,8 @@ use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{Linear, Norm};
 use crate::arch::NormKind;
+use crate::config;
 use crate::error::EngineError;
-use hewn_kernels::op::delta::DeltaShape;
 
 /// A delta net, each channel of whose keys fades by a factor of its own.
 #[derive(Clone, Debug)]
@@ -48,15 +48,19 @@ impl ChannelDelta {
 impl Loader<'_> {
     pub(super) fn channel_delta(
         &mut self,
-        d: &DeltaShape,
+        net: &config::ChannelDelta,
         name: &dyn Fn(&str) -> String,
     ) -> Result<ChannelDelta, EngineError> {
+        let d = &net.shape;
         let (dim, width) = (self.config.dim, d.width());
         let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
             let name = name(&format!("{part}.weight"));
             need(l.matrix(&name, rows, cols)?, &name)
         };
         let pair = |l: &mut Self, part: &str| {
+            if l.has(&name(&format!("{part}.weight"))) {
+                return Ok(Pair { first: matrix(l, part, width, dim)?, second: None });
+            }
             let [a, b] = ["a", "b"].map(|half| format!("{part}_{half}"));
             let rows = l.gguf.tensor(&name(&format!("{a}.weight"))).map(|t| t.rows());
             let whole = rows == Some(width as u64) && !l.has(&name(&format!("{b}.weight")));
@@ -79,8 +83,16 @@ impl Loader<'_> {
                 weights.iter().enumerate().for_each(|(tap, w)| conv[(tap * 3 + i) * width + c] = *w);
             }
         }
+        // Some files have them in a row, others in a column.
+        let row = self.gguf.tensor(&name("ssm_a")).is_some_and(|t| t.dims.first() == Some(&(d.v_heads as u64)));
+        let rates = if row { vec![d.v_heads] } else { vec![1, d.v_heads] };
         let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
-        let (step_bias, rate) = (numbers("ssm_dt.bias", &[width])?, numbers("ssm_a", &[1, d.v_heads])?);
+        let step_bias = numbers("ssm_dt.bias", &[width])?;
+        let mut rate = numbers("ssm_a", &rates)?;
+        if net.least.is_some() {
+            // An exponential, whose sign some converters turn.
+            rate.iter_mut().for_each(|rate| *rate = rate.abs());
+        }
         Ok(ChannelDelta {
             qkv,
             conv,

@@ -34,6 +34,8 @@ pub(crate) struct Experts {
     /// Added to the probabilities for the choice alone, `[experts]`.
     pub choice_bias: Option<Vec<f32>>,
     pub stacks: ExpertStacks,
+    /// What is around them, where they run on fewer channels than the stream has.
+    pub narrow: Option<Narrow>,
     /// What each expert's output is multiplied with, `[experts]`.
     pub scale: Option<Vec<f32>>,
     /// Those that groups of experts share.
@@ -52,6 +54,16 @@ pub(crate) struct ExpertStacks {
     pub gate_bias: Option<Vec<f32>>,
     pub up_bias: Option<Vec<f32>>,
     pub down_bias: Option<Vec<f32>>,
+}
+
+/// `up(norm(experts(down h)))`
+#[derive(Clone, Debug)]
+pub(crate) struct Narrow {
+    /// `[narrow, dim]`
+    pub down: MatrixRef,
+    pub norm: Option<Norm>,
+    /// `[dim, narrow]`
+    pub up: MatrixRef,
 }
 
 /// `experts(norm(x))` of the stream as it comes into the layer, added behind it.
@@ -147,12 +159,16 @@ impl Loader<'_> {
         e: &config::Experts,
         name: &dyn Fn(&str) -> String,
     ) -> Result<Experts, EngineError> {
-        let (dim, n) = (self.config.dim, e.count);
+        let (stream, dim, n) = (self.config.dim, e.narrow.unwrap_or(self.config.dim), e.count);
+        let narrow = match (e.narrow, &self.config.arch.narrow_experts) {
+            (Some(_), Some(names)) => Some(self.narrow(names, dim, name)?),
+            _ => None,
+        };
         let shared = match e.shared_ff {
             0 => None,
             ff => Some(Shared {
-                gate: self.matrix(&name("ffn_gate_inp_shexp.weight"), 1, dim)?,
-                part: self.gated(name, "_shexp", ff)?,
+                gate: self.matrix(&name("ffn_gate_inp_shexp.weight"), 1, stream)?,
+                part: self.gated(name, if self.config.arch.dense_shared { "" } else { "_shexp" }, ff)?,
             }),
         };
         let (beside, gate_up) = (self.config.arch.experts_beside, name("ffn_gate_up_exps.weight"));
@@ -168,7 +184,7 @@ impl Loader<'_> {
             }
         };
         Ok(Experts {
-            router: self.linear(&name("ffn_gate_inp"), n, dim, false)?,
+            router: self.linear(&name("ffn_gate_inp"), n, stream, false)?,
             choice_bias: match self.numbers(&name("exp_probs_b.bias"), &[n])? {
                 // Some converters lose the suffix.
                 None => self.numbers(&name("exp_probs_b"), &[n])?,
@@ -199,8 +215,28 @@ impl Loader<'_> {
                 }
                 None => None,
             },
+            narrow,
             scale: if beside { self.numbers(&name("ffn_down_exps.scale"), &[n])? } else { None },
             shared,
+        })
+    }
+
+    fn narrow(
+        &mut self,
+        names: &crate::arch::Narrow,
+        width: usize,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<Narrow, EngineError> {
+        let dim = self.config.dim;
+        let matrix = |l: &mut Self, part: &str, rows, cols| {
+            let name = name(&format!("{part}.weight"));
+            need(l.matrix(&name, rows, cols)?, &name)
+        };
+        let norm = names.norm.filter(|part| self.has(&name(&format!("{part}.weight"))));
+        Ok(Narrow {
+            down: matrix(self, names.down, width, dim)?,
+            norm: norm.map(|part| self.norm(&name(part), width, NormKind::Rms)).transpose()?,
+            up: matrix(self, names.up, dim, width)?,
         })
     }
 

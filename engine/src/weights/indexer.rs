@@ -10,14 +10,17 @@ use crate::error::EngineError;
 /// What gives positions scores.
 #[derive(Clone, Debug)]
 pub(crate) struct Indexer {
-    /// Compressed queries to the heads', `[heads * dim, q_rank]`.
+    /// Compressed queries to the heads', `[heads * dim, q_rank]`; where blocks are chosen, the stream to them,
+    /// `[heads * dim, stream]`.
     pub q: MatrixRef,
+    /// Of each head's, where there is one.
+    pub q_norm: Option<Norm>,
     /// The stream to a key, `[dim, stream]`.
     pub k: MatrixRef,
     /// Of the key.
     pub k_norm: Norm,
-    /// How much each head counts, `[heads, stream]`.
-    pub shares: MatrixRef,
+    /// How much each head counts, `[heads, stream]`, where they choose together.
+    pub shares: Option<MatrixRef>,
 }
 
 impl Loader<'_> {
@@ -31,9 +34,27 @@ impl Loader<'_> {
         let mut matrix = |part: &str, rows, cols| need(self.matrix(&name(part), rows, cols)?, &name(part));
         Ok(Indexer {
             q: matrix("indexer.attn_q_b.weight", x.heads * x.dim, q_rank)?,
+            q_norm: None,
             k: matrix("indexer.attn_k.weight", x.dim, dim)?,
-            shares: matrix("indexer.proj.weight", x.heads, dim)?,
+            shares: Some(matrix("indexer.proj.weight", x.heads, dim)?),
             k_norm: self.norm(&name("indexer.k_norm"), x.dim, NormKind::Layer)?,
+        })
+    }
+
+    /// One that chooses blocks.
+    pub(super) fn block_indexer(
+        &mut self,
+        x: &config::Indexer,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<Indexer, EngineError> {
+        let dim = self.config.dim;
+        let mut matrix = |part: &str, rows| need(self.matrix(&name(part), rows, dim)?, &name(part));
+        Ok(Indexer {
+            q: matrix("indexer.q_proj.weight", x.heads * x.dim)?,
+            k: matrix("indexer.k_proj.weight", x.dim)?,
+            shares: None,
+            q_norm: Some(self.norm(&name("indexer.q_norm"), x.dim, NormKind::Rms)?),
+            k_norm: self.norm(&name("indexer.k_norm"), x.dim, NormKind::Rms)?,
         })
     }
 }

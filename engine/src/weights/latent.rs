@@ -3,7 +3,7 @@
 use super::load::{Loader, need};
 use super::matrix::{MatrixRef, Stack};
 use super::{Indexer, Linear, Norm};
-use crate::arch::{HeadGates, NormKind};
+use crate::arch::{HeadGates, NormKind, Sinks};
 use crate::config;
 use crate::error::EngineError;
 
@@ -17,10 +17,14 @@ pub(crate) struct Latent {
     /// The stream to the latent and the turned part of the key, `[kv_rank + rope, dim]`.
     pub kv_a: MatrixRef,
     pub kv_norm: Norm,
+    /// Of the turned part of the key, where there is one.
+    pub k_norm: Option<Norm>,
     pub heads: LatentHeads,
     /// What chooses the positions that queries attend to, where the layer does.
     pub indexer: Option<Indexer>,
-    /// What gates the heads' outputs, `[heads, dim]`.
+    /// What each head's softmax counts besides the positions, `[heads]`.
+    pub sinks: Option<Vec<f32>>,
+    /// What gates the heads' outputs, `[heads, dim]` or `[heads * v_dim, dim]`.
     pub gate: Option<MatrixRef>,
     /// Back to the stream, `[dim, heads * v_dim]`.
     pub o: Linear,
@@ -53,10 +57,11 @@ impl Loader<'_> {
         &mut self,
         i: usize,
         l: &config::Latent,
+        heads: usize,
         name: &dyn Fn(&str) -> String,
     ) -> Result<Latent, EngineError> {
         let c = self.config;
-        let q_rows = c.heads * (l.nope + c.rope.dim);
+        let q_rows = heads * (l.nope + c.rope.dim);
         let matrix = |l: &mut Self, part: &str, rows: usize, cols: usize| {
             let name = name(&format!("{part}.weight"));
             need(l.matrix(&name, rows, cols)?, &name)
@@ -79,18 +84,31 @@ impl Loader<'_> {
             q_b,
             kv_a: matrix(self, "attn_kv_a_mqa", l.kv_rank + c.rope.dim, c.dim)?,
             kv_norm: self.norm(&name("attn_kv_a_norm"), l.kv_rank, NormKind::Rms)?,
+            k_norm: match c.arch.latent_key_norm {
+                true => Some(self.norm(&name("attn_k_norm"), c.rope.dim, NormKind::Rms)?),
+                false => None,
+            },
             heads: match l.expanded {
-                true => LatentHeads::Expanded(matrix(self, "attn_kv_b", c.heads * (l.nope + l.v_dim), l.kv_rank)?),
+                true => LatentHeads::Expanded(matrix(self, "attn_kv_b", heads * (l.nope + l.v_dim), l.kv_rank)?),
                 false => LatentHeads::Absorbed {
-                    k_b: self.stack(&name("attn_k_b.weight"), c.heads, l.kv_rank, l.nope)?,
-                    v_b: self.stack(&name("attn_v_b.weight"), c.heads, l.v_dim, l.kv_rank)?,
+                    k_b: self.stack(&name("attn_k_b.weight"), heads, l.kv_rank, l.nope)?,
+                    v_b: self.stack(&name("attn_v_b.weight"), heads, l.v_dim, l.kv_rank)?,
                 },
             },
+            sinks: match c.arch.sinks {
+                Sinks::None => None,
+                Sinks::IfThere => self.numbers(&name("attn_sinks.weight"), &[heads])?,
+                Sinks::Always => {
+                    let sinks = name("attn_sinks.weight");
+                    Some(need(self.numbers(&sinks, &[heads])?, &sinks)?)
+                }
+            },
             gate: match c.arch.gated_heads {
-                HeadGates::OneEach => Some(matrix(self, "attn_gate", c.heads, c.dim)?),
+                HeadGates::OneEach => Some(matrix(self, "attn_gate", heads, c.dim)?),
+                HeadGates::Apart => Some(matrix(self, "attn_gate", heads * l.v_dim, c.dim)?),
                 _ => None,
             },
-            o: self.linear(&name("attn_output"), c.dim, c.heads * l.v_dim, false)?,
+            o: self.linear(&name("attn_output"), c.dim, heads * l.v_dim, false)?,
         })
     }
 }

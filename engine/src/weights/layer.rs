@@ -3,8 +3,8 @@
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
-    Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective, ToldScan,
-    Wkv,
+    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective,
+    Shares, ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -27,6 +27,10 @@ pub(crate) struct LayerWeights {
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
     pub adapters: Option<Box<LayerAdapters>>,
+    /// Of several streams that stay apart, what is read by the attention and by the feed-forward part, and what is added.
+    pub shares_of: Option<Box<[Shares; 2]>>,
+    /// What kept streams are scored with before the attention and before the feed-forward part, `[dim]` each.
+    pub kept: Option<Box<[Vec<f32>; 2]>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
     /// Where the layer adds the embedding again: what that, the attention's and the feed-forward part's contribution are
@@ -78,6 +82,8 @@ pub(crate) struct Grouped {
     pub gate: Option<Linear>,
     /// What each head's softmax counts besides the positions, `[heads]`.
     pub sinks: Option<Vec<f32>>,
+    /// What chooses the positions that queries attend to, where the layer does.
+    pub indexer: Option<Indexer>,
     /// Of what `o` reads, `[heads * v_dim]`.
     pub before_o: Option<Norm>,
     /// Back to the stream, `[dim, heads * v_dim]`.
@@ -203,7 +209,7 @@ impl Loader<'_> {
         let c = self.config;
         let name = |part: &str| format!("blk.{i}.{part}");
         let norm = |l: &mut Self, part: Option<&str>| part.map(|part| l.stream_norm(&name(part))).transpose();
-        let norms = &c.arch.norms;
+        let norms = &c.norms;
         let (first, second) = match norms.of_attention {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
             _ => (norms.before_attention, norms.before_ff),
@@ -234,12 +240,12 @@ impl Loader<'_> {
                 Some(RecurrentPart::Scan(s)) => Some(Box::new(self.state_space(s, &name)?)),
                 _ => None,
             },
-            attention: match (recurrent, &c.latent) {
+            attention: match (recurrent, c.latent_of(i)) {
                 (Some(RecurrentPart::Delta(d)), _) => {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
                 }
                 (Some(RecurrentPart::ChannelDelta(d)), _) => {
-                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(&d.shape, &name)?)))
+                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(d, &name)?)))
                 }
                 (Some(RecurrentPart::Selective(s)), _) => {
                     Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
@@ -258,7 +264,7 @@ impl Loader<'_> {
                     Some(AttentionWeights::Linear(self.linear(&name("attn_output"), c.dim, c.dim, false)?))
                 }
                 _ if !attends => None,
-                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, &name)?))),
+                (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, c.layer(i).heads, &name)?))),
                 (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
             },
             after_attention: norm(self, norms.after_attention)?,
@@ -269,6 +275,14 @@ impl Loader<'_> {
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
+            shares_of: c.streams.map(|s| self.layer_shares(s.count, &name).map(Box::new)).transpose()?,
+            kept: match c.kept_every {
+                Some(_) => {
+                    let mut score = |part: &str| need(self.numbers(&name(part), &[c.dim])?, &name(part));
+                    Some(Box::new([score("attn_res_score.weight")?, score("ffn_res_score.weight")?]))
+                }
+                None => None,
+            },
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
                 false => c.halved_every.filter(|n| (i + 1).is_multiple_of(*n)).map(|_| 0.5),
@@ -348,7 +362,11 @@ impl Loader<'_> {
                 HeadNorm::Whole => Some(self.norm(&name(part), heads * k_dim, NormKind::Rms)?),
                 HeadNorm::Own(kind) => {
                     let w = self.numbers(&name(&format!("{part}.weight")), &[k_dim, heads])?;
-                    w.map(|w| Norm { kind, w, bias: None })
+                    let bias = match kind {
+                        NormKind::Layer => self.numbers(&name(&format!("{part}.bias")), &[k_dim, heads])?,
+                        NormKind::Rms => None,
+                    };
+                    w.map(|w| Norm { kind, w, bias })
                 }
                 // Of queries only.
                 HeadNorm::Gains if part == "attn_k_norm" => Some(ones(heads * k_dim)),
@@ -380,11 +398,15 @@ impl Loader<'_> {
                 Some(self.linear(&name("attn_gate"), rows, dim, false)?)
             }
         };
+        let indexer = match c.indexer.as_ref().filter(|x| x.layers.has(i)) {
+            Some(x) => Some(self.block_indexer(x, name)?),
+            None => None,
+        };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;
         let before_o = match c.arch.inner_norms {
             true => Some(self.norm(&name("attn_sub_norm"), sizes.att_width(), NormKind::Rms)?),
             false => None,
         };
-        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, before_o, o })
+        Ok(Grouped { q, k, v, q_norm, k_norm, v_norm, gate, sinks, indexer, before_o, o })
     }
 }

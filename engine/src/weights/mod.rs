@@ -14,13 +14,14 @@ mod matrix;
 mod selective;
 mod short_convolution;
 mod state_space;
+mod streams;
 mod told_scan;
 mod wkv;
 
 pub(crate) use adapters::{Adapted, LayerAdapters};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
-pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Shared};
+pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Narrow, Shared};
 pub(crate) use indexer::Indexer;
 pub(crate) use latent::{Latent, LatentHeads};
 pub(crate) use layer::{
@@ -29,6 +30,7 @@ pub(crate) use layer::{
 pub(crate) use lightning::Lightning;
 pub(crate) use matrix::{MatrixRef, Stack};
 pub(crate) use selective::Selective;
+pub(crate) use streams::{Shares, StreamsHead};
 pub(crate) use told_scan::ToldScan;
 pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
 
@@ -95,6 +97,11 @@ pub(crate) struct Weights {
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
     pub layers: Vec<LayerWeights>,
+    /// The low stream before the first cycle, `[dim]`, where there is one.
+    pub low: Option<Vec<f32>>,
+    pub streams: Option<StreamsHead>,
+    /// What kept streams are scored with behind the last layer, `[dim]`.
+    pub kept: Option<Vec<f32>>,
     pub out_norm: Norm,
     /// The embedding again where the file ties them.
     pub output: MatrixRef,
@@ -110,7 +117,7 @@ impl Weights {
     /// Finds every tensor of the architecture and checks its shape and format; a tensor left over is an error.
     pub fn load(gguf: &Gguf, c: &ModelConfig) -> Result<Self, EngineError> {
         // A layer has several tensors: a bound on the layers before anything is sized by them.
-        let own = c.layers / c.rounds;
+        let own = c.cycles.map_or(c.layers / c.rounds, |cycles| 2 * cycles.stack);
         if own > gguf.tensors().len() {
             let reason = format!("{own} layers, but only {} tensors", gguf.tensors().len());
             return Err(EngineError::Config { key: format!("{}.block_count", c.arch.name), reason });
@@ -132,7 +139,19 @@ impl Weights {
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
-        let layers = vec![round; c.rounds].concat();
+        let layers = match &c.cycles {
+            Some(cycles) => cycles.layers().map(|i| round[i].clone()).collect(),
+            None => vec![round; c.rounds].concat(),
+        };
+        let low = match c.cycles {
+            Some(_) => Some(need(l.numbers("hrm.z_l_init", &[c.dim])?, "hrm.z_l_init")?),
+            None => None,
+        };
+        let streams = l.streams_head()?;
+        let kept = match c.kept_every {
+            Some(_) => Some(need(l.numbers("output_res_score.weight", &[c.dim])?, "output_res_score.weight")?),
+            None => None,
+        };
         let output = match l.matrix("output.weight", c.vocab, c.dim)? {
             Some(output) => output,
             None => {
@@ -151,6 +170,9 @@ impl Weights {
             layer_inputs,
             altup,
             layers,
+            low,
+            streams,
+            kept,
             out_norm,
             output,
             output_bias,

@@ -1,7 +1,7 @@
 //! Elementwise operations of the feed-forward part and the residual stream.
 
 use crate::isa::{CpuIsa, Isa, Kernel, load_tail, store_tail};
-use crate::math::exp;
+use crate::math::{exp, exp_m1};
 use crate::op::xielu::{Xielu, xielu};
 
 /// A function of one value that decides how much of another passes.
@@ -25,6 +25,13 @@ pub enum Activation {
     SiluUpTo(f32),
     /// `g` at most this, `up` within it on both sides, `g / (1 + exp(-g)) * up`.
     SiluOfUpTo(f32),
+    /// Kimi K3: `gate tanh(g / gate) / (1 + exp(-g))`, times `up tanh(u / up)`, or `u` where that has no bound.
+    Situ {
+        /// The bound of the gate, above 0.
+        gate: f32,
+        /// Of what it lets through, above 0.
+        up: Option<f32>,
+    },
 }
 
 struct Gate<'a> {
@@ -63,7 +70,36 @@ pub(crate) fn gated<S: Isa>(s: S, kind: Activation, g: S::F, u: S::F) -> S::F {
         }
         Activation::SiluUpTo(most) => s.f_mul(s.f_min(s.f_splat(most), silu(s, g)), within(s, most, u)),
         Activation::SiluOfUpTo(most) => s.f_mul(silu(s, s.f_min(s.f_splat(most), g)), within(s, most, u)),
+        Activation::Situ { gate, up } => {
+            let u = match up {
+                Some(most) => bounded(s, most, u),
+                None => u,
+            };
+            s.f_mul(situ(s, gate, g), u)
+        }
     }
+}
+
+/// `most tanh(g / most) / (1 + e^-g)`
+#[inline(always)]
+fn situ<S: Isa>(s: S, most: f32, g: S::F) -> S::F {
+    logistic_share(s, bounded(s, most, g), s.f_sub(s.f_splat(0.0), g))
+}
+
+/// `most tanh(x / most)`, exact to a few ulp also near 0: of `m = e^(-2 |t|) - 1`, `tanh |t|` is `-m / (m + 2)`.
+#[inline(always)]
+fn bounded<S: Isa>(s: S, most: f32, x: S::F) -> S::F {
+    // As large as any hyperbolic tangent of what it is multiplied with.
+    const FAR: f32 = 1.267_650_6e30;
+    let t = s.f_div(x, s.f_splat(most));
+    let zero = s.f_splat(0.0);
+    let down = s.f_min(s.f_sub(zero, t), t);
+    let m = exp_m1(s, s.f_add(down, down));
+    let less = s.f_div(m, s.f_add(m, s.f_splat(2.0)));
+    let more = s.f_sub(zero, less);
+    // The sign is that of `t`. In this order a NaN comes through (see `f_min`).
+    let v = s.f_max(less, s.f_min(more, s.f_mul(t, s.f_splat(FAR))));
+    s.f_mul(v, s.f_splat(most))
 }
 
 /// `u` within `-most..=most`. In this order a NaN comes through (see `f_min`).
@@ -96,6 +132,7 @@ impl Kernel for Activate<'_> {
                 }
                 Activation::SiluUpTo(most) => s.f_min(s.f_splat(most), silu(s, x)),
                 Activation::SiluOfUpTo(most) => silu(s, s.f_min(s.f_splat(most), x)),
+                Activation::Situ { gate, .. } => situ(s, gate, x),
             };
             store_tail(s, o, v);
         }
@@ -203,12 +240,13 @@ mod tests {
             Activation::Clamped => g.min(7.0) / (1.0 + libm::exp(-1.702 * g.min(7.0))),
             Activation::SiluUpTo(most) => exact(Activation::Silu, g).min(most.into()),
             Activation::SiluOfUpTo(most) => exact(Activation::Silu, g.min(most.into())),
+            Activation::Situ { gate, .. } => f64::from(gate) * libm::tanh(g / f64::from(gate)) / (1.0 + libm::exp(-g)),
         }
     }
 
     /// Numbers as published models have them.
     const XIELU: Xielu = Xielu { above: 0.81, below: 1.31, line: 0.5, end: -1e-6 };
-    const ALL: [Activation; 9] = [
+    const ALL: [Activation; 11] = [
         Activation::Silu,
         Activation::Gelu,
         Activation::Logistic,
@@ -218,6 +256,8 @@ mod tests {
         Activation::Clamped,
         Activation::SiluUpTo(2.5),
         Activation::SiluOfUpTo(2.5),
+        Activation::Situ { gate: 1.5, up: Some(3.0) },
+        Activation::Situ { gate: 20.0, up: None },
     ];
 
     #[test]
@@ -238,6 +278,9 @@ mod tests {
                             Activation::Clamped => f64::from(u[i]).clamp(-7.0, 7.0) + 1.0,
                             Activation::SiluUpTo(most) | Activation::SiluOfUpTo(most) => {
                                 f64::from(u[i].clamp(-most, most))
+                            }
+                            Activation::Situ { up: Some(most), .. } => {
+                                f64::from(most) * libm::tanh(f64::from(u[i]) / f64::from(most))
                             }
                             _ => u[i].into(),
                         };

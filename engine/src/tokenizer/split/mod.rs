@@ -5,6 +5,7 @@
 //! machines, linear in the text. A new pre-tokenizer is one entry of [`PRE_TOKENIZERS`].
 
 mod cased;
+mod chameleon;
 pub(super) mod class;
 mod deepseek;
 mod gpt2;
@@ -157,6 +158,12 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer {
         names: &["falcon"],
         stages: &[gpt2::punctuation_backtick, gpt2::words, gpt2::three_digits],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["chameleon"],
+        stages: &[chameleon::sentinel, chameleon::image, chameleon::blanks, gpt2::digit, chameleon::mark, gpt2::words],
+        add_bos: true,
         ..PLAIN
     },
     PreTokenizer { names: &["bloom", "poro-chat", "gpt3-finnish"], stages: &[gpt2::bloom], ..PLAIN },

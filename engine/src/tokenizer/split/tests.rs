@@ -51,6 +51,14 @@ fn seed_coder_and_bloom_pieces() {
 }
 
 #[test]
+fn chameleon_pieces() {
+    let want = "Hi| |<|sentinel|:|1|2|>|IMGIMGABZ| |3|x|  |y|,|    |\t|z|'|s";
+    let got = split("chameleon", "Hi <sentinel:12>IMGIMGABZ 3x  y,    \tz's");
+    assert_eq!(got, want.split('|').collect::<Vec<_>>());
+    assert_eq!(split("chameleon", "IMGIMGZ IMGIMGABCDEZ"), ["IMGIMGZ", " IMGIMGABCDEZ"]);
+}
+
+#[test]
 fn deepseek_pieces() {
     assert_eq!(
         split("deepseek-coder", "a b\n\n12 中文!"),

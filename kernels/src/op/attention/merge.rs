@@ -44,7 +44,7 @@ impl Kernel for Merge<'_> {
             // Of tiles of which it sees nothing there are no parts.
             let (mut tiles, mut n) = ([0usize; LANES], 0);
             while next < to && n < LANES {
-                if call.sees(query, next) {
+                if call.sees(query, self.head, next) {
                     tiles[n] = next;
                     n += 1;
                 }

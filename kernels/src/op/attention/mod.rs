@@ -3,8 +3,9 @@
 //! For a query at position `p`, per head and per tile of 64 positions, in ascending order:
 //!
 //! ```text
-//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded,
-//!                                                                    then perhaps fma(slope, i - p, s[i])
+//! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded, then perhaps
+//!                                                                    times the query's factor, then perhaps
+//!                                                                    fma(slope, i - p, s[i])
 //! m_t    = max s,  e[i] = exp(s[i] - m_t),  l_t = sum of e             16 virtual lanes, fixed tree
 //! o_t[c] = FMA chain over positions of e[i] * v[i][c]                  lanes over channels
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
@@ -44,8 +45,24 @@ pub struct Query<'a> {
     pub kv: &'a KvLayer,
     /// The position asking; it sees positions `0..=pos`, or the last of them.
     pub pos: usize,
-    /// Which of those it sees, where not all: a bit for each, 64 a word; at least one.
-    pub chosen: Option<&'a [u64]>,
+    /// Which of those it sees, where not all; each of its heads at least one.
+    pub chosen: Option<Chosen<'a>>,
+}
+
+/// Some of the positions: a bit for each, 64 a word.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    /// At least as many words as positions need.
+    pub words: &'a [u64],
+    /// How far the words of one KV head are from those of the one before; 0 where all heads see the same.
+    pub stride: usize,
+}
+
+impl<'a> Chosen<'a> {
+    /// The same for all heads.
+    pub fn of_all(words: &'a [u64]) -> Self {
+        Self { words, stride: 0 }
+    }
 }
 
 impl<'a> Query<'a> {
@@ -68,6 +85,8 @@ pub struct Rules<'a> {
     pub sinks: Option<&'a [f32]>,
     /// How much less a score counts for each position further away (ALiBi, arXiv 2108.12409), a number a head (`[heads]`).
     pub slopes: Option<&'a [f32]>,
+    /// What the scores of each query are multiplied with once they are bounded (`[queries]`).
+    pub factors: Option<&'a [f32]>,
 }
 
 /// Which positions up to the one asking are seen.
@@ -98,7 +117,7 @@ impl Window {
 impl Rules<'_> {
     /// Scaled scores and nothing else.
     pub fn plain(scale: f32) -> Self {
-        Self { scale, cap: None, window: None, sinks: None, slopes: None }
+        Self { scale, cap: None, window: None, sinks: None, slopes: None, factors: None }
     }
 }
 
@@ -149,9 +168,11 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
-    assert!(queries.iter().all(|q| q.chosen.is_none_or(|c| c.len() > q.pos / TILE)), "a bit for each position");
+    let bits = |q: &Query<'_>| q.chosen.is_none_or(|c| c.words.len() > c.stride * (shape.heads - 1) + q.pos / TILE);
+    assert!(queries.iter().all(bits), "a bit for each position");
     assert!(rules.window.is_none_or(|w| w.most() > 0), "a window");
     assert!([rules.sinks, rules.slopes].into_iter().flatten().all(|v| v.len() == heads), "sinks and slopes [heads]");
+    assert!(rules.factors.is_none_or(|v| v.len() == queries.len()), "factors [queries]");
     let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
     let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
@@ -183,18 +204,18 @@ impl<'a> Call<'a> {
         [self.rules.window.map_or(0, |w| w.first(end)), end]
     }
 
-    /// Which positions of a tile a query may see.
+    /// Which positions of a tile a query's heads of a KV head may see.
     #[inline(always)]
-    fn chosen(&self, query: usize, tile: usize) -> u64 {
-        self.queries[query].chosen.map_or(u64::MAX, |c| c[tile])
+    fn chosen(&self, query: usize, head: usize, tile: usize) -> u64 {
+        self.queries[query].chosen.map_or(u64::MAX, |c| c.words[head * c.stride + tile])
     }
 
-    /// Whether a query sees something of a tile.
-    fn sees(&self, query: usize, tile: usize) -> bool {
+    /// Whether they see something of a tile.
+    fn sees(&self, query: usize, head: usize, tile: usize) -> bool {
         let [from, to] = self.seen(query).map(|p| p.saturating_sub(tile * TILE).min(TILE));
         // Shifts by all bits leave nothing.
         let before = |n: usize| 1u64.checked_shl(n as u32).map_or(u64::MAX, |bit| bit - 1);
-        self.chosen(query, tile) & before(to) & !before(from) != 0
+        self.chosen(query, head, tile) & before(to) & !before(from) != 0
     }
 
     /// Tiles that a block sees, likewise.
@@ -205,6 +226,11 @@ impl<'a> Call<'a> {
     /// The sink of a unit's row.
     fn sink(&self, head: usize, row: usize) -> Option<f32> {
         self.rules.sinks.map(|s| s[head * self.group() + row % self.group()])
+    }
+
+    /// What the bounded scores of a unit's row are multiplied with.
+    fn factor(&self, block: Block, row: usize) -> f32 {
+        self.rules.factors.map_or(1.0, |f| f[block.first + row / self.group()])
     }
 
     /// What each position of a tile costs a unit's row, and where the first one is from the row's own, where there are slopes.

@@ -102,6 +102,13 @@ impl<'a, E: Elem> Rows<'a, E> {
                     s.f_store(e, v);
                 }
             }
+            let factor = self.call.factor(self.block, row + g);
+            if factor != 1.0 {
+                for e in e[g].as_chunks_mut::<16>().0 {
+                    let v = s.f_mul(s.f_load(e), s.f_splat(factor));
+                    s.f_store(e, v);
+                }
+            }
             if let Some((slope, from)) = self.call.slope(self.block, self.head, row + g, self.tile) {
                 lean(s, &mut e[g], slope, from);
             }

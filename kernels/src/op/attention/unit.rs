@@ -55,8 +55,8 @@ impl<E: Elem> Kernel for Unit<'_, E> {
                 // Where the queries themselves are, and at a window's other end, each sees another part of the tile.
                 for j in 0..block.count {
                     let [from, to] = seen(j).map(|p| p.saturating_sub(t * TILE).min(TILE));
-                    if from < to && (!choosing || call.sees(block.first + j, t)) {
-                        let chosen = call.chosen(block.first + j, t);
+                    if from < to && (!choosing || call.sees(block.first + j, self.head, t)) {
+                        let chosen = call.chosen(block.first + j, self.head, t);
                         work.run(s, [j * group, (j + 1) * group], [from, to], chosen, &mut state);
                     }
                 }
