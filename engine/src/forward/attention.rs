@@ -260,7 +260,7 @@ impl Forward<'_, '_> {
                 (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (kv, pos))
             })
             .enumerate()
-            .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
+            .map(|(row, (kv, pos))| Query { chosen: chosen(row), ..Query::all(kv, pos) })
             .collect();
         let rules =
             Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };
