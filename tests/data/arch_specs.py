@@ -14,7 +14,7 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
             again=False, whole_kda=False, told=None, adapters=None, embed_norm=False, alibi=None, unrun=False, indexer=None,
-            rwkv=None, lightning=None)
+            rwkv=None, lightning=None, tokens=80, pooled=None, streams=None)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -440,4 +440,14 @@ SPECS = {
                            indexer=dict(heads=8, dim=64, top=12, layers=[1, 0, 1]),
                            experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
                            keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True}),
+    # Entries of 4 and of 128 positions, each kind with some that are whole; of the first an indexer chooses. Heads that are no
+    # whole registers, a window within a tile, experts by token in the first two layers, and a bound that many reach.
+    'deepseek4': dict(arch='deepseek4', seed=160, layers=3, dim=32, heads=8, kv=1, hd=24, rope=8, sinks=True, tokens=300, ctx=512,
+                      pooled=dict(ratios=[4, 0, 128], q=8, groups=2, rank=16), streams=True,
+                      indexer=dict(heads=8, dim=64, top=5), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, hashed=2),
+                      keys={'expert_shared_count': 1, 'expert_weights_scale': 1.5, 'expert_weights_norm': True,
+                            'expert_gating_func': 4, 'hash_layer_count': 2, 'attention.sliding_window': 20,
+                            'swiglu_clamp_exp': [0.5] * 3, 'swiglu_clamp_shexp': [0.7] * 3,
+                            'attention.compress_rope_freq_base': 40000.0, 'hyper_connection.count': 4,
+                            'hyper_connection.sinkhorn_iterations': 5, 'hyper_connection.epsilon': 1e-6, **YARN}),
 }

@@ -26,6 +26,7 @@ mod deci;
 mod deepseek;
 mod deepseek2;
 mod deepseek32;
+mod deepseek4;
 mod dots1;
 mod ernie4_5;
 mod ernie4_5_moe;
@@ -186,6 +187,8 @@ pub struct Arch {
     pub interleaved: bool,
     /// Whether the routers that files have tell which layers have experts.
     pub routers_tell: bool,
+    /// Whether in the first layers, of which files say how many, a token's experts are listed.
+    pub hashed_experts: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
     pub experts_beside: bool,
     /// Whether they read the stream as it comes into the layer, before the attention, and a dense part as wide as the stream
@@ -197,6 +200,9 @@ pub struct Arch {
     pub router_cap: Option<f32>,
     /// Multi-head latent attention.
     pub latent: bool,
+    /// Whether a layer sees entries besides its window that stand for several positions each, and has one key for all heads,
+    /// which is the value, too.
+    pub pooled: bool,
     /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
     pub indexed: Option<Pairing>,
     /// What some layers do with a running state, where there are such layers.
@@ -285,6 +291,8 @@ pub struct Arch {
     pub layer_inputs: bool,
     /// Whether the residual stream is several (AltUp), with a low-rank part beside the attention (LAuReL).
     pub altup: bool,
+    /// Whether the residual stream is several that layers mix (hyper-connections).
+    pub hyper: bool,
     /// Gates that are cut off where the file does not say which; none in most architectures.
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
@@ -340,11 +348,13 @@ impl Arch {
         halved: false,
         interleaved: false,
         routers_tell: false,
+        hashed_experts: false,
         experts_beside: false,
         experts_ahead: false,
         adjugates: false,
         router_cap: None,
         latent: false,
+        pooled: false,
         indexed: None,
         recurrence: None,
         single: false,
@@ -386,6 +396,7 @@ impl Arch {
         varied: false,
         layer_inputs: false,
         altup: false,
+        hyper: false,
         cut_off: None,
         layer_factor: false,
         embed_evened: false,
@@ -425,6 +436,7 @@ pub const ALL: &[&Arch] = &[
     &deepseek::ARCH,
     &deepseek2::ARCH,
     &deepseek32::ARCH,
+    &deepseek4::ARCH,
     &dots1::ARCH,
     &ernie4_5::ARCH,
     &ernie4_5_moe::ARCH,

@@ -11,14 +11,24 @@ pub struct Indexer {
     pub heads: usize,
     /// Channels of each, and of its keys.
     pub dim: usize,
-    /// Positions that a query attends to at most.
+    /// Positions that a query attends to at most, or entries of several.
     pub most: usize,
+    /// Positions that one key stands for.
+    pub ratio: usize,
     /// Layers that choose; the others take the choice of the one before.
     pub layers: LayerSet,
 }
 
+impl Indexer {
+    /// Whether queries of a sequence of up to `ctx` positions will have to choose.
+    pub fn chooses(&self, ctx: usize) -> bool {
+        ctx / self.ratio > self.most
+    }
+}
+
 impl Reader<'_> {
-    pub(super) fn indexer(&self, layers: usize, ctx: usize, rope_dim: usize) -> Result<Indexer, EngineError> {
+    /// Its sizes, for all layers.
+    pub(super) fn indexer_sizes(&self, rope_dim: usize) -> Result<Indexer, EngineError> {
         let (heads, key) = (self.need("attention.indexer.head_count")?, "attention.indexer.key_length");
         let dim = self.need(key)?;
         if heads.saturating_mul(dim) > MAX {
@@ -27,6 +37,12 @@ impl Reader<'_> {
         if dim < rope_dim {
             return self.bad(key, format!("{dim} channels, of which {rope_dim} are turned"));
         }
+        let most = self.need("attention.indexer.top_k")?;
+        Ok(Indexer { heads, dim, most, ratio: 1, layers: LayerSet::All })
+    }
+
+    pub(super) fn indexer(&self, layers: usize, ctx: usize, rope_dim: usize) -> Result<Indexer, EngineError> {
+        let all = self.indexer_sizes(rope_dim)?;
         let key = "attention.indexer.types";
         // From a million positions on, files of GLM 5.2 leave out what their converter knew.
         let layers = match self.flags(key, layers)? {
@@ -37,6 +53,6 @@ impl Reader<'_> {
         if !layers.has(0) {
             return self.bad(key, "the first layer has no choice to take from another");
         }
-        Ok(Indexer { heads, dim, most: self.need("attention.indexer.top_k")?, layers })
+        Ok(Indexer { layers, ..all })
     }
 }

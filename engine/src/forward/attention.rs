@@ -11,7 +11,7 @@ use crate::weights::{Grouped, Linear, MatrixRef, Norm};
 use hewn_kernels::Crew;
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, gate};
-use hewn_kernels::op::attention::{Query, Rules, Window, attention};
+use hewn_kernels::op::attention::{Far, Query, Rules, Window, attention};
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::norm::rms_norm;
@@ -257,10 +257,16 @@ impl Forward<'_, '_> {
             .iter()
             .flat_map(|seg| {
                 let kv = &seg.seq.layers[cache];
-                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (kv, pos))
+                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (&*seg.seq, kv, pos))
             })
             .enumerate()
-            .map(|(row, (kv, pos))| Query { chosen: chosen(row), ..Query::all(kv, pos) })
+            .map(|(row, (seq, kv, pos))| match (c.pooled_of(i), seq.pooled.get(i)) {
+                (Some(ratio), Some(entries)) => {
+                    let far = Far { kv: entries, len: (pos + 1) / ratio, chosen: chosen(row) };
+                    Query { far: Some(far), ..Query::all(kv, pos) }
+                }
+                _ => Query { chosen: chosen(row), ..Query::all(kv, pos) },
+            })
             .collect();
         let rules =
             Rules { scale: c.scale, cap: c.score_cap, window: c.reach_of(i), sinks, slopes: c.slopes.as_deref() };
@@ -268,7 +274,8 @@ impl Forward<'_, '_> {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);
             let first = |end| rules.window.map_or(0, |w| w.first(end));
-            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1)).sum();
+            let far = |q: &Query<'_>| q.far.map_or(0, |f| f.len);
+            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1) + far(q)).sum();
             let read = |seg: &Segment<'_>| {
                 let len = seg.seq.layers[cache].len();
                 len.min(window.saturating_add(seg.tokens.len() - 1))

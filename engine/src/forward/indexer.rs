@@ -90,7 +90,7 @@ impl Forward<'_, '_> {
     }
 
     /// The positions with the best scores for row `r` among those of `keys`; of equal ones the first.
-    fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
+    pub(super) fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
         let (crew, positions) = (self.crew, keys.len() / x.dim);
         let mut each = zeroed(x.heads.saturating_mul(positions), "the scores of an indexer")?;
         let [q, _, shares] = &self.s.latent.index;

@@ -55,7 +55,7 @@ impl Forward<'_, '_> {
             let (head, r) = (j / n, j % n);
             row.copy_from_slice(&q_b[r * q_width + head * (nope + rot)..][..nope]);
         });
-        heads(self, k_b.is_quant(), nope, rank, |h| k_b.view(gguf, h), at)?;
+        heads(self, k_b.is_quant(), [c.heads, nope, rank], |h| k_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap
             .op(Op::Rope, || Cost { float: (n * c.heads * rot * 3) as u64, ..Cost::elements(n, c.heads * kw, 2, 0) });
@@ -86,7 +86,7 @@ impl Forward<'_, '_> {
             row.copy_from_slice(&att[r * width + head * rank..][..rank]);
         });
         let at = || format!("after the attention of layer {i}");
-        heads(self, v_b.is_quant(), rank, sizes.v_dim, |h| v_b.view(gguf, h), at)?;
+        heads(self, v_b.is_quant(), [c.heads, rank, sizes.v_dim], |h| v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap.op(Op::Regroup, || Cost::elements(n, c.heads * sizes.v_dim, 2, 0));
         let (from, v, gates) = (&s.latent.heads_out, sizes.v_dim, w.gate.as_ref().map(|_| &s.gate));
@@ -152,15 +152,14 @@ impl Forward<'_, '_> {
 }
 
 /// `heads_out` (`[heads, n, outs]`) = each head's matrix times its rows of `heads_in` (`[heads, n, ins]`).
-fn heads<'w>(
+pub(super) fn heads<'w>(
     f: &mut Forward<'_, '_>,
     quant: bool,
-    ins: usize,
-    outs: usize,
+    [heads, ins, outs]: [usize; 3],
     matrix: impl Fn(usize) -> hewn_kernels::op::matmul::Matrix<'w>,
     at: impl Fn() -> String,
 ) -> Result<(), EngineError> {
-    let (heads, n) = (f.model.config().heads, f.n);
+    let n = f.n;
     f.lap_quantize(quant, heads * n, ins);
     let s = &mut *f.s;
     let from = &s.latent.heads_in[..heads * n * ins];

@@ -3,8 +3,8 @@
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
-    Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective, ToldScan,
-    Wkv,
+    Ahead, ChannelDelta, FeedForward, Latent, LayerAdapters, LayerAltUp, LayerHyper, Lightning, Linear, Norm, Pooled,
+    Selective, ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -26,6 +26,7 @@ pub(crate) struct LayerWeights {
     pub after_ff: Option<Norm>,
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
+    pub hyper: Option<Box<LayerHyper>>,
     pub adapters: Option<Box<LayerAdapters>>,
     /// What the stream is multiplied with after the layer.
     pub factor: Option<f32>,
@@ -49,6 +50,7 @@ pub(crate) struct LayerInput {
 pub(crate) enum AttentionWeights {
     Grouped(Box<Grouped>),
     Latent(Box<Latent>),
+    Pooled(Box<Pooled>),
     Delta(Box<DeltaNet>),
     ChannelDelta(Box<ChannelDelta>),
     Selective(Box<Selective>),
@@ -167,6 +169,9 @@ impl LayerWeights {
         if let Some(a) = &self.altup {
             return vec![&a.laurel.down];
         }
+        if let Some(h) = &self.hyper {
+            return vec![&h.attention.w];
+        }
         let parts =
             self.space.iter().map(|s| vec![&s.z, &s.vkq]).chain(self.attention.iter().map(AttentionWeights::first));
         parts.chain(self.feed_forward.iter().map(FeedForward::first)).next().unwrap_or_default()
@@ -187,6 +192,7 @@ impl AttentionWeights {
             Self::Lightning(l) => vec![&l.qkv, &l.gate],
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => l.first(),
+            Self::Pooled(p) => p.first(),
         }
     }
 }
@@ -259,7 +265,10 @@ impl Loader<'_> {
                 }
                 _ if !attends => None,
                 (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, &name)?))),
-                (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
+                (_, None) => Some(match &c.pooling {
+                    Some(p) => AttentionWeights::Pooled(Box::new(self.pooled(i, p, &name)?)),
+                    None => AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)),
+                }),
             },
             after_attention: norm(self, norms.after_attention)?,
             parallel,
@@ -268,6 +277,7 @@ impl Loader<'_> {
             after_ff: norm(self, after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
+            hyper: if c.hyper.is_some() { Some(Box::new(self.layer_hyper(&name)?)) } else { None },
             adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
             factor: match c.arch.layer_factor {
                 true => self.numbers(&name("layer_output_scale.weight"), &[1])?.map(|f| f[0]),
@@ -298,7 +308,9 @@ impl Loader<'_> {
             Some(e) if e.in_layer(i) && c.arch.experts_beside => {
                 FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
             }
-            Some(e) if e.in_layer(i) && !c.arch.experts_ahead => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            Some(e) if e.in_layer(i) && !c.arch.experts_ahead => {
+                FeedForward::Experts(Box::new(self.experts_of(i, e, name)?))
+            }
             _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.channel_mix(ff, name)?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })

@@ -5,12 +5,14 @@ mod altup;
 mod channel_delta;
 mod delta;
 mod feed_forward;
+mod hyper;
 mod indexer;
 mod latent;
 mod layer;
 mod lightning;
 mod load;
 mod matrix;
+mod pooled;
 mod selective;
 mod short_convolution;
 mod state_space;
@@ -21,6 +23,7 @@ pub(crate) use adapters::{Adapted, LayerAdapters};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Shared};
+pub(crate) use hyper::{Hyper, LayerHyper, Shares};
 pub(crate) use indexer::Indexer;
 pub(crate) use latent::{Latent, LatentHeads};
 pub(crate) use layer::{
@@ -28,6 +31,7 @@ pub(crate) use layer::{
 };
 pub(crate) use lightning::Lightning;
 pub(crate) use matrix::{MatrixRef, Stack};
+pub(crate) use pooled::{Pool, Pooled};
 pub(crate) use selective::Selective;
 pub(crate) use told_scan::ToldScan;
 pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
@@ -87,6 +91,7 @@ pub(crate) struct Weights {
     pub positions: Option<MatrixRef>,
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
+    pub hyper: Option<Hyper>,
     pub layers: Vec<LayerWeights>,
     pub out_norm: Norm,
     /// The embedding again where the file ties them.
@@ -124,6 +129,7 @@ impl Weights {
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
+        let hyper = l.hyper()?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let layers = vec![round; c.rounds].concat();
         let output = match l.matrix("output.weight", c.vocab, c.dim)? {
@@ -143,6 +149,7 @@ impl Weights {
             positions,
             layer_inputs,
             altup,
+            hyper,
             layers,
             out_norm,
             output,
