@@ -38,7 +38,7 @@ def tensors(s, rng):
         mat('output.weight', VOCAB, D)
     if s['out_bias']:
         vec('output.bias', VOCAB, std=0.3)
-    if s['streams']:
+    if s['streams'] and s['streams'] != 'even':
         mat('output_hc_fn.weight', 4, 4 * D, std=0.1); vec('output_hc_base.weight', 4, std=0.5)
         vec('output_hc_scale.weight', 1, base=1.0)
     half = (s['rope'] or s['hd']) // 2
@@ -124,7 +124,7 @@ def tensors(s, rng):
             mat(p + 'ssm_beta.weight', H, D, std=0.3)
             vec(p + 'ssm_dt.bias', W, std=1.0)
             rates = rng.uniform(0.05, 2.0, (1, 1, H, 1)).astype(np.float32)
-            out.append((p + 'ssm_a', rates[0, 0] if whole else -rates))
+            out.append((p + 'ssm_a', -rates[0, 0, :, 0] if s['flat_rates'] else rates[0, 0] if whole else -rates))
             mat(p + 'ssm_g_a.weight', W if whole else n, D, std=0.3)
             if not whole:
                 mat(p + 'ssm_g_b.weight', W, n, std=0.3)
@@ -232,10 +232,13 @@ def tensors(s, rng):
                 mat(p + f'hc_{part}_fn.weight', n, 4 * D, std=0.1)
                 vec(p + f'hc_{part}_base.weight', n, std=0.5); vec(p + f'hc_{part}_scale.weight', scales, base=1.0)
         x = s['indexer'] if not v else None
-        if x and i < s['layers'] and x.get('layers', [1] * 9)[i]:
+        if x and K and i < s['layers'] and x.get('layers', [1] * 9)[i]:
             vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
             mat(p + 'indexer.proj.weight', x['heads'], D)
             mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
+            if 'attention.indexer.kpool' in s['keys']:
+                mat(p + 'indexer_compressor_gate.weight', x['dim'], D, std=0.5)
+                mat(p + 'indexer_compressor_ape.weight', s['keys']['attention.indexer.kpool'], x['dim'], std=0.5)
         parts = [] if l or v or convolves or lightning or d and recurrent(s, i) or not K else \
             [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * vd)]
@@ -353,7 +356,7 @@ def write(path, s, values, half):
             'feed_forward_length': s['ff_said'] or s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
             'vocab_size': VOCAB}
     if s['heads']:
-        ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
+        ints.update({'rope.dimension_count': s['hd'] if s['rope'] is None else s['rope'], 'attention.key_length': s['hd'],
                      'attention.value_length': s['vd'] or s['hd']})
     if s['latent']:
         l = s['latent']

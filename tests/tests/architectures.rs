@@ -260,6 +260,7 @@ fn quantized_weights_give_the_same_bits_in_any_batch() {
         "deepseek4",
         "exaone-moe",
         "falcon-mamba",
+        "glm5-next",
         "gpt2",
         "gptneox",
         "grovemoe",
@@ -544,6 +545,35 @@ fn the_sizes_of_entries_and_streams_are_checked() {
     // The bound of the experts is that of the one that takes every row, where only that is said.
     let c = with("deepseek4", &name("swiglu_clamp_shexp"), None).unwrap().config().clone();
     assert_eq!(c.bounds.all, c.bounds.experts);
+}
+
+#[test]
+fn an_indexer_chooses_neighbours_together() {
+    let tokens: Vec<u32> = (0..90).map(|i| (i * i * 7 + 3) % 96).collect();
+    let name = |key: &str| format!("glm5-next.{key}");
+    let logits = |most: u32, chunk| {
+        let key = name("attention.indexer.top_k");
+        let model = Arc::new(with("glm5-next", &key, Some(MetaValue::U32(most))).unwrap());
+        let logits = all_logits(&model, &tokens, Setup { chunk, ..Setup::new(KvType::F32) });
+        logits.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    let (want, all) = (logits(12, 90), logits(88, 90));
+    for chunk in [1, 7, 64] {
+        assert!(logits(12, chunk) == want && logits(88, chunk) == all, "{chunk}");
+    }
+    assert!(all != want && logits(1000, 7) == all && logits(84, 64) != all);
+    for key in ["kpool", "top_k", "head_count", "key_length"].map(|key| format!("attention.indexer.{key}")) {
+        refused("glm5-next", &name(&key), None);
+    }
+    for v in [0, 1, 5, 1 << 22] {
+        refused("glm5-next", &name("attention.indexer.kpool"), Some(MetaValue::U32(v)));
+    }
+    refused("glm5-next", &name("attention.indexer.kpool_select_tail"), Some(MetaValue::Bool(false)));
+    let list = |v: &[u32]| Some(MetaValue::Array(v.iter().map(|n| MetaValue::U32(*n)).collect()));
+    refused("glm5-next", &name("attention.layer_norm_epsilon"), Some(MetaValue::F32(1e-5)));
+    refused("glm5-next", &name("attention.indexer.types"), list(&[1, 0, 1, 1, 0]));
+    let err = with("glm5-next", &name("attention.indexer.types"), list(&[1; 5])).map(|_| ()).unwrap_err();
+    assert!(err.contains("blk.4.indexer"), "{err}");
 }
 
 #[test]

@@ -252,6 +252,7 @@ fn what_rwkv_and_indexers_keep_goes_back_too() {
         ("deepseek32-sparse", 25),
         ("glm-dsa-sparse", 25),
         ("deepseek4", 20),
+        ("glm5-next", 20),
     ] {
         let path = format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
         let mut bed = Bed::new(std::fs::read(path).unwrap());

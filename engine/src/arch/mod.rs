@@ -42,6 +42,7 @@ mod gemma3n;
 mod gemma4;
 mod glm4;
 mod glm4moe;
+mod glm5_next;
 mod glm_dsa;
 mod gpt2;
 mod gpt_oss;
@@ -205,8 +206,12 @@ pub struct Arch {
     pub pooled: bool,
     /// An indexer that chooses the positions that a query attends to; which channels of its heads form rotary pairs.
     pub indexed: Option<Pairing>,
+    /// Whether it compares queries with what stands for several neighbouring positions, which are chosen together.
+    pub indexes_pools: bool,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
+    /// Whether the rates of delta nets are below 0 also where their factors have a bound.
+    pub rates_negated: bool,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
     pub single: bool,
     /// Whether layers may lack attention or a feed-forward part, differ in their key/value heads and in the width of the
@@ -293,6 +298,8 @@ pub struct Arch {
     pub altup: bool,
     /// Whether the residual stream is several that layers mix (hyper-connections).
     pub hyper: bool,
+    /// Whether what is left of those in the end is their mean.
+    pub streams_even: bool,
     /// Gates that are cut off where the file does not say which; none in most architectures.
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
@@ -356,7 +363,9 @@ impl Arch {
         latent: false,
         pooled: false,
         indexed: None,
+        indexes_pools: false,
         recurrence: None,
+        rates_negated: false,
         single: false,
         sparse: false,
         recurrent_only: false,
@@ -397,6 +406,7 @@ impl Arch {
         layer_inputs: false,
         altup: false,
         hyper: false,
+        streams_even: false,
         cut_off: None,
         layer_factor: false,
         embed_evened: false,
@@ -452,6 +462,7 @@ pub const ALL: &[&Arch] = &[
     &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
+    &glm5_next::ARCH,
     &glm_dsa::ARCH,
     &gpt2::ARCH,
     &gpt_oss::ARCH,

@@ -307,7 +307,7 @@ impl ModelConfig {
                 Parallel::Said => r.flag("use_parallel_residual")?,
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
-            bounds: if arch.bounded.is_some() { r.bounds(all, arch.pooled)? } else { Bounds::default() },
+            bounds: if arch.bounded.is_some() { r.bounds(all, arch.hyper)? } else { Bounds::default() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.or(arch.embed_scale).unwrap_or(1.0),
@@ -319,6 +319,7 @@ impl ModelConfig {
             indexer: match (&pooling, arch.indexed) {
                 (_, None) => None,
                 (Some(pooling), _) => Some(r.pooled_indexer(pooling, layers, rope_dim)?),
+                (None, Some(_)) if arch.indexes_pools => Some(r.pool_indexer(&attending, layers, rope_dim)?),
                 (None, Some(_)) => Some(r.indexer(layers, ctx, rope_dim)?),
             },
             pooling,

@@ -36,11 +36,6 @@ impl Pooling {
     pub fn overlaps(&self, i: usize) -> bool {
         self.ratio(i) == Some(CHOSEN)
     }
-
-    /// Channels that a position gives an entry of `dim` channels in layer `i`: one half for the next entry, one for its own.
-    pub fn width(&self, i: usize, dim: usize) -> usize {
-        if self.overlaps(i) { 2 * dim } else { dim }
-    }
 }
 
 impl ModelConfig {
@@ -49,25 +44,38 @@ impl ModelConfig {
         self.pooling.as_ref()?.ratio(i)
     }
 
+    /// How many positions become an entry or a key of an indexer in layer `i`, where there are some.
+    pub(crate) fn pool_ratio(&self, i: usize) -> Option<usize> {
+        let indexed = self.indexer.as_ref().filter(|x| x.ratio > 1 && x.layers.has(i));
+        self.pooled_of(i).or(indexed.map(|x| x.ratio))
+    }
+
+    /// Whether an entry of layer `i` reads the positions of the one before it, too.
+    pub(crate) fn pools_overlap(&self, i: usize) -> bool {
+        self.pooling.as_ref().is_some_and(|p| p.overlaps(i))
+    }
+
     /// Channels of each kind of entry of layer `i`: what is attended to, and what an indexer compares.
     pub(crate) fn entries_of(&self, i: usize) -> impl Iterator<Item = usize> {
-        let pooled = self.pooled_of(i).map(|_| self.k_dim);
-        let indexed = self.indexer.as_ref().filter(|x| pooled.is_some() && x.layers.has(i));
-        pooled.into_iter().chain(indexed.map(|x| x.dim))
+        let indexed = self.indexer.as_ref().filter(|x| x.ratio > 1 && x.layers.has(i));
+        self.pooled_of(i).map(|_| self.k_dim).into_iter().chain(indexed.map(|x| x.dim))
+    }
+
+    /// Channels that a position gives an entry of `dim` channels in layer `i`: one half for the next entry, one for its own.
+    pub(crate) fn pooled_width(&self, i: usize, dim: usize) -> usize {
+        if self.pools_overlap(i) { 2 * dim } else { dim }
     }
 
     /// What layer `i` keeps of positions that are no whole entry yet: values and scores of each kind of entry.
     pub(super) fn pool_state(&self, i: usize) -> Option<StateShape> {
-        let p = self.pooling.as_ref()?;
-        let ratio = p.ratio(i)?;
-        let taps = if p.overlaps(i) { 2 * ratio } else { ratio };
+        let ratio = self.pool_ratio(i)?;
+        let taps = if self.pools_overlap(i) { 2 * ratio } else { ratio };
         Some(StateShape { taps, channels: self.pool_width(i), matrices: 0 })
     }
 
     /// Channels of those.
     pub(crate) fn pool_width(&self, i: usize) -> usize {
-        let Some(p) = &self.pooling else { return 0 };
-        self.entries_of(i).map(|dim| 2 * p.width(i, dim)).sum()
+        self.entries_of(i).map(|dim| 2 * self.pooled_width(i, dim)).sum()
     }
 }
 

@@ -56,9 +56,16 @@ impl Forward<'_, '_> {
             self.s.hyper.streams.copy_within(from * width..(from + 1) * width, to * width);
         }
         self.n = wanted.len();
-        self.share_products(&w.head, || "after the last layer".into())?;
-        for row in self.s.hyper.shares[..self.n * STREAMS].chunks_exact_mut(STREAMS) {
-            row.iter_mut().zip(&w.head.base).for_each(|(v, base)| *v = sigmoid(*v * w.head.scale[0] + base) + h.eps);
+        match &w.head {
+            Some(head) => {
+                self.share_products(head, || "after the last layer".into())?;
+                for row in self.s.hyper.shares[..self.n * STREAMS].chunks_exact_mut(STREAMS) {
+                    row.iter_mut()
+                        .zip(&head.base)
+                        .for_each(|(v, base)| *v = sigmoid(*v * head.scale[0] + base) + h.eps);
+                }
+            }
+            None => self.s.hyper.shares[..self.n * STREAMS].fill(1.0 / STREAMS as f32),
         }
         self.mix_streams(STREAMS);
         Ok(())

@@ -8,6 +8,7 @@ mod altup;
 mod attention;
 mod channel_delta;
 mod delta;
+mod entries;
 mod expanded;
 mod experts;
 mod feed_forward;

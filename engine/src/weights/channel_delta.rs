@@ -49,6 +49,7 @@ impl Loader<'_> {
     pub(super) fn channel_delta(
         &mut self,
         d: &DeltaShape,
+        bounded: bool,
         name: &dyn Fn(&str) -> String,
     ) -> Result<ChannelDelta, EngineError> {
         let (dim, width) = (self.config.dim, d.width());
@@ -79,8 +80,14 @@ impl Loader<'_> {
                 weights.iter().enumerate().for_each(|(tap, w)| conv[(tap * 3 + i) * width + c] = *w);
             }
         }
+        // Some converters leave the first dimension out.
+        let flat = self.gguf.tensor(&name("ssm_a")).is_some_and(|t| t.dims.len() == 1);
+        let rates: &[usize] = if flat { &[d.v_heads] } else { &[1, d.v_heads] };
         let mut numbers = |part: &str, dims: &[usize]| need(self.numbers(&name(part), dims)?, &name(part));
-        let (step_bias, rate) = (numbers("ssm_dt.bias", &[width])?, numbers("ssm_a", &[1, d.v_heads])?);
+        let (step_bias, mut rate) = (numbers("ssm_dt.bias", &[width])?, numbers("ssm_a", rates)?);
+        if bounded && self.config.arch.rates_negated {
+            rate.iter_mut().for_each(|rate| *rate = -*rate);
+        }
         Ok(ChannelDelta {
             qkv,
             conv,

@@ -30,8 +30,8 @@ pub(crate) struct LayerHyper {
 pub(crate) struct Hyper {
     /// Of all streams as one; its weights are ones.
     pub norm: Norm,
-    /// The streams' shares in the one that is left.
-    pub head: Shares,
+    /// The streams' shares in the one that is left; where there are none, that is their mean.
+    pub head: Option<Shares>,
 }
 
 impl Loader<'_> {
@@ -41,7 +41,11 @@ impl Loader<'_> {
         }
         let ones = vec![1.0; STREAMS * self.config.dim];
         let norm = Norm { kind: NormKind::Rms, w: ones, bias: None };
-        Ok(Some(Hyper { norm, head: self.shares_of(&|part| format!("output_hc_{part}.weight"), [STREAMS, 1])? }))
+        let head = match self.config.arch.streams_even {
+            true => None,
+            false => Some(self.shares_of(&|part| format!("output_hc_{part}.weight"), [STREAMS, 1])?),
+        };
+        Ok(Some(Hyper { norm, head }))
     }
 
     pub(super) fn layer_hyper(&mut self, name: &dyn Fn(&str) -> String) -> Result<LayerHyper, EngineError> {

@@ -1,8 +1,8 @@
 //! The weights of an indexer.
 
-use super::Norm;
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
+use super::{Norm, Pool};
 use crate::arch::NormKind;
 use crate::config;
 use crate::error::EngineError;
@@ -18,6 +18,15 @@ pub(crate) struct Indexer {
     pub k_norm: Norm,
     /// How much each head counts, `[heads, stream]`.
     pub shares: MatrixRef,
+    /// What makes keys that each stand for several positions, of those that `k` gives, where they do.
+    pub pool: Option<Pool>,
+}
+
+impl Indexer {
+    /// The matrices that the layer's input is multiplied with.
+    pub fn first(&self) -> impl Iterator<Item = &MatrixRef> {
+        [&self.k, &self.shares].into_iter().chain(self.pool.as_ref().map(|pool| &pool.scores))
+    }
 }
 
 impl Loader<'_> {
@@ -28,11 +37,22 @@ impl Loader<'_> {
         name: &dyn Fn(&str) -> String,
     ) -> Result<Indexer, EngineError> {
         let dim = self.config.dim;
-        let mut matrix = |part: &str, rows, cols| need(self.matrix(&name(part), rows, cols)?, &name(part));
+        let matrix = |l: &mut Self, part: &str, rows, cols| need(l.matrix(&name(part), rows, cols)?, &name(part));
+        let k = matrix(self, "indexer.attn_k.weight", x.dim, dim)?;
+        let places = name("indexer_compressor_ape.weight");
+        let pool = match x.ratio {
+            1 => None,
+            ratio => {
+                let scores = matrix(self, "indexer_compressor_gate.weight", x.dim, dim)?;
+                let places = need(self.numbers(&places, &[x.dim, ratio])?, &places)?;
+                Some(Pool { values: k.clone(), scores, places, norm: None })
+            }
+        };
         Ok(Indexer {
-            q: matrix("indexer.attn_q_b.weight", x.heads * x.dim, q_rank)?,
-            k: matrix("indexer.attn_k.weight", x.dim, dim)?,
-            shares: matrix("indexer.proj.weight", x.heads, dim)?,
+            pool,
+            q: matrix(self, "indexer.attn_q_b.weight", x.heads * x.dim, q_rank)?,
+            k,
+            shares: matrix(self, "indexer.proj.weight", x.heads, dim)?,
             k_norm: self.norm(&name("indexer.k_norm"), x.dim, NormKind::Layer)?,
         })
     }

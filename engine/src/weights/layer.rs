@@ -244,9 +244,9 @@ impl Loader<'_> {
                 (Some(RecurrentPart::Delta(d)), _) => {
                     Some(AttentionWeights::Delta(Box::new(self.delta_net(d, &name)?)))
                 }
-                (Some(RecurrentPart::ChannelDelta(d)), _) => {
-                    Some(AttentionWeights::ChannelDelta(Box::new(self.channel_delta(&d.shape, &name)?)))
-                }
+                (Some(RecurrentPart::ChannelDelta(d)), _) => Some(AttentionWeights::ChannelDelta(Box::new(
+                    self.channel_delta(&d.shape, d.least.is_some(), &name)?,
+                ))),
                 (Some(RecurrentPart::Selective(s)), _) => {
                     Some(AttentionWeights::Selective(Box::new(self.selective(s, &name)?)))
                 }

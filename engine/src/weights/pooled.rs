@@ -35,14 +35,14 @@ pub(crate) struct Pooled {
 /// What makes entries that stand for several positions.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
-    /// The stream to values, `[width, dim]`; see [`config::Pooling::width`].
+    /// The stream to values, `[width, dim]`; see [`config::ModelConfig::pooled_width`].
     pub values: MatrixRef,
     /// The stream to scores, likewise.
     pub scores: MatrixRef,
     /// Added to the scores of the positions of an entry, `[ratio, width]`.
     pub places: Vec<f32>,
-    /// Of the entry.
-    pub norm: Norm,
+    /// Of the entry, which is then turned; where there is none, it stays as it is.
+    pub norm: Option<Norm>,
 }
 
 /// What gives entries scores.
@@ -83,14 +83,14 @@ impl Loader<'_> {
         };
         let sinks = name("attn_sinks.weight");
         let pools = match p.ratio(i) {
-            Some(ratio) => Some(self.pool("attn_compressor", [ratio, p.width(i, c.k_dim), c.k_dim], name)?),
+            Some(ratio) => Some(self.pool("attn_compressor", [ratio, c.pooled_width(i, c.k_dim), c.k_dim], name)?),
             None => None,
         };
         let indexer = match (c.indexer.as_ref().filter(|x| x.layers.has(i)), p.ratio(i)) {
             (Some(x), Some(ratio)) => Some(EntryIndexer {
                 q: of_layer(self, "indexer.attn_q_b", x.heads * x.dim, p.q_rank)?,
                 shares: of_layer(self, "indexer.proj", x.heads, dim)?,
-                pool: self.pool("indexer_compressor", [ratio, p.width(i, x.dim), x.dim], name)?,
+                pool: self.pool("indexer_compressor", [ratio, c.pooled_width(i, x.dim), x.dim], name)?,
             }),
             _ => None,
         };
@@ -122,7 +122,7 @@ impl Loader<'_> {
             values: need(self.matrix(&values, width, stream)?, &values)?,
             scores: need(self.matrix(&scores, width, stream)?, &scores)?,
             places: need(self.numbers(&places, &[width, ratio])?, &places)?,
-            norm: self.norm(&name(&format!("{part}_norm")), dim, NormKind::Rms)?,
+            norm: Some(self.norm(&name(&format!("{part}_norm")), dim, NormKind::Rms)?),
         })
     }
 }
