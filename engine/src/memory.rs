@@ -29,9 +29,14 @@ impl Memory {
             let held = c.window_of(i).map_or(all, |window| all.min(most_tiles(window, chunk)));
             (kv_shape(c, i, kv).tile_bytes() as u64).saturating_mul(held as u64)
         });
-        let index = c.indexer.as_ref().filter(|x| ctx > x.most).map_or(0, |x| {
+        let entries = (0..c.layers).filter_map(|i| {
+            let tiles = (ctx / c.pooled_of(i)?).div_ceil(TILE);
+            Some((kv_shape(c, i, kv).tile_bytes() as u64).saturating_mul(tiles as u64))
+        });
+        let tiles = tiles.chain(entries);
+        let index = c.indexer.as_ref().filter(|x| x.chooses(ctx)).map_or(0, |x| {
             let keys = (0..c.layers).filter(|i| x.layers.has(*i)).count().saturating_mul(x.dim);
-            (keys.saturating_mul(ctx) as u64).saturating_mul(size_of::<f32>() as u64)
+            (keys.saturating_mul(ctx / x.ratio) as u64).saturating_mul(size_of::<f32>() as u64)
         });
         let states = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes() as u64);
         Self {

@@ -220,12 +220,13 @@ impl Runner {
         let start = recorder.map(|_| Instant::now());
         let mut lap = Lap::new(recorder);
         lap.op(Op::Team, Cost::default);
-        let result = self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
-            let result =
-                Forward { model, crew, s, n, lap: &mut lap, switched: Vec::new() }.run(&mut segments, &wanted, out);
-            lap.op(Op::Team, Cost::default);
-            result
-        });
+        let result =
+            self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
+                let result = Forward { model, crew, s, n, lap: &mut lap, tokens: Vec::new(), switched: Vec::new() }
+                    .run(&mut segments, &wanted, out);
+                lap.op(Op::Team, Cost::default);
+                result
+            });
         lap.finish();
         let result = result.map_err(EngineError::from).flatten();
         if let (Some(recorder), Some(start), Ok(())) = (recorder, start, &result) {

@@ -7,6 +7,7 @@ use crate::forward::WKV_ARRAYS;
 use crate::speculate;
 use bytemuck::Zeroable;
 use hewn_kernels::op::altup::STREAMS;
+use hewn_kernels::op::hyper;
 use hewn_kernels::op::quantize::ActBlock;
 use hewn_kernels::{Arena, Buffer};
 
@@ -65,8 +66,12 @@ pub(crate) struct Scratch {
     pub altup: AltUpScratch,
     /// Of several that stay apart.
     pub streams: StreamsScratch,
-    /// Of latent attention.
+    /// Of several that layers mix.
+    pub hyper: HyperScratch,
+    /// Of latent attention, and of compressed queries.
     pub latent: LatentScratch,
+    /// Of entries that stand for several positions.
+    pub pool: PoolScratch,
     /// Of layers with a running state.
     pub running: RunningScratch,
     /// Of RWKV's layers.
@@ -107,6 +112,26 @@ pub(crate) struct StreamsScratch {
     pub even: Buffer<f32>,
     /// How much a part reads of each, then how much each gets of what it gives, `[rows, 2 * count]`.
     pub shares: Buffer<f32>,
+}
+
+/// What residual streams that layers mix take besides; nothing without.
+pub(crate) struct HyperScratch {
+    /// All of them, `[rows, STREAMS, dim]`; `x` is the mixture that a part reads.
+    pub streams: Buffer<f32>,
+    /// The same normed as one, `[rows, STREAMS * dim]`.
+    pub flat: Buffer<f32>,
+    /// What each row's shares are made of, then those: `[rows, (2 + STREAMS) * STREAMS]`.
+    pub shares: Buffer<f32>,
+}
+
+/// What entries that stand for several positions take besides; nothing without.
+pub(crate) struct PoolScratch {
+    /// What the products give, `[rows, width]` of one behind the other.
+    pub parts: Buffer<f32>,
+    /// The same row by row, `[rows, channels]`.
+    pub rows: Buffer<f32>,
+    /// Entries that are whole, `[entries, dim]` of one kind behind the other.
+    pub entries: Buffer<f32>,
 }
 
 /// What latent attention takes besides; nothing without.
@@ -251,6 +276,12 @@ impl Scratch {
             }
             widest = widest.max(l.q_rank.unwrap_or(0)).max(l.kv_rank).max(c.heads * l.nope.max(l.v_dim));
         }
+        if let Some(p) = &c.pooling {
+            widest = widest.max(p.q_rank).max(p.groups * p.out_rank);
+        }
+        if c.hyper.is_some() {
+            widest = widest.max(hyper::STREAMS * c.dim);
+        }
         Ok(Self {
             x: m.make(c.dim)?,
             h: m.make(c.dim)?,
@@ -273,7 +304,9 @@ impl Scratch {
             layer_inputs: m.make(c.layers * c.layer_inputs)?,
             altup: AltUpScratch::build(c, m)?,
             streams: StreamsScratch::build(c, m)?,
+            hyper: HyperScratch::build(c, m)?,
             latent: LatentScratch::build(c, m)?,
+            pool: PoolScratch::build(c, m)?,
             running: RunningScratch::build(c, m)?,
             wkv: WkvScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
@@ -295,6 +328,22 @@ impl StreamsScratch {
     }
 }
 
+impl HyperScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        const N: usize = hyper::STREAMS;
+        let [all, shares] = c.hyper.map_or([0; 2], |_| [N * c.dim, (2 + N) * N]);
+        Ok(Self { streams: m.make(all)?, flat: m.make(all)?, shares: m.make(shares)? })
+    }
+}
+
+impl PoolScratch {
+    fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
+        let rows = (0..c.layers).map(|i| c.pool_width(i)).max().unwrap_or(0);
+        let entries = (0..c.layers).map(|i| c.entries_of(i).sum()).max().unwrap_or(0);
+        Ok(Self { parts: m.make(rows)?, rows: m.make(rows)?, entries: m.make(entries)? })
+    }
+}
+
 impl LatentScratch {
     fn build(c: &ModelConfig, m: &mut impl Make) -> Result<Self, EngineError> {
         let mut most = [0; 5];
@@ -308,6 +357,10 @@ impl LatentScratch {
             most.iter_mut().zip(sizes).for_each(|(most, size)| *most = size.max(*most));
         }
         let [q_a, q_b, heads_in, heads_out, out] = most;
+        let [q_a, heads_in, heads_out, out] = match &c.pooling {
+            Some(p) => [p.q_rank, c.att_width(), p.groups * p.out_rank, p.groups * p.out_rank],
+            None => [q_a, heads_in, heads_out, out],
+        };
         let index = c.indexer.as_ref().map_or([0; 3], |x| [x.heads * x.dim, x.dim, x.heads]);
         Ok(Self {
             q_a: m.make(q_a)?,

@@ -29,11 +29,15 @@ pub struct Sequence {
     /// Running states, `[layers]`; empty where no layer has one.
     pub(crate) states: Vec<Option<RunningState>>,
     pub(crate) tokens: Vec<u32>,
-    /// What an indexer compares its queries with, `[positions, dim]` of each layer that has one; empty where none will have
+    /// Entries that stand for several positions each, as keys and values, `[layers]`; empty where no layer has any.
+    pub(crate) pooled: Vec<KvLayer>,
+    /// How many positions an entry of each layer stands for; 0 where it has none.
+    ratios: Vec<usize>,
+    /// What an indexer compares its queries with, `[positions, dim]` (or entries) of each layer that has one; empty where none will have
     /// to choose.
     pub(crate) index: Vec<Vec<f32>>,
-    /// Channels of that.
-    index_dim: usize,
+    /// Channels of that, and positions that each is of.
+    index_dim: [usize; 2],
     /// Layers that see the last positions only.
     window: Option<Window>,
     mark: Option<Mark>,
@@ -68,16 +72,34 @@ pub(crate) fn kv_shape(c: &ModelConfig, i: usize, kind: KvType) -> KvShape {
     KvShape { kind, heads: l.kv_heads, k_dim: l.k_dim, v_dim: l.v_dim }
 }
 
-/// States of these shapes, which are alike, where there are some; nothing where there are none.
-fn new_states(
-    shapes: impl Iterator<Item = Option<StateShape>> + Clone,
-) -> Result<Vec<Option<RunningState>>, EngineError> {
-    let count = shapes.clone().flatten().count();
-    let Some(shape) = shapes.clone().flatten().next() else { return Ok(Vec::new()) };
-    let bytes = shape.bytes().saturating_mul(count);
-    let all = RunningState::several(shape, count);
-    let mut all = all.ok_or(EngineError::Memory { what: "the running states", bytes })?.into_iter();
-    Ok(shapes.map(|shape| shape.and_then(|_| all.next())).collect())
+/// How many positions an entry of each layer stands for, 0 where it has none; nothing where no layer has any.
+fn ratios(c: &ModelConfig) -> Vec<usize> {
+    let layers = if c.pooling.is_some() { 0..c.layers } else { 0..0 };
+    layers.map(|i| c.pooled_of(i).unwrap_or(0)).collect()
+}
+
+/// Layers that may have keys of an indexer in a sequence of up to `ctx` positions, and channels and positions of each key.
+fn index_of(c: &ModelConfig, ctx: usize) -> (usize, [usize; 2]) {
+    c.indexer.as_ref().filter(|x| x.chooses(ctx)).map_or((0, [0, 1]), |x| (c.layers, [x.dim, x.ratio]))
+}
+
+/// States of these shapes where there are some, those that are alike side by side; nothing where there are none.
+fn new_states(shapes: impl Iterator<Item = Option<StateShape>>) -> Result<Vec<Option<RunningState>>, EngineError> {
+    let shapes: Vec<_> = shapes.collect();
+    let mut states: Vec<Option<RunningState>> = Vec::new();
+    for &shape in shapes.iter().flatten() {
+        if states.iter().flatten().any(|s| *s.shape() == shape) {
+            continue;
+        }
+        let count = shapes.iter().flatten().filter(|s| **s == shape).count();
+        let bytes = shape.bytes().saturating_mul(count);
+        let all = RunningState::several(shape, count);
+        let mut all = all.ok_or(EngineError::Memory { what: "the running states", bytes })?.into_iter();
+        states.resize_with(shapes.len(), || None);
+        let alike = states.iter_mut().zip(&shapes).filter(|(_, s)| **s == Some(shape));
+        alike.for_each(|(state, _)| *state = all.next());
+    }
+    Ok(states)
 }
 
 /// Makes `to` the same as `from`, in the memory that it has.
@@ -105,10 +127,14 @@ impl Sequence {
         let first = KvLayer::new(kv_shape(c, 0, options.kv));
         let layers = (0..c.caches()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let states = new_states((0..c.layers).map(|i| c.state_of(i)))?;
-        let indexer = c.indexer.as_ref().filter(|x| ctx > x.most);
-        let (index, index_dim) = indexer.map_or((Vec::new(), 0), |x| (vec![Vec::new(); c.layers], x.dim));
+        let (index, index_dim) = match index_of(c, ctx) {
+            (0, dim) => (Vec::new(), dim),
+            (layers, dim) => (vec![Vec::new(); layers], dim),
+        };
+        let ratios = ratios(c);
+        let pooled = (0..ratios.len()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let (tokens, window) = (Vec::new(), c.window.clone());
-        Ok(Self { layers, states, tokens, index, index_dim, window, mark: None, checkpoint: None, ctx })
+        Ok(Self { layers, states, tokens, pooled, ratios, index, index_dim, window, mark: None, checkpoint: None, ctx })
     }
 
     /// The same tokens, keys and values once more: a conversation that goes on in two ways.
@@ -117,6 +143,7 @@ impl Sequence {
     /// There is not enough memory.
     pub fn try_clone(&self) -> Result<Self, EngineError> {
         let layers = self.layers.iter().map(KvLayer::try_clone).collect::<Result<_, _>>()?;
+        let pooled = self.pooled.iter().map(KvLayer::try_clone).collect::<Result<_, _>>()?;
         let mut states = Vec::new();
         copy_states(&mut states, &self.states)?;
         let mark = match &self.mark {
@@ -133,8 +160,19 @@ impl Sequence {
             copy.copy_from_slice(keys);
             index.push(copy);
         }
-        let (tokens, window, index_dim) = (self.tokens.clone(), self.window.clone(), self.index_dim);
-        Ok(Self { layers, states, tokens, index, index_dim, window, mark, checkpoint: None, ctx: self.ctx })
+        Ok(Self {
+            layers,
+            states,
+            tokens: self.tokens.clone(),
+            pooled,
+            ratios: self.ratios.clone(),
+            index,
+            index_dim: self.index_dim,
+            window: self.window.clone(),
+            mark,
+            checkpoint: None,
+            ctx: self.ctx,
+        })
     }
 
     /// Tokens held.
@@ -162,7 +200,7 @@ impl Sequence {
         let copies = self.mark.iter().chain(&self.checkpoint).flat_map(|mark| &mark.states);
         let states = self.states.iter().chain(copies).flatten().map(|s| s.shape().bytes());
         let index = self.index.iter().map(|keys| keys.len() * size_of::<f32>());
-        self.layers.iter().map(KvLayer::bytes).chain(states).chain(index).sum()
+        self.layers.iter().chain(&self.pooled).map(KvLayer::bytes).chain(states).chain(index).sum()
     }
 
     /// Whether layers keep a running state, which can go back only to a mark or to the beginning.
@@ -279,16 +317,19 @@ impl Sequence {
         self.checkpoint.take_if(|checkpoint| checkpoint.len > len);
         self.tokens.truncate(len);
         self.layers.iter_mut().for_each(|l| l.truncate(len));
-        self.index.iter_mut().for_each(|keys| keys.truncate(len * self.index_dim));
+        let entries = self.pooled.iter_mut().zip(&self.ratios).filter(|(_, ratio)| **ratio > 0);
+        entries.for_each(|(l, ratio)| l.truncate(len / ratio));
+        let [dim, ratio] = self.index_dim;
+        self.index.iter_mut().for_each(|keys| keys.truncate(len / ratio * dim));
     }
 
     /// Whether the sequence was made for a model of this shape.
     pub(crate) fn fits(&self, c: &ModelConfig) -> bool {
         let state = |i: usize| self.states.get(i).and_then(Option::as_ref).map(|s| *s.shape());
-        let indexer = c.indexer.as_ref().filter(|x| self.ctx > x.most);
-        let index = indexer.map_or((0, 0), |x| (c.layers, x.dim));
         self.window == c.window
-            && (self.index.len(), self.index_dim) == index
+            && (self.index.len(), self.index_dim) == index_of(c, self.ctx)
+            && self.ratios == ratios(c)
+            && self.pooled.iter().enumerate().all(|(i, l)| *l.shape() == kv_shape(c, i, l.shape().kind))
             && self.layers.len() == c.caches()
             && self.layers.iter().enumerate().all(|(i, l)| {
                 let len = if c.attends(i) { self.tokens.len() } else { 0 };

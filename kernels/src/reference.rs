@@ -132,6 +132,16 @@ pub fn attention(
     out.iter().map(|o| o * (1.0 / sum)).collect()
 }
 
+/// One channel of pooled rows, each a value and its score.
+pub fn pool(rows: &[[f32; 2]]) -> f32 {
+    let top = rows.iter().fold(f32::NEG_INFINITY, |m, r| m.max(r[1]));
+    let (sum, acc) = rows.iter().fold((0.0f32, 0.0f32), |(sum, acc), [value, score]| {
+        let e = exp(score - top);
+        (sum + e, e.mul_add(*value, acc))
+    });
+    acc / sum
+}
+
 /// Row `r` of a convolution, `[channels]`: `raw` (`[rows, channels]`) begins with the sequence.
 pub fn convolve(conv: &Convolution<'_>, raw: &[f32], r: usize) -> Vec<f32> {
     let channels = conv.channels();

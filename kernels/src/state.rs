@@ -13,7 +13,7 @@ pub const MAX_TAPS: usize = 8;
 /// The size of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateShape {
-    /// Positions that the convolution sees, its own among them; 1 to [`MAX_TAPS`].
+    /// Positions that the convolution sees, its own among them; 1 to [`MAX_TAPS`]. Where rows are only kept, any number.
     pub taps: usize,
     /// Channels that are convolved.
     pub channels: usize,
@@ -92,7 +92,7 @@ impl RunningState {
 
     /// The row so far back (`[channels]`): 1 is the last one, `taps - 1` the most. Before the sequence's first row there are
     /// zeros, as there are in a slot that was never filled.
-    pub(crate) fn before(&self, back: usize) -> &[f32] {
+    pub fn before(&self, back: usize) -> &[f32] {
         let (n, slots) = (self.shape.channels, self.shape.taps - 1);
         &self.floats[(self.rows + slots - back) % slots * n..][..n]
     }
@@ -113,7 +113,7 @@ impl RunningState {
     }
 
     /// Goes on by the rows of `raw` (`[rows, channels]`) and keeps the last ones.
-    pub(crate) fn push(&mut self, raw: &[f32]) {
+    pub fn push(&mut self, raw: &[f32]) {
         let (channels, slots, before) = (self.shape.channels, self.shape.taps - 1, self.rows);
         let rows = raw.len() / channels;
         self.rows += rows;

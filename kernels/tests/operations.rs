@@ -7,7 +7,7 @@ mod testing;
 
 use hewn_kernels::format::{Float, Format, FormatVisitor, Quant};
 use hewn_kernels::op::activation::{self, Activation};
-use hewn_kernels::op::attention::{Chosen, Query, Rules, Window, attention};
+use hewn_kernels::op::attention::{Chosen, Far, Query, Rules, Window, attention};
 use hewn_kernels::op::matmul::{Gate, Input, Layout, Matrix, Product, gated_matmul, matmul};
 use hewn_kernels::op::quantize::{ActBlock, NonFinite, block_index, quantize_all};
 use hewn_kernels::op::wkv::{Answer, Told, WkvShape, wkv};
@@ -388,7 +388,8 @@ fn check_chosen(
         })
         .map(f32::to_bits)
         .collect();
-    let query = |(i, &(seq, pos)): (usize, &(usize, usize))| Query { kv: &seqs[seq].kv, pos, chosen: chosen(i) };
+    let query =
+        |(i, &(seq, pos)): (usize, &(usize, usize))| Query { chosen: chosen(i), ..Query::all(&seqs[seq].kv, pos) };
     let queries: Vec<Query<'_>> = at.iter().enumerate().map(query).collect();
     for team in teams {
         // Twice: what the first call leaves behind must not matter.
@@ -507,6 +508,70 @@ fn chosen_positions_equal_the_oracle() {
             let each: Vec<_> = at.iter().enumerate().map(|i| Some(of_each([pick(i)?, pick(i)?]))).collect();
             check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &alike);
             check_chosen(&mut rng, &seqs, 3, at, &teams, rules, &each);
+        }
+    }
+}
+
+#[test]
+fn entries_of_a_second_cache_equal_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(61);
+    for (kind, window) in [(KvType::F32, Some(100)), (KvType::F16, None), (KvType::F32, Some(1))] {
+        let shape = KvShape { kind, heads: 2, k_dim: 24, v_dim: 40 };
+        let (near, far) = (Cached::new(&mut rng, shape, 900), Cached::new(&mut rng, shape, 700));
+        let (sinks, heads) = (rng.floats(6), 6);
+        // What each query sees of the second cache: nothing yet, a part of a tile, whole ones; then fewer, of another text.
+        let at = [(0, 0), (3, 0), (4, 1), (63, 15), (64, 64), (65, 65), (255, 128), (256, 129), (899, 700), (300, 75)];
+        for density in [0, 1, 20, 3000] {
+            let mut pick = |(i, &(_, len)): (usize, &(usize, usize))| {
+                let mut words = vec![0u64; usize::div_ceil(len, 64)];
+                let one = |rng: &mut Lcg| (((rng.float() + 1.0) * 1e6) as u64).is_multiple_of(density);
+                (0..len).filter(|_| one(&mut rng)).for_each(|p| words[p / 64] |= 1 << (p % 64));
+                (density > 0 && i % 3 != 2).then_some(words)
+            };
+            let chosen: Vec<_> = at.iter().enumerate().map(&mut pick).collect();
+            let rules = Rules { window: window.map(Window::Last), sinks: Some(&sinks), ..Rules::plain(0.3) };
+            let q: Vec<f32> = rng.floats(at.len() * heads * shape.k_dim).iter().map(|x| x * 4.0).collect();
+            let mut want = Vec::new();
+            for (i, &(pos, len)) in at.iter().enumerate() {
+                for h in 0..heads {
+                    // The same as one cache, of which what lies between is not seen.
+                    let (behind, first) =
+                        (usize::div_ceil(len, 64) * 64, window.map_or(0, |n| (pos + 1).saturating_sub(n)));
+                    let seen = |p: usize| match p.checked_sub(behind) {
+                        None => p < len && chosen[i].as_ref().is_none_or(|c| c[p / 64] >> (p % 64) & 1 == 1),
+                        Some(p) => p >= first,
+                    };
+                    let round = |x: f32| if kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
+                    let of = |p: usize| p.checked_sub(behind).map_or((&far, p), |p| (&near, p));
+                    let (k_dim, v_dim) = (shape.k_dim, shape.v_dim);
+                    want.extend(reference::attention(
+                        &q[(i * heads + h) * k_dim..][..k_dim],
+                        behind + pos + 1,
+                        v_dim,
+                        &Rules { window: None, sinks: Some(&sinks[h..=h]), ..rules },
+                        seen,
+                        |p, d| round(of(p).0.k[(of(p).1 * shape.heads + h / 3) * k_dim + d]),
+                        |p, c| round(of(p).0.v[(of(p).1 * shape.heads + h / 3) * v_dim + c]),
+                    ));
+                }
+            }
+            let query = |(i, &(pos, len)): (usize, &(usize, usize))| Query {
+                far: Some(Far { kv: &far.kv, len, chosen: chosen[i].as_deref() }),
+                ..Query::all(&near.kv, pos)
+            };
+            let queries: Vec<Query<'_>> = at.iter().enumerate().map(query).collect();
+            for team in &teams {
+                // All at once, and the one that sees most alone, in spans.
+                for part in [0..at.len(), 8..9] {
+                    let mut out = vec![f32::NAN; part.len() * heads * shape.v_dim];
+                    let q = &q[part.start * heads * shape.k_dim..part.end * heads * shape.k_dim];
+                    team.step(|crew| attention(crew, &queries[part.clone()], heads, &rules, q, &mut out)).unwrap();
+                    let want = &want[part.start * heads * shape.v_dim..part.end * heads * shape.v_dim];
+                    let same = out.iter().zip(want).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same, "{shape:?} {density} {part:?} {} t={}", team.isa().kind(), team.threads());
+                }
+            }
         }
     }
 }

@@ -14,8 +14,8 @@ BASE = dict(dim=32, layers=2, heads=4, kv=2, hd=8, ff=48, ctx=256, eps=1e-5, the
             out_norm='output_norm', short_conv=None, taps=3, rank=0, xielu=False, gate=False, out_bias=False,
             exact=None, start=0, inner=False, latent=None, bare=(), ff_said=None, positions=False, vd=None, mamba=None, kda=None,
             again=False, whole_kda=False, told=None, adapters=None, embed_norm=False, alibi=None, unrun=False, indexer=None,
-            rwkv=None, lightning=None, kept=None, streams=None, flash=False, cycles=None,
-            head_bias=False)
+             rwkv=None, lightning=None, kept=None, streams=None, flash=False, cycles=None,
+             head_bias=False, tokens=80, pooled=None, hyper=None, flat_rates=False)
 
 AROUND = dict(after='post_attention_norm', ff_after='post_ffw_norm')
 YARN = {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 64}
@@ -503,4 +503,24 @@ SPECS = {
                                   keys={'rope.scaling.finetuned': False, 'expert_shared_feed_forward_length': 40,
                                         'expert_shared_count': 1, 'expert_weights_norm': True, 'expert_weights_scale': 2.5,
                                         'expert_group_count': 1}),
+    # Entries of 4 and of 128 positions, each kind with some that are whole; of the first an indexer chooses. Heads that are no
+    # whole registers, a window within a tile, experts by token in the first two layers, and a bound that many reach.
+    'deepseek4': dict(arch='deepseek4', seed=160, layers=3, dim=32, heads=8, kv=1, hd=24, rope=8, sinks=True, tokens=300, ctx=512,
+                      pooled=dict(ratios=[4, 0, 128], q=8, groups=2, rank=16), hyper=True,
+                      indexer=dict(heads=8, dim=64, top=5), experts=dict(n=4, used=2, ff=16, shared=16, choice=True, hashed=2),
+                      keys={'expert_shared_count': 1, 'expert_weights_scale': 1.5, 'expert_weights_norm': True,
+                            'expert_gating_func': 4, 'hash_layer_count': 2, 'attention.sliding_window': 20,
+                            'swiglu_clamp_exp': [0.5] * 3, 'swiglu_clamp_shexp': [0.7] * 3,
+                            'attention.compress_rope_freq_base': 40000.0, 'hyper_connection.count': 4,
+                            'hyper_connection.sinkhorn_iterations': 5, 'hyper_connection.epsilon': 1e-6, **YARN}),
+    # Delta nets between layers that attend to the neighbours of three keys, each of four positions; the last of these takes the
+    # choice of the one before.
+    'glm5-next': dict(arch='glm5-next', seed=161, layers=5, dim=16, kv=[0, 1, 0, 0, 1], hd=12, rope=0, ff=24, kda=16, flat_rates=True,
+                      latent=dict(q=12, kv=24, v=8), hyper='even', indexer=dict(heads=4, dim=64, top=12, layers=[1, 1, 1, 1, 0]),
+                      experts=dict(n=4, used=2, ff=16, shared=16, choice=True, first=1),
+                      keys={'expert_shared_count': 1, 'expert_weights_scale': 2.5, 'expert_weights_norm': True,
+                            'expert_gating_func': 2, 'kda.gate_lower_bound': -5.0, 'attention.indexer.kpool': 4,
+                            'attention.indexer.kpool_select_tail': True, 'attention.layer_norm_epsilon': 1e-6,
+                            'swiglu_clamp_exp': [0.5] * 5, 'hyper_connection.count': 4,
+                            'hyper_connection.sinkhorn_iterations': 4, 'hyper_connection.epsilon': 1e-6}),
 }

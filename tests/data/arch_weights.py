@@ -41,6 +41,9 @@ def tensors(s, rng):
     if s['streams']:
         n = s['streams']
         mat('output_hc_fn.weight', n, n * D); vec('output_hc_base.weight', n, std=0.5); vec('output_hc_scale.weight', 1, base=1.0)
+    if s['hyper'] and s['hyper'] != 'even':
+        mat('output_hc_fn.weight', 4, 4 * D, std=0.1); vec('output_hc_base.weight', 4, std=0.5)
+        vec('output_hc_scale.weight', 1, base=1.0)
     if s['cycles']:
         vec('hrm.z_l_init', D, std=0.5)
     if s['kept']:
@@ -128,7 +131,8 @@ def tensors(s, rng):
             mat(p + 'ssm_beta.weight', H, D, std=0.3)
             vec(p + 'ssm_dt.bias', W, std=1.0)
             rates = rng.uniform(0.05, 2.0, (1, 1, H, 1)).astype(np.float32)
-            out.append((p + 'ssm_a', rates[0, 0] if whole else -rates.reshape(-1) if one_gate else -rates))
+            out.append((p + 'ssm_a', -rates[0, 0, :, 0] if s['flat_rates'] else rates[0, 0] if whole
+                        else -rates.reshape(-1) if one_gate else -rates))
             mat(p + ('ssm_g.weight' if one_gate else 'ssm_g_a.weight'), W if whole or one_gate else n, D, std=0.3)
             if not whole and not one_gate:
                 mat(p + 'ssm_g_b.weight', W, n, std=0.3)
@@ -218,16 +222,41 @@ def tensors(s, rng):
                 mat(p + 'attn_k_b.weight', H, l['kv'], hd - s['rope'], std=0.3)
                 mat(p + 'attn_v_b.weight', H, l['v'], l['kv'], std=0.3)
             mat(p + 'attn_output.weight', D, H * l['v'])
-        x = s['indexer']
+        v = s['pooled']
+        if v:
+            ratio, x = v['ratios'][i], s['indexer']
+            mat(p + 'attn_q_a.weight', v['q'], D, std=0.3); norm(p + 'attn_q_a_norm', v['q'])
+            mat(p + 'attn_q_b.weight', H * hd, v['q'], std=0.3)
+            mat(p + 'attn_kv.weight', hd, D, std=0.3); norm(p + 'attn_kv_a_norm', hd)
+            mat(p + 'attn_output_a.weight', v['groups'] * v['rank'], H // v['groups'] * hd)
+            mat(p + 'attn_output_b.weight', D, v['groups'] * v['rank'])
+
+            def pool(part, dim):
+                width = 2 * dim if ratio == 4 else dim
+                mat(p + part + '_kv.weight', width, D); mat(p + part + '_gate.weight', width, D, std=0.5)
+                mat(p + part + '_ape.weight', ratio, width, std=0.5); norm(p + part + '_norm', dim)
+            if ratio:
+                pool('attn_compressor', hd)
+            if ratio == 4:
+                pool('indexer_compressor', x['dim'])
+                mat(p + 'indexer.proj.weight', x['heads'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], v['q'])
+        if s['hyper']:
+            for part, n, scales in (('attn', 24, 3), ('ffn', 24, 3)):
+                mat(p + f'hc_{part}_fn.weight', n, 4 * D, std=0.1)
+                vec(p + f'hc_{part}_base.weight', n, std=0.5); vec(p + f'hc_{part}_scale.weight', scales, base=1.0)
+        x = s['indexer'] if not v else None
         if x and x.get('block'):
             if i >= s['experts']['first']:
                 mat(p + 'indexer.q_proj.weight', x['heads'] * x['dim'], D); mat(p + 'indexer.k_proj.weight', x['dim'], D)
                 vec(p + 'indexer.q_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0)
-        elif x and i < s['layers'] and x.get('layers', [1] * 9)[i]:
+        elif x and K and i < s['layers'] and x.get('layers', [1] * 9)[i]:
             vec(p + 'indexer.k_norm.weight', x['dim'], base=1.0); vec(p + 'indexer.k_norm.bias', x['dim'])
             mat(p + 'indexer.proj.weight', x['heads'], D)
             mat(p + 'indexer.attn_k.weight', x['dim'], D); mat(p + 'indexer.attn_q_b.weight', x['heads'] * x['dim'], l['q'])
-        parts = [] if l or convolves or lightning or d and recurrent(s, i) or not K else \
+            if 'attention.indexer.kpool' in s['keys']:
+                mat(p + 'indexer_compressor_gate.weight', x['dim'], D, std=0.5)
+                mat(p + 'indexer_compressor_ape.weight', s['keys']['attention.indexer.kpool'], x['dim'], std=0.5)
+        parts = [] if l or v or convolves or lightning or d and recurrent(s, i) or not K else \
             [('qkv', (H + K) * hd + K * vd)] if s['fused_qkv'] else \
             [('q', H * hd * (2 if d else 1)), ('k', K * hd), ('v', K * vd)]
         if s['v_is_k'] and not windowed:
@@ -270,7 +299,9 @@ def tensors(s, rng):
         if e and F and not e.get('beside') and i >= e.get('dense', e.get('first', 0)) and (i + 1) % e.get('every', 1) == 0 \
                 and i < e.get('end', 99):
             n, M = e['n'], e['ff']
-            if e.get('choice'):
+            if i < e.get('hashed', 0):
+                out.append((p + 'ffn_gate_tid2eid.weight', rng.integers(0, n, (VOCAB, e['used'])).astype(np.int32)))
+            elif e.get('choice'):
                 vec(p + ('exp_probs_b' if e.get('bare') else 'exp_probs_b.bias'), n)
             if e.get('shared'):
                 W = e['shared']
@@ -360,7 +391,7 @@ def write(path, s, values, half):
             'feed_forward_length': s['ff_said'] or s['ff'], 'attention.head_count': s['heads'], 'attention.head_count_kv': s['kv'],
             'vocab_size': VOCAB}
     if s['heads']:
-        ints.update({'rope.dimension_count': s['rope'] or s['hd'], 'attention.key_length': s['hd'],
+        ints.update({'rope.dimension_count': s['hd'] if s['rope'] is None else s['rope'], 'attention.key_length': s['hd'],
                      'attention.value_length': s['vd'] or s['hd']})
     if s['latent']:
         l = s['latent']
@@ -386,6 +417,10 @@ def write(path, s, values, half):
                      'attention.indexer.top_k': x['top'],
                      **({'attention.indexer.block_size': x['block'], 'attention.indexer.local_blocks': x['last']} if 'block' in x else {}),
                      **({'attention.indexer.types': x['layers']} if 'layers' in x else {})})
+    if s['pooled']:
+        v = s['pooled']
+        ints.update({'attention.q_lora_rank': v['q'], 'attention.output_group_count': v['groups'],
+                     'attention.output_lora_rank': v['rank'], 'attention.compress_ratios': v['ratios']})
     if s['experts']:
         e = s['experts']
         ints.update({'expert_count': e['n'], 'expert_used_count': e['used'], 'expert_feed_forward_length': e['ff']})
@@ -463,8 +498,8 @@ def write(path, s, values, half):
         add(f'{a}.{k}', v)
     w.add_tokenizer_model('none')
     for name, x in values:
-        matrix = x.ndim > 1 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
+        matrix = x.ndim > 1 and x.dtype != np.int32 and not name.endswith('.bias') and 'ffn_gate_inp' not in name and '_norm' not in name \
             and 'conv1d' not in name and 'conv.conv' not in name and '_coef.' not in name \
-            and not name.endswith(('ssm_a', 'ssm_d')) and 'lerp' not in name and 'mix_first' not in name
+            and not name.endswith(('ssm_a', 'ssm_d')) and 'lerp' not in name and 'mix_first' not in name and '_ape.' not in name
         w.add_tensor(name, x.astype(np.float16) if half and matrix else x)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()

@@ -69,9 +69,10 @@ def start():
     return keep
 
 
-def keep_logits(out, name, tokens, ref, peer, every=8):
+def keep_logits(out, name, tokens, ref, peer, every=None):
     """Writes the logits of some positions, and how far the peer is from them."""
-    positions = sorted({*range(0, TOKENS, every), TOKENS - 1})
+    n = len(tokens)
+    positions = sorted({*range(0, n, every or n // 10), n - 1})
     r, p = ref[positions], peer[positions]
     nmse = float(((p - r) ** 2).sum() / ((r - r.mean()) ** 2).sum())
     top1 = float((p.argmax(1) == r.argmax(1)).mean())
@@ -90,7 +91,7 @@ def main():
         s = {**BASE, **spec}
         rng = np.random.default_rng(100 + s.get('seed', seed))
         values = tensors(s, rng)
-        tokens = [int(t) for t in rng.integers(0, VOCAB, TOKENS)]
+        tokens = [int(t) for t in rng.integers(0, VOCAB, s['tokens'])]
         write(out / f'{name}.gguf', s, values, True)
         if s['unrun']:
             ref = s['exact'](s, values, tokens)

@@ -256,6 +256,8 @@ fn what_rwkv_and_indexers_keep_goes_back_too() {
         ("dots3note", 25),
         ("kimi-k3", 20),
         ("hrm_text", 25),
+        ("deepseek4", 20),
+        ("glm5-next", 20),
     ] {
         let path = format!("{}/data/arch/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
         let mut bed = Bed::new(std::fs::read(path).unwrap());

@@ -234,6 +234,8 @@ pub enum Gating {
     Softmax,
     /// The logistic function of each.
     Sigmoid,
+    /// The root of `ln(1 + e^score)`.
+    SqrtSoftplus,
     /// Softmax over those that were chosen.
     SoftmaxOfChosen,
     /// The logistic function of those that were chosen by their scores themselves.

@@ -27,6 +27,7 @@ mod deci;
 mod deepseek;
 mod deepseek2;
 mod deepseek32;
+mod deepseek4;
 mod dots1;
 mod dots3note;
 mod ernie4_5;
@@ -43,6 +44,7 @@ mod gemma3n;
 mod gemma4;
 mod glm4;
 mod glm4moe;
+mod glm5_next;
 mod glm_dsa;
 mod gpt2;
 mod gpt_oss;
@@ -200,6 +202,8 @@ pub struct Arch {
     pub interleaved: bool,
     /// Whether the routers that files have tell which layers have experts.
     pub routers_tell: bool,
+    /// Whether in the first layers, of which files say how many, a token's experts are listed.
+    pub hashed_experts: bool,
     /// Whether a layer's experts run beside a dense part, each with norms of its own, and the router norms the stream.
     pub experts_beside: bool,
     /// Whether they read the stream as it comes into the layer, before the attention, and a dense part as wide as the stream
@@ -215,8 +219,13 @@ pub struct Arch {
     pub latent: bool,
     /// Whether the part of its keys that is turned is normed before.
     pub latent_key_norm: bool,
+    /// Whether a layer sees entries besides its window that stand for several positions each, and has one key for all heads,
+    /// which is the value, too.
+    pub pooled: bool,
     /// An indexer that chooses the positions that a query attends to.
     pub indexed: Option<Indexed>,
+    /// Whether it compares queries with what stands for several neighbouring positions, which are chosen together.
+    pub indexes_pools: bool,
     /// What some layers do with a running state, where there are such layers.
     pub recurrence: Option<Recurrence>,
     /// Whether a layer is a state space, attention or a feed-forward part, and only that.
@@ -309,6 +318,10 @@ pub struct Arch {
     pub layer_inputs: bool,
     /// Whether the residual stream is several (AltUp), with a low-rank part beside the attention (LAuReL).
     pub altup: bool,
+    /// Whether the residual stream is several that layers mix (hyper-connections).
+    pub hyper: bool,
+    /// Whether what is left of those in the end is their mean.
+    pub streams_even: bool,
     /// Gates that are cut off where the file does not say which; none in most architectures.
     pub cut_off: Option<CutOff>,
     /// Whether the stream may be multiplied with a number after each layer.
@@ -375,6 +388,7 @@ impl Arch {
         shared_scale: 1.0,
         interleaved: false,
         routers_tell: false,
+        hashed_experts: false,
         experts_beside: false,
         experts_ahead: false,
         adjugates: false,
@@ -382,7 +396,9 @@ impl Arch {
         narrow_experts: None,
         latent: false,
         latent_key_norm: false,
+        pooled: false,
         indexed: None,
+        indexes_pools: false,
         recurrence: None,
         single: false,
         sparse: false,
@@ -426,6 +442,8 @@ impl Arch {
         varied: false,
         layer_inputs: false,
         altup: false,
+        hyper: false,
+        streams_even: false,
         cut_off: None,
         layer_factor: false,
         embed_evened: false,
@@ -469,6 +487,7 @@ pub const ALL: &[&Arch] = &[
     &deepseek::ARCH,
     &deepseek2::ARCH,
     &deepseek32::ARCH,
+    &deepseek4::ARCH,
     &dots1::ARCH,
     &dots3note::ARCH,
     &ernie4_5::ARCH,
@@ -485,6 +504,7 @@ pub const ALL: &[&Arch] = &[
     &gemma4::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
+    &glm5_next::ARCH,
     &glm_dsa::ARCH,
     &gpt2::ARCH,
     &gpt_oss::ARCH,

@@ -17,8 +17,8 @@ pub struct Bounds {
 const NONE: f32 = 1e-6;
 
 impl Reader<'_> {
-    /// The bounds of so many layers.
-    pub(super) fn bounds(&self, layers: usize) -> Result<Bounds, EngineError> {
+    /// The bounds of so many layers; perhaps those of the experts are the others', too, where there are none.
+    pub(super) fn bounds(&self, layers: usize, one_for_all: bool) -> Result<Bounds, EngineError> {
         let read = |key: &str| {
             let bound = |v: Value<'_>| match v {
                 Value::F32(v) if v.is_finite() && v >= 0.0 => Some(Some(v).filter(|v| *v > NONE)),
@@ -32,6 +32,9 @@ impl Reader<'_> {
             };
             list.map_or_else(|| self.bad(key, format!("it is not a list of {layers} numbers from 0 on")), Ok)
         };
-        Ok(Bounds { experts: read("swiglu_clamp_exp")?, all: read("swiglu_clamp_shexp")? })
+        let [experts, all] = [read("swiglu_clamp_exp")?, read("swiglu_clamp_shexp")?];
+        // One bound for both, where only that is said.
+        let said = !one_for_all || self.meta.contains(&self.key("swiglu_clamp_shexp"));
+        Ok(Bounds { all: if said { all } else { experts.clone() }, experts })
     }
 }

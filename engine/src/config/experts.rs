@@ -35,6 +35,8 @@ pub struct Experts {
     pub groups_used: usize,
     /// The router's scores end up within this: `cap * tanh(score / cap)`.
     pub score_cap: Option<f32>,
+    /// First layers in which a token's experts are listed.
+    pub hashed: usize,
     /// Smaller experts that groups of neighbours share.
     pub adjugates: Option<Adjugates>,
     /// Channels that they run on, where those are not the stream's.
@@ -143,8 +145,12 @@ impl Experts {
             Some(1) => Gating::Softmax,
             Some(2) => Gating::Sigmoid,
             Some(3) => Gating::SoftmaxOfChosen,
-            Some(n) => return r.bad("expert_gating_func", format!("{n} is unknown; 1, 2 and 3 are not")),
+            Some(4) => Gating::SqrtSoftplus,
+            Some(n) => return r.bad("expert_gating_func", format!("{n} is unknown; 1 to 4 are not")),
         };
+        if arch.hashed_experts && gating != rules.gating {
+            return r.bad("expert_gating_func", format!("`{}` has the root of softplus, which is 4", arch.name));
+        }
         if gating == Gating::SparseMixer && groups > 1 {
             return r.bad("expert_group_count", format!("{groups}; `{}` has no groups", arch.name));
         }
@@ -165,6 +171,7 @@ impl Experts {
                 Some(cap) => r.factor("router_logit_softcapping")?.or(Some(cap)),
                 None => None,
             },
+            hashed: if arch.hashed_experts { r.size_or_none("hash_layer_count")?.unwrap_or(0) } else { 0 },
             adjugates: if arch.adjugates { Some(r.adjugates(count)?) } else { None },
             narrow,
         }))

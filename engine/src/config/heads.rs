@@ -54,7 +54,7 @@ impl Reader<'_> {
                     Some(Recurrence::ChannelDelta) => self.size_of_some("attention.head_count_kv", layers)?.1,
                     _ => LayerSet::All,
                 };
-                (self.latent_heads(q, dim)?, attending)
+                (self.latent_heads(q, dim, arch.unturned)?, attending)
             }
             false => {
                 let key = "attention.head_count_kv";
@@ -130,8 +130,12 @@ impl Reader<'_> {
 
     /// The cache holds one head for all: the latent and the turned part of the key, and the latent again as the value. Files
     /// that do not say the sizes of heads before they are taken to the latent have no matrices to take them there.
-    fn latent_heads(&self, q: usize, dim: usize) -> Result<Heads, EngineError> {
-        let (kv_rank, rope_dim) = (self.need("attention.kv_lora_rank")?, self.need("rope.dimension_count")?);
+    fn latent_heads(&self, q: usize, dim: usize, unturned: bool) -> Result<Heads, EngineError> {
+        let (kv_rank, key) = (self.need("attention.kv_lora_rank")?, "rope.dimension_count");
+        let rope_dim = match unturned {
+            true => self.size_or_none(key)?.unwrap_or(0),
+            false => self.need(key)?,
+        };
         let expanded = !self.meta.contains(&self.key("attention.key_length_mla"));
         let key_name = if expanded { "attention.key_length" } else { "attention.key_length_mla" };
         let key = self.need(key_name)?;

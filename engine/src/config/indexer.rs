@@ -17,8 +17,10 @@ pub struct Indexer {
     pub turned_from: usize,
     /// Epsilon of its norms.
     pub eps: f32,
-    /// Positions that a query attends to at most.
+    /// Keys that a query chooses at most, of positions, or of several.
     pub most: usize,
+    /// Positions that one key stands for.
+    pub ratio: usize,
     /// Layers that choose.
     pub layers: LayerSet,
     /// Whether the others take the choice of the one before; otherwise they see all.
@@ -41,7 +43,80 @@ pub struct Blocks {
 /// Epsilon of a norm that is not the stream's.
 const KEY_EPS: f32 = 1e-6;
 
+impl Indexer {
+    /// Whether queries of a sequence of up to `ctx` positions will have to choose.
+    pub fn chooses(&self, ctx: usize) -> bool {
+        ctx / self.ratio > self.most
+    }
+}
+
 impl Reader<'_> {
+    /// Heads and their channels, of which so many are turned.
+    fn indexer_heads(&self, rope_dim: usize) -> Result<[usize; 2], EngineError> {
+        let (heads, key) = (self.need("attention.indexer.head_count")?, "attention.indexer.key_length");
+        let dim = self.need(key)?;
+        if heads.saturating_mul(dim) > MAX {
+            return self.bad(key, "heads times channels is out of any bounds");
+        }
+        if dim < rope_dim {
+            return self.bad(key, format!("{dim} channels, of which {rope_dim} are turned"));
+        }
+        Ok([heads, dim])
+    }
+
+    /// Its sizes, where keys are those of all layers and the first channels are turned.
+    pub(super) fn indexer_sizes(&self, rope_dim: usize) -> Result<Indexer, EngineError> {
+        let [heads, dim] = self.indexer_heads(rope_dim)?;
+        let most = self.need("attention.indexer.top_k")?;
+        Ok(Indexer {
+            heads,
+            dim,
+            turned_from: 0,
+            eps: KEY_EPS,
+            most,
+            ratio: 1,
+            layers: LayerSet::All,
+            shared: true,
+            blocks: None,
+        })
+    }
+
+    /// That of layers whose keys each stand for neighbouring positions, which are chosen together; among the layers that attend,
+    /// some take the choice of the one before.
+    pub(super) fn pool_indexer(
+        &self,
+        attending: &LayerSet,
+        layers: usize,
+        rope_dim: usize,
+    ) -> Result<Indexer, EngineError> {
+        let all = self.indexer_sizes(rope_dim)?;
+        let (key, ratio) = ("attention.indexer.kpool", self.need("attention.indexer.kpool")?);
+        if ratio < 2 || !all.most.is_multiple_of(ratio) {
+            return self.bad(key, format!("{ratio} positions a key, of which {} are chosen", all.most));
+        }
+        // A state of so many rows for each layer.
+        if ratio.saturating_mul(all.dim) > MAX {
+            return self.bad(key, "positions times channels is out of any bounds");
+        }
+        let tail = "attention.indexer.kpool_select_tail";
+        if self.flag(tail)? == Some(false) {
+            return self.bad(tail, "queries that do not see the positions behind the last key are not supported");
+        }
+        // Of the keys' norm; no file has another, and those of other architectures do not say it.
+        let eps = "attention.layer_norm_epsilon";
+        if let Some(v) = self.positive(eps)?.filter(|v| *v != KEY_EPS) {
+            return self.bad(eps, format!("{v}; of the indexer's keys, only {KEY_EPS:e} is supported"));
+        }
+        let key = "attention.indexer.types";
+        let own = self.flags(key, layers)?;
+        let chooses = |i: &usize| own.as_ref().is_none_or(|own| own[*i]);
+        if (0..layers).find(|i| attending.has(*i)).is_some_and(|i| !chooses(&i)) {
+            return self.bad(key, "the first layer that attends has no choice to take from another");
+        }
+        let listed = (0..layers).map(|i| attending.has(i) && chooses(&i)).collect();
+        Ok(Indexer { layers: LayerSet::Listed(listed), ratio, most: all.most / ratio, ..all })
+    }
+
     /// The indexer, where the file has one; known are the model's layers, context, heads, epsilon and windows.
     pub(super) fn indexer(
         &self,
@@ -62,14 +137,8 @@ impl Reader<'_> {
             None => return self.missing("attention.indexer.top_k"),
             Some(most) => most,
         };
-        let (heads, key) = (self.need("attention.indexer.head_count")?, "attention.indexer.key_length");
-        let dim = self.need(key)?;
-        if heads.saturating_mul(dim) > MAX {
-            return self.bad(key, "heads times channels is out of any bounds");
-        }
-        let Some(not_turned) = dim.checked_sub(h.rope_dim) else {
-            return self.bad(key, format!("{dim} channels, of which {} are turned", h.rope_dim));
-        };
+        let [heads, dim] = self.indexer_heads(h.rope_dim)?;
+        let not_turned = dim - h.rope_dim;
         let blocks = if kind.blocks { Some(self.blocks(most, heads, h.kv)?) } else { None };
         let most = blocks.map_or(most, |b| b.size.saturating_mul(b.best));
         let layers = match kind.blocks {
@@ -85,6 +154,7 @@ impl Reader<'_> {
             turned_from: if kind.turned_last { not_turned } else { 0 },
             eps: if kind.stream_eps { eps } else { KEY_EPS },
             most,
+            ratio: 1,
             layers,
             shared: !kind.blocks && window.is_none(),
             blocks,

@@ -106,6 +106,10 @@ impl ModelConfig {
             let rest = &tensor["blk.0.time_mix_v".len()..];
             return matches!(rest, "0.weight" | "1.weight" | "2.weight");
         }
+        // The choice of experts for tokens of an image.
+        if self.arch.hashed_experts && part().is_some_and(|(_, part)| part == "exp_probs_b_vl.bias") {
+            return true;
+        }
         let kv = |part| matches!(part, "attn_k.weight" | "attn_v.weight" | "attn_k_norm.weight");
         part().is_some_and(|(i, part)| {
             kv(part) && i.parse().is_ok_and(|i: usize| (self.caches()..self.layers).contains(&i))

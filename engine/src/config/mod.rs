@@ -6,9 +6,11 @@ mod bounds;
 mod cycles;
 mod experts;
 mod heads;
+mod hyper;
 mod indexer;
 mod layer_set;
 mod layers;
+mod pooling;
 mod reader;
 mod recurrent;
 mod rope;
@@ -26,9 +28,11 @@ pub use bounds::Bounds;
 pub use cycles::Cycles;
 pub use experts::Experts;
 pub use heads::Latent;
+pub use hyper::Hyper;
 pub use indexer::{Blocks, Indexer};
 pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
+pub use pooling::Pooling;
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
 pub use rope::Rope;
 pub(crate) use rope::RopeTable;
@@ -88,7 +92,7 @@ pub struct ModelConfig {
     pub rope: Rope,
     /// Layers that turn queries and keys, but for those that the architecture leaves alone.
     pub turned: LayerSet,
-    /// Rotary positions of the layers with a window, where they have their own.
+    /// Rotary positions of the layers with a window, or without pooled positions, where they have their own.
     pub local_rope: Option<Rope>,
     /// What attention scores are multiplied with.
     pub scale: f32,
@@ -114,6 +118,8 @@ pub struct ModelConfig {
     pub layer_inputs: usize,
     /// Several residual streams, with a low-rank part beside the attention.
     pub altup: Option<AltUp>,
+    /// Several residual streams that layers mix.
+    pub hyper: Option<Hyper>,
     /// Standard deviations above their mean from which a layer's gates count, where it has such a bound; of the first
     /// layers, as many as matter.
     pub cut_offs: Vec<Option<f32>>,
@@ -143,6 +149,8 @@ pub struct ModelConfig {
     pub latent: Option<Latent>,
     /// That of layers with a window, where they have their own.
     pub window_latent: Option<Latent>,
+    /// Entries that stand for several positions each, which layers see besides their window.
+    pub pooling: Option<Pooling>,
     /// What chooses the positions that queries attend to, where not all.
     pub indexer: Option<Indexer>,
     /// Layers that keep a running state.
@@ -205,6 +213,14 @@ impl ModelConfig {
         };
         r.check_heads(&heads)?;
         let rope = Rope::read(&r, arch, [heads.rope_dim, heads.k_dim], ctx)?;
+        let pooling = if arch.pooled { Some(r.pooling(&heads, layers)?) } else { None };
+        let (rope, plain) = match &pooling {
+            Some(_) => {
+                let [pooled, plain] = r.pooled_ropes(rope)?;
+                (pooled, Some(plain))
+            }
+            None => (rope, None),
+        };
         let window = r.window(arch, layers)?;
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
@@ -257,9 +273,11 @@ impl ModelConfig {
         let said = arch.norm_said && meta.contains(&r.key("attention.layer_norm_rms_epsilon"));
         let norm = if said { NormKind::Rms } else { arch.norm };
         let eps = r.epsilon(arch, norm)?;
-        let indexer = match &arch.indexed {
-            Some(kind) => r.indexer(kind, [layers, ctx], &heads, eps, window.as_ref())?,
-            None => None,
+        let indexer = match (&pooling, &arch.indexed) {
+            (_, None) => None,
+            (Some(pooling), _) => Some(r.pooled_indexer(pooling, layers, heads.rope_dim)?),
+            (None, Some(_)) if arch.indexes_pools => Some(r.pool_indexer(&attending, layers, heads.rope_dim)?),
+            (None, Some(kind)) => r.indexer(kind, [layers, ctx], &heads, eps, window.as_ref())?,
         };
         let window_latent = match (&heads.latent, &window) {
             (Some(full), Some(_)) if arch.varied => Some(r.window_latent(full, &heads, varied.window_dims)?),
@@ -284,7 +302,10 @@ impl ModelConfig {
             norms: r.norms(arch)?,
             eps,
             turned: if slopes.is_some() { LayerSet::none() } else { r.turned(arch, layers)? },
-            local_rope: if window.is_some() { r.local_rope(arch, &rope, &varied, k_dim)? } else { None },
+            local_rope: match plain {
+                None if window.is_some() => r.local_rope(arch, &rope, &varied, k_dim)?,
+                plain => plain,
+            },
             varied,
             rope,
             scale: match (r.factor("attention.scale")?.or(r.factor("attention.output_scale")?), arch.score_scale) {
@@ -304,6 +325,7 @@ impl ModelConfig {
             adapters: if arch.adapters { Some(r.adapters(vocab)?) } else { None },
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             altup: AltUp::read(&r, arch, gguf)?,
+            hyper: Hyper::read(&r, arch)?,
             cut_offs: r.cut_offs(arch, layers)?,
             parallel: match arch.parallel {
                 Parallel::Never => Some(false),
@@ -320,7 +342,7 @@ impl ModelConfig {
             cycles: if arch.cycled { Some(r.cycles(layers)?) } else { None },
             streams: if arch.streams { Some(r.streams()?) } else { None },
             kept_every: if arch.keeps_streams { r.size_or_none("attn_res.block_size")? } else { None },
-            bounds: if arch.bounded.is_some() { r.bounds(all)? } else { Bounds::default() },
+            bounds: if arch.bounded.is_some() { r.bounds(all, arch.hyper)? } else { Bounds::default() },
             embed_scale: match arch.embed_by_width {
                 true => (dim as f32).sqrt(),
                 false => r.factor("embedding_scale")?.or(arch.embed_scale).unwrap_or(1.0),
@@ -331,6 +353,7 @@ impl ModelConfig {
             latent: heads.latent,
             window_latent,
             indexer,
+            pooling,
             halved_every: match arch.channel_mix {
                 true => r.size_or_none("rescale_every_n_layers")?,
                 false => None,
@@ -406,7 +429,7 @@ impl ModelConfig {
 
     /// The size of the running state of layer `i`, where it has one.
     pub fn state_of(&self, i: usize) -> Option<StateShape> {
-        self.recurrent_of(i).map(RecurrentPart::state)
+        self.recurrent_of(i).map(RecurrentPart::state).or_else(|| self.pool_state(i))
     }
 
     /// Whether layer `i` attends to keys and values.
@@ -414,11 +437,14 @@ impl ModelConfig {
         self.attending.has(i)
     }
 
-    /// Which rotary table layer `i` uses: 0 for the model's, 1 for that of layers with a window, none where positions
-    /// are not turned.
+    /// Which rotary table layer `i` uses: 0 for the model's, 1 for that of layers with a window, or without pooled positions
+    /// where others have some; none where positions are not turned.
     pub(crate) fn rope_of(&self, i: usize) -> Option<usize> {
         let full = || self.window.is_some() && self.window_of(i).is_none();
         let dense = || self.experts.as_ref().is_some_and(|e| i < e.first);
+        if let Some(pooling) = &self.pooling {
+            return Some(usize::from(pooling.ratio(i).is_none()));
+        }
         match self.arch.unturned_every {
             Some(n) if i % n == n - 1 => None,
             _ if !self.turned.has(i) || self.arch.unturned_full && full() && !(self.arch.turned_dense && dense()) => {

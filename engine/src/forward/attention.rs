@@ -8,7 +8,7 @@ use crate::record::{Cost, Op};
 use crate::weights::{Grouped, Linear, MatrixRef, Norm};
 use hewn_kernels::kv::KvFull;
 use hewn_kernels::op::activation::{Activation, activate, gate, multiply};
-use hewn_kernels::op::attention::{Chosen, Query, Rules, Window, attention};
+use hewn_kernels::op::attention::{Chosen, Far, Query, Rules, Window, attention};
 use hewn_kernels::op::elementary::softplus;
 use hewn_kernels::op::layer_norm::layer_norm;
 use hewn_kernels::op::matmul::{Input, Product, matmul};
@@ -262,21 +262,23 @@ impl Forward<'_, '_> {
             store(crew, i, segments, &s.k[..n * kw], &s.v[..n * vw])?;
         }
         let each = c.indexer.as_ref().is_some_and(|x| x.blocks.is_some());
-        let chosen = |row: usize| {
-            s.latent
-                .chosen
-                .get(row)
-                .and_then(Option::as_deref)
-                .map(|words| Chosen { words, stride: if each { words.len() / sizes.kv_heads } else { 0 } })
-        };
+        let words = |row: usize| s.latent.chosen.get(row).and_then(Option::as_deref);
+        let stride = |words: &[u64]| if each { words.len() / sizes.kv_heads } else { 0 };
+        let chosen = |row: usize| words(row).map(|words| Chosen { words, stride: stride(words) });
         let queries: Vec<Query<'_>> = segments
             .iter()
             .flat_map(|seg| {
                 let kv = &seg.seq.layers[cache];
-                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (kv, pos))
+                (kv.len() - seg.tokens.len()..kv.len()).map(move |pos| (&*seg.seq, kv, pos))
             })
             .enumerate()
-            .map(|(row, (kv, pos))| Query { kv, pos, chosen: chosen(row) })
+            .map(|(row, (seq, kv, pos))| match (c.pooled_of(i), seq.pooled.get(i)) {
+                (Some(ratio), Some(entries)) => {
+                    let far = Far { kv: entries, len: (pos + 1) / ratio, chosen: words(row) };
+                    Query { far: Some(far), ..Query::all(kv, pos) }
+                }
+                _ => Query { chosen: chosen(row), ..Query::all(kv, pos) },
+            })
             .collect();
         let rules = Rules {
             scale: c.scale_of(i),
@@ -290,7 +292,8 @@ impl Forward<'_, '_> {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);
             let first = |end| rules.window.map_or(0, |w| w.first(end));
-            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1)).sum();
+            let far = |q: &Query<'_>| q.far.map_or(0, |f| f.len);
+            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1) + far(q)).sum();
             let read = |seg: &Segment<'_>| {
                 let len = seg.seq.layers[cache].len();
                 len.min(window.saturating_add(seg.tokens.len() - 1))

@@ -4,7 +4,7 @@
 //! expert that nobody chose are not read at all. A row's result is the sum over its experts, the best first: neither the
 //! other rows of the step nor the threads have a say in it.
 
-use super::route::{route, sigmoid};
+use super::route::{route, route_to, sigmoid};
 use super::rows::{gather_parts, quantize_parts};
 use super::{Forward, SPLIT, bias, blocks_of, foresee, quantize_rows};
 use crate::config;
@@ -155,9 +155,13 @@ impl Forward<'_, '_> {
         if !scores.iter().all(|v| v.is_finite()) {
             return Err(EngineError::NonFinite { at: format!("among the experts' scores of layer {i}") });
         }
-        let scores = &*scores;
+        let (scores, tokens) = (&*scores, &self.tokens);
         crew.rows(&mut s.experts.chosen[..n * e.used], e.used, n >= SPLIT, |_, r, chosen| {
-            route(e, &mut scores[r * e.count..][..e.count].to_vec(), w.choice_bias.as_deref(), chosen);
+            let mut scores = scores[r * e.count..][..e.count].to_vec();
+            match &w.hashed {
+                Some(table) => route_to(e, &mut scores, &table[tokens[r] as usize * e.used..][..e.used], chosen),
+                None => route(e, &mut scores, w.choice_bias.as_deref(), chosen),
+            }
             if let Some(scale) = &w.scale {
                 chosen.iter_mut().for_each(|c| c.weight *= scale[c.expert as usize]);
             }

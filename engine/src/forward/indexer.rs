@@ -33,6 +33,10 @@ impl Forward<'_, '_> {
             return Ok(());
         }
         self.index_products(i, x, w)?;
+        if let Some(pool) = &w.pool {
+            self.make_entries(i, &[pool], segments)?;
+            return self.choose_pools(i, x, segments);
+        }
         let n = self.n;
         let mut row = 0;
         for seg in segments.iter_mut() {
@@ -67,19 +71,26 @@ impl Forward<'_, '_> {
     fn index_products(&mut self, i: usize, x: &config::Indexer, w: &Indexer) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let at = || format!("before the indexer of layer {i}");
-        let of_stream: Vec<_> = [&w.k].into_iter().chain(&w.shares).chain(w.q_norm.as_ref().map(|_| &w.q)).collect();
+        let of_stream: Vec<_> = w.first().chain(w.q_norm.as_ref().map(|_| &w.q)).collect();
         self.quantize_h(&of_stream, at)?;
         let s = &mut *self.s;
         let h = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let [q, k, shares] = &mut s.latent.index;
-        let (q, k) = (&mut q[..n * x.heads * x.dim], &mut k[..n * x.dim]);
+        let q = &mut q[..n * x.heads * x.dim];
+        // What is pooled lies where that is looked for.
+        let (k, scores) = match &w.pool {
+            Some(_) => s.pool.parts[..2 * n * x.dim].split_at_mut(n * x.dim),
+            None => (&mut k[..n * x.dim], &mut [][..]),
+        };
         self.lap.op(Op::QkvProduct, || {
-            let all: Vec<_> = [&w.q, &w.k].into_iter().chain(&w.shares).map(|w| w.view(gguf)).collect();
-            Cost::products(n, &all)
+            Cost::products(n, &w.first().chain([&w.q]).map(|w| w.view(gguf)).collect::<Vec<_>>())
         });
         let mut products = vec![Product { w: w.k.view(gguf), x: h, out: &mut *k }];
         if let Some(w) = &w.shares {
             products.push(Product { w: w.view(gguf), x: h, out: &mut shares[..n * x.heads] });
+        }
+        if let Some(pool) = &w.pool {
+            products.push(Product { w: pool.scores.view(gguf), x: h, out: scores });
         }
         match w.q_norm {
             Some(_) => {
@@ -112,6 +123,31 @@ impl Forward<'_, '_> {
         Ok(())
     }
 
+    /// The positions of the keys with the best scores for each row, where there are more than it may choose, and those behind
+    /// the last key.
+    fn choose_pools(&mut self, i: usize, x: &config::Indexer, segments: &[Segment<'_>]) -> Result<(), EngineError> {
+        let mut row = 0;
+        for seg in segments {
+            for pos in seg.seq.len()..seg.seq.len() + seg.tokens.len() {
+                let whole = (pos + 1) / x.ratio;
+                let chosen = match seg.seq.index.get(i) {
+                    Some(keys) if whole > x.most => {
+                        let keys = self.best(x, row, &keys[..whole * x.dim])?;
+                        let mut seen: Vec<u64> = zeroed(pos / 64 + 1, "the choice of an indexer")?;
+                        let chosen = (0..whole).filter(|key| keys[key / 64] >> (key % 64) & 1 == 1);
+                        let positions = chosen.flat_map(|key| key * x.ratio..(key + 1) * x.ratio);
+                        positions.chain(whole * x.ratio..=pos).for_each(|p| seen[p / 64] |= 1 << (p % 64));
+                        Some(seen)
+                    }
+                    _ => None,
+                };
+                self.s.latent.chosen.push(chosen);
+                row += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// The scores that the heads of row `r` give to the positions of `keys`, `[heads, positions]`.
     fn index_scores(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<f32>, EngineError> {
         let (crew, positions) = (self.crew, keys.len() / x.dim);
@@ -126,7 +162,7 @@ impl Forward<'_, '_> {
     }
 
     /// The positions with the best scores for row `r` among those of `keys`; of equal ones the first.
-    fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
+    pub(super) fn best(&mut self, x: &config::Indexer, r: usize, keys: &[f32]) -> Result<Vec<u64>, EngineError> {
         let (crew, positions) = (self.crew, keys.len() / x.dim);
         let each = self.index_scores(x, r, keys)?;
         let shares = &self.s.latent.index[2];

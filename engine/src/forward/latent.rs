@@ -60,7 +60,7 @@ impl Forward<'_, '_> {
             let (head, r) = (j / n, j % n);
             row.copy_from_slice(&q_b[r * q_width + head * (nope + rot)..][..nope]);
         });
-        heads(self, all, k_b.is_quant(), [nope, rank], |h| k_b.view(gguf, h), at)?;
+        heads(self, k_b.is_quant(), [all, nope, rank], |h| k_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap.op(Op::Rope, || Cost { float: (n * all * rot * 3) as u64, ..Cost::elements(n, all * kw, 2, 0) });
         let (absorbed, q_b) = (&s.latent.heads_out, &s.latent.q_b);
@@ -91,7 +91,7 @@ impl Forward<'_, '_> {
             row.copy_from_slice(&att[r * width + head * rank..][..rank]);
         });
         let at = || format!("after the attention of layer {i}");
-        heads(self, all, v_b.is_quant(), [rank, sizes.v_dim], |h| v_b.view(gguf, h), at)?;
+        heads(self, v_b.is_quant(), [all, rank, sizes.v_dim], |h| v_b.view(gguf, h), at)?;
         let s = &mut *self.s;
         self.lap.op(Op::Regroup, || Cost::elements(n, all * sizes.v_dim, 2, 0));
         let (from, v) = (&s.latent.heads_out, sizes.v_dim);
@@ -179,11 +179,10 @@ pub(super) fn gate_latent(crew: &Crew<'_>, n: usize, heads: usize, gates: &mut [
 }
 
 /// `heads_out` (`[heads, n, outs]`) = each head's matrix times its rows of `heads_in` (`[heads, n, ins]`).
-fn heads<'w>(
+pub(super) fn heads<'w>(
     f: &mut Forward<'_, '_>,
-    heads: usize,
     quant: bool,
-    [ins, outs]: [usize; 2],
+    [heads, ins, outs]: [usize; 3],
     matrix: impl Fn(usize) -> hewn_kernels::op::matmul::Matrix<'w>,
     at: impl Fn() -> String,
 ) -> Result<(), EngineError> {

@@ -9,9 +9,11 @@ mod attention;
 mod channel_delta;
 mod cycles;
 mod delta;
+mod entries;
 mod expanded;
 mod experts;
 mod feed_forward;
+mod hyper;
 mod indexer;
 mod kept;
 mod latent;
@@ -19,6 +21,7 @@ mod layer_input;
 mod lightning;
 mod mix;
 mod narrow;
+mod pooled;
 mod route;
 mod rows;
 mod running;
@@ -65,6 +68,8 @@ pub(crate) struct Forward<'a, 'r> {
     pub n: usize,
     /// Tells a recorder which operation runs.
     pub lap: &'a mut Lap<'r>,
+    /// The rows' tokens.
+    pub tokens: Vec<u32>,
     /// Rows with adapters.
     pub switched: Switched,
 }
@@ -80,8 +85,9 @@ impl<'m> Forward<'m, '_> {
     /// `wanted` to `out` (`[wanted.len(), vocab]`).
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
+        self.tokens = segments.iter().flat_map(|s| s.tokens).copied().collect();
         self.switch(segments);
-        self.embed(segments);
+        self.embed();
         if let Some(w) = &model.weights().embed_norm {
             self.norm_stream(w);
         }
@@ -100,6 +106,9 @@ impl<'m> Forward<'m, '_> {
         }
         if let Some(streams) = &model.config().streams {
             self.begin_streams(streams.count);
+        }
+        if model.weights().hyper.is_some() {
+            self.fill_streams();
         }
         if let Some(low) = &model.weights().low {
             self.begin_cycles(low);
@@ -124,6 +133,9 @@ impl<'m> Forward<'m, '_> {
                 std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
             }
             let apart = layer.shares_of.as_deref().zip(model.weights().streams.as_ref());
+            if let Some(w) = &layer.hyper {
+                self.read_mixture(&w.attention, || format!("among the streams before layer {i}"))?;
+            }
             if layer.space.is_some() || layer.attention.is_some() {
                 if let Some(([shares, _], head)) = apart {
                     self.read_streams(shares, head)?;
@@ -153,6 +165,7 @@ impl<'m> Forward<'m, '_> {
                 match w {
                     AttentionWeights::Grouped(g) => self.grouped_attention(i, g, segments)?,
                     AttentionWeights::Latent(l) => self.latent_attention(i, l, segments)?,
+                    AttentionWeights::Pooled(p) => self.pooled_attention(i, p, segments)?,
                     AttentionWeights::Delta(d) => self.delta_net(i, d, segments)?,
                     AttentionWeights::ChannelDelta(w) => self.channel_delta(i, w, segments)?,
                     AttentionWeights::Selective(w) => self.selective_space(i, w, segments)?,
@@ -173,6 +186,9 @@ impl<'m> Forward<'m, '_> {
             }
             if layer.altup.is_some() {
                 self.join_laurel();
+            }
+            if let Some(w) = &layer.hyper {
+                self.read_mixture(&w.feed_forward, || format!("among the streams of layer {i}"))?;
             }
             if let Some(w) = &layer.feed_forward {
                 if let Some(([_, shares], head)) = apart {
@@ -222,10 +238,10 @@ impl<'m> Forward<'m, '_> {
         self.logits(wanted, out)
     }
 
-    fn embed(&mut self, segments: &[Segment<'_>]) {
+    fn embed(&mut self) {
         let embed = self.model.weights().embed.view(self.model.gguf());
         let factor = self.model.config().embed_scale;
-        let mut tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
+        let mut tokens = self.tokens.clone();
         if let Some(adapters) = &self.model.config().adapters {
             tokens.iter_mut().for_each(|token| *token = adapters.of(*token).map_or(*token, |[_, other]| other));
         }
@@ -298,6 +314,7 @@ impl<'m> Forward<'m, '_> {
         }
         match &w.altup {
             Some(altup) => self.join_streams(altup, wanted)?,
+            None if w.hyper.is_some() => self.leave_streams(wanted)?,
             None => self.keep(wanted),
         }
         self.normed(Some(&w.out_norm));
@@ -401,13 +418,16 @@ impl<'m> Forward<'m, '_> {
         });
     }
 
-    /// `x += share * norm(t)`, row by row; `x += share * t` without one.
+    /// `x += share * norm(t)`, row by row; `x += share * t` without one. Where streams are several, it joins all of them.
     fn join_stream(&mut self, with: Option<&Norm>, share: f32) {
         if let Some(with) = with {
             self.norm_part(with);
         }
         if let Some(streams) = &self.model.config().streams {
             return self.write_streams(streams.count);
+        }
+        if self.model.config().hyper.is_some() {
+            return self.write_mixture();
         }
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         let t = &self.s.t[..n * c.dim];

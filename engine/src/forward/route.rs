@@ -10,15 +10,11 @@ const LEAST_SUM: f32 = 6.103_515_6e-5;
 /// Chooses experts for a row: `scores` (`[experts]`, finite; used as scratch) are the router's, `bias` is added to the
 /// probabilities for the choice alone. The best come first, of equals the one with the lower index.
 pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chosen: &mut [Choice]) {
-    match e.gating {
-        Gating::Softmax => softmax(scores),
-        Gating::Sigmoid => scores.iter_mut().for_each(|s| *s = sigmoid(*s)),
-        Gating::SoftmaxOfChosen | Gating::SigmoidOfChosen => {}
-        Gating::SparseMixer => {
-            mix(scores, bias, chosen);
-            return weigh(e, chosen);
-        }
+    if e.gating == Gating::SparseMixer {
+        mix(scores, bias, chosen);
+        return weigh(e, chosen);
     }
+    make_probabilities(e, scores);
     let worth = |i: usize| scores[i] + bias.map_or(0.0, |b| b[i]);
     let open = (e.groups_used < e.groups).then(|| best_groups(e, &worth, bias.is_some()));
     let mut taken = vec![false; scores.len()];
@@ -44,6 +40,24 @@ pub(super) fn route(e: &Experts, scores: &mut [f32], bias: Option<&[f32]>, chose
     if e.gating == Gating::SigmoidOfChosen {
         chosen.iter_mut().for_each(|c| c.weight = sigmoid(c.weight));
     }
+    weigh(e, chosen);
+}
+
+/// Makes of scores what experts are chosen by.
+fn make_probabilities(e: &Experts, scores: &mut [f32]) {
+    match e.gating {
+        Gating::Softmax => softmax(scores),
+        Gating::Sigmoid => scores.iter_mut().for_each(|s| *s = sigmoid(*s)),
+        Gating::SqrtSoftplus => scores.iter_mut().for_each(|s| *s = softplus(*s).sqrt()),
+        Gating::SoftmaxOfChosen | Gating::SigmoidOfChosen | Gating::SparseMixer => {}
+    }
+}
+
+/// The same for a row whose experts are given, in their order, where probabilities are weights.
+pub(super) fn route_to(e: &Experts, scores: &mut [f32], experts: &[u32], chosen: &mut [Choice]) {
+    make_probabilities(e, scores);
+    let each = chosen.iter_mut().zip(experts);
+    each.for_each(|(c, expert)| *c = Choice { expert: *expert, weight: scores[*expert as usize] });
     weigh(e, chosen);
 }
 
@@ -100,6 +114,11 @@ fn softmax(x: &mut [f32]) {
     x.iter_mut().for_each(|v| *v /= sum);
 }
 
+/// `ln(1 + e^x)`, which is `x` where that is large.
+fn softplus(x: f32) -> f32 {
+    if x > 20.0 { x } else { libm::log1pf(libm::expf(x)) }
+}
+
 /// The logistic function.
 pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + libm::expf(-x))
@@ -125,6 +144,7 @@ mod tests {
             groups,
             groups_used,
             score_cap: None,
+            hashed: 0,
             adjugates: None,
             narrow: None,
         }

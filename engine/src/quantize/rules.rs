@@ -207,7 +207,7 @@ fn worth_more(i: u64, n: u64) -> bool {
 /// Whether it is a matrix of weights; vectors, norms, routers, positions and the small matrices of convolutions,
 /// recurrences and several residual streams stay as they are.
 fn is_quantizable(t: &TensorInfo) -> bool {
-    const KEPT: [&str; 22] = [
+    const KEPT: [&str; 24] = [
         "_norm.weight",
         "ffn_gate_inp",
         "position_embd.weight",
@@ -217,6 +217,9 @@ fn is_quantizable(t: &TensorInfo) -> bool {
         "attn_rel_b.weight",
         "altup",
         "laurel",
+        // Of entries of several positions: what their places add; and experts by token, which are no weights.
+        "compressor_ape",
+        "ffn_gate_tid2eid",
         // Of RWKV's layers: shares, and matrices of low rank.
         "_lerp_",
         "time_mix_first",

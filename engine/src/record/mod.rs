@@ -24,7 +24,8 @@ pub enum Op {
     Embedding,
     /// The products for what tokens bring to layers besides their embeddings: from the embeddings, and into each layer.
     LayerInput,
-    /// Several residual streams: made of the embedding, guessed before each layer, corrected after it, and one again.
+    /// Several residual streams: made of the embedding, guessed before each layer and corrected after it, or mixed around each
+    /// part, and one again.
     AltUp,
     /// The products of the low-rank part beside the attention, and adding it to the stream.
     Laurel,
@@ -39,7 +40,7 @@ pub enum Op {
     QkvProduct,
     /// Biases and norms of queries, keys and values, and turning queries and keys.
     Rope,
-    /// The convolution of queries, keys and values in a delta net or a state space.
+    /// The convolution of queries, keys and values in a delta net or a state space, and making one entry of several positions.
     Convolution,
     /// A delta net's matrices: updated, and asked.
     DeltaRule,

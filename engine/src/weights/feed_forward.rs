@@ -33,6 +33,8 @@ pub(crate) struct Experts {
     pub router: Linear,
     /// Added to the probabilities for the choice alone, `[experts]`.
     pub choice_bias: Option<Vec<f32>>,
+    /// The experts of each token, `[vocab, used]`, where they do not follow from scores.
+    pub hashed: Option<Vec<u32>>,
     pub stacks: ExpertStacks,
     /// What is around them, where they run on fewer channels than the stream has.
     pub narrow: Option<Narrow>,
@@ -154,6 +156,25 @@ impl Loader<'_> {
         Ok(Gated { gate, up, before_down, down: self.linear(&part("down"), dim, ff, false)? })
     }
 
+    /// Those of layer `i`.
+    pub(super) fn experts_of(
+        &mut self,
+        i: usize,
+        e: &config::Experts,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<Experts, EngineError> {
+        let hashed = match i < e.hashed {
+            true => Some(self.indices(&name("ffn_gate_tid2eid.weight"), [e.used, self.config.vocab], e.count)?),
+            false => None,
+        };
+        let experts = self.experts(e, name)?;
+        if hashed.is_some() && experts.choice_bias.is_some() {
+            let (name, arch) = (name("exp_probs_b.bias"), self.config.arch.name);
+            return Err(EngineError::UnexpectedTensor { name, arch });
+        }
+        Ok(Experts { hashed, ..experts })
+    }
+
     pub(super) fn experts(
         &mut self,
         e: &config::Experts,
@@ -185,6 +206,7 @@ impl Loader<'_> {
         };
         Ok(Experts {
             router: self.linear(&name("ffn_gate_inp"), n, stream, false)?,
+            hashed: None,
             choice_bias: match self.numbers(&name("exp_probs_b.bias"), &[n])? {
                 // Some converters lose the suffix.
                 None => self.numbers(&name("exp_probs_b"), &[n])?,

@@ -3,8 +3,8 @@
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
-    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, Lightning, Linear, Norm, Selective,
-    Shares, ToldScan, Wkv,
+    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, LayerHyper, Lightning, Linear, Norm,
+    Pooled, Selective, Shares, ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -26,6 +26,7 @@ pub(crate) struct LayerWeights {
     pub after_ff: Option<Norm>,
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
+    pub hyper: Option<Box<LayerHyper>>,
     pub adapters: Option<Box<LayerAdapters>>,
     /// Of several streams that stay apart, what is read by the attention and by the feed-forward part, and what is added.
     pub shares_of: Option<Box<[Shares; 2]>>,
@@ -53,6 +54,7 @@ pub(crate) struct LayerInput {
 pub(crate) enum AttentionWeights {
     Grouped(Box<Grouped>),
     Latent(Box<Latent>),
+    Pooled(Box<Pooled>),
     Delta(Box<DeltaNet>),
     ChannelDelta(Box<ChannelDelta>),
     Selective(Box<Selective>),
@@ -173,6 +175,9 @@ impl LayerWeights {
         if let Some(a) = &self.altup {
             return vec![&a.laurel.down];
         }
+        if let Some(h) = &self.hyper {
+            return vec![&h.attention.w];
+        }
         let parts =
             self.space.iter().map(|s| vec![&s.z, &s.vkq]).chain(self.attention.iter().map(AttentionWeights::first));
         parts.chain(self.feed_forward.iter().map(FeedForward::first)).next().unwrap_or_default()
@@ -193,6 +198,7 @@ impl AttentionWeights {
             Self::Lightning(l) => vec![&l.qkv, &l.gate],
             Self::Linear(l) => vec![&l.w],
             Self::Latent(l) => l.first(),
+            Self::Pooled(p) => p.first(),
         }
     }
 }
@@ -265,7 +271,10 @@ impl Loader<'_> {
                 }
                 _ if !attends => None,
                 (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, c.layer(i).heads, &name)?))),
-                (_, None) => Some(AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?))),
+                (_, None) => Some(match &c.pooling {
+                    Some(p) => AttentionWeights::Pooled(Box::new(self.pooled(i, p, &name)?)),
+                    None => AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)),
+                }),
             },
             after_attention: norm(self, norms.after_attention)?,
             parallel,
@@ -274,6 +283,7 @@ impl Loader<'_> {
             after_ff: norm(self, after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
+            hyper: if c.hyper.is_some() { Some(Box::new(self.layer_hyper(&name)?)) } else { None },
             adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
             shares_of: c.streams.map(|s| self.layer_shares(s.count, &name).map(Box::new)).transpose()?,
             kept: match c.kept_every {
@@ -312,7 +322,9 @@ impl Loader<'_> {
             Some(e) if e.in_layer(i) && c.arch.experts_beside => {
                 FeedForward::Beside(Box::new(self.beside(e, ff, name)?))
             }
-            Some(e) if e.in_layer(i) && !c.arch.experts_ahead => FeedForward::Experts(Box::new(self.experts(e, name)?)),
+            Some(e) if e.in_layer(i) && !c.arch.experts_ahead => {
+                FeedForward::Experts(Box::new(self.experts_of(i, e, name)?))
+            }
             _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.channel_mix(ff, name)?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })

@@ -81,6 +81,40 @@ impl<'a> Loader<'a> {
         Ok(Stack::new(all, rows))
     }
 
+    /// The same where the tensor has no dimension of its own for their number.
+    pub fn flat_stack(&mut self, name: &str, count: usize, rows: usize, cols: usize) -> Result<Stack, EngineError> {
+        if self.gguf.tensor(name).is_some_and(|t| significant(&t.dims).len() > 2) {
+            return self.stack(name, count, rows, cols);
+        }
+        let all = need(self.rows(name, &[cols, rows * count])?, name)?;
+        if rows.is_multiple_of(TILE_ROWS) || count == 1 {
+            self.targets.push(all.target(false));
+        }
+        Ok(Stack::new(all, rows))
+    }
+
+    /// Whole numbers below `end`; the dimensions with the row length first.
+    pub fn indices(&mut self, name: &str, dims: [usize; 2], end: usize) -> Result<Vec<u32>, EngineError> {
+        let t = need(self.find(name, &dims)?, name)?;
+        if t.dtype.name() != "I32" {
+            return Err(EngineError::TensorFormat {
+                name: name.into(),
+                format: t.dtype.name().to_owned(),
+                id: t.dtype.id(),
+                supported: "I32".into(),
+            });
+        }
+        let mut all = zeroed(dims[0].saturating_mul(dims[1]), "a table of experts")?;
+        for (to, from) in all.iter_mut().zip(self.gguf.tensor_data(&t).as_chunks::<4>().0) {
+            *to = u32::from_le_bytes(*from);
+            if *to as usize >= end {
+                let reason = format!("{} is not within 0..{end}", i32::from_le_bytes(*from));
+                return Err(EngineError::Config { key: name.into(), reason });
+            }
+        }
+        Ok(all)
+    }
+
     /// The experts' gate and up matrices in one tensor, each expert's gate above its up.
     pub fn gate_up_stack(
         &mut self,

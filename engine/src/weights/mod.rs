@@ -5,12 +5,14 @@ mod altup;
 mod channel_delta;
 mod delta;
 mod feed_forward;
+mod hyper;
 mod indexer;
 mod latent;
 mod layer;
 mod lightning;
 mod load;
 mod matrix;
+mod pooled;
 mod selective;
 mod short_convolution;
 mod state_space;
@@ -22,6 +24,7 @@ pub(crate) use adapters::{Adapted, LayerAdapters};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Narrow, Shared};
+pub(crate) use hyper::{Hyper, LayerHyper, MixedShares};
 pub(crate) use indexer::Indexer;
 pub(crate) use latent::{Latent, LatentHeads};
 pub(crate) use layer::{
@@ -29,6 +32,7 @@ pub(crate) use layer::{
 };
 pub(crate) use lightning::Lightning;
 pub(crate) use matrix::{MatrixRef, Stack};
+pub(crate) use pooled::{Pool, Pooled};
 pub(crate) use selective::Selective;
 pub(crate) use streams::{Shares, StreamsHead};
 pub(crate) use told_scan::ToldScan;
@@ -96,6 +100,7 @@ pub(crate) struct Weights {
     pub positions: Option<MatrixRef>,
     pub layer_inputs: Option<LayerInputs>,
     pub altup: Option<AltUp>,
+    pub hyper: Option<Hyper>,
     pub layers: Vec<LayerWeights>,
     /// The low stream before the first cycle, `[dim]`, where there is one.
     pub low: Option<Vec<f32>>,
@@ -138,6 +143,7 @@ impl Weights {
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
+        let hyper = l.hyper()?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let layers = match &c.cycles {
             Some(cycles) => cycles.layers().map(|i| round[i].clone()).collect(),
@@ -169,6 +175,7 @@ impl Weights {
             positions,
             layer_inputs,
             altup,
+            hyper,
             layers,
             low,
             streams,

@@ -2,7 +2,6 @@
 
 use super::{Block, Call};
 use crate::isa::{Isa, Kernel};
-use crate::kv::TILE;
 use crate::math::exp;
 use crate::team::SendPtr;
 
@@ -29,22 +28,21 @@ impl Kernel for Merge<'_> {
         let rows = self.block.count * call.group();
         // A later query of a block may see less of the past than the first.
         let query = self.block.first + self.row / call.group();
-        let [from, to] = call.seen(query);
-        let (from, to, base) = (from / TILE, to.div_ceil(TILE), call.tiles(self.block)[0]);
+        let to = call.tiles(self.block);
         let part = |t: usize| {
-            let at = self.part + ((t - base) * rows + self.row) * len;
+            let at = self.part + (t * rows + self.row) * len;
             // SAFETY: the parts of this unit's rows and of all tiles that each sees were written in the region before, each `len` long,
             // and nobody writes in this one.
             unsafe { std::slice::from_raw_parts(self.parts.get().add(at), len) }
         };
         let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0f32);
         let mut out = vec![0.0f32; v_pad];
-        let mut next = from;
+        let mut next = 0;
         while next < to {
             // Of tiles of which it sees nothing there are no parts.
             let (mut tiles, mut n) = ([0usize; LANES], 0);
             while next < to && n < LANES {
-                if call.sees(query, self.head, next) {
+                if call.sees(query, self.head, call.place(self.block, next)) {
                     tiles[n] = next;
                     n += 1;
                 }

@@ -11,6 +11,9 @@
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
 //! ```
 //!
+//! A query may see entries of a second cache besides, such as what stands for positions that are long past. Their tiles come
+//! first, and are merged like the others.
+//!
 //! Where a query attends to chosen positions only, the others count as if they were not there, and tiles of nothing else are not
 //! read for it.
 //!
@@ -47,6 +50,8 @@ pub struct Query<'a> {
     pub pos: usize,
     /// Which of those it sees, where not all; each of its heads at least one.
     pub chosen: Option<Chosen<'a>>,
+    /// What it sees before those, of another cache.
+    pub far: Option<Far<'a>>,
 }
 
 /// Some of the positions: a bit for each, 64 a word.
@@ -65,10 +70,21 @@ impl<'a> Chosen<'a> {
     }
 }
 
+/// Entries that a query sees besides the positions of its sequence.
+#[derive(Clone, Copy)]
+pub struct Far<'a> {
+    /// A cache of the same shape.
+    pub kv: &'a KvLayer,
+    /// Its first so many entries are seen; no fewer by a later query.
+    pub len: usize,
+    /// Which of those, where not all: a bit for each, 64 a word.
+    pub chosen: Option<&'a [u64]>,
+}
+
 impl<'a> Query<'a> {
     /// Of all positions.
     pub fn all(kv: &'a KvLayer, pos: usize) -> Self {
-        Self { kv, pos, chosen: None }
+        Self { kv, pos, chosen: None, far: None }
     }
 }
 
@@ -149,7 +165,16 @@ struct Block {
     count: usize,
 }
 
-/// A span of a unit's tiles, and where in memory the parts of its tiles go.
+/// A tile that a block sees.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Whether it is one of the second cache.
+    far: bool,
+    /// Which one.
+    tile: usize,
+}
+
+/// A span of a unit's tiles, counted from the first that it sees, and where in memory the parts of its tiles go.
 struct Span {
     block: Block,
     head: usize,
@@ -160,7 +185,8 @@ struct Span {
 /// Attends every row of `q` (`[queries.len(), heads, k_dim]`) to its sequence: `out` is `[queries.len(), heads, v_dim]`.
 ///
 /// # Panics
-/// When lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, or a window is 0.
+/// When lengths do not fit, `heads` is not a multiple of the cache's heads, a cache is too short, a window is 0, or there are
+/// slopes and a second cache.
 pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &Rules<'_>, q: &[f32], out: &mut [f32]) {
     let Some(first) = queries.first() else { return };
     let shape = *first.kv.shape();
@@ -170,6 +196,10 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
     let bits = |q: &Query<'_>| q.chosen.is_none_or(|c| c.words.len() > c.stride * (shape.heads - 1) + q.pos / TILE);
     assert!(queries.iter().all(bits), "a bit for each position");
+    let far = || queries.iter().filter_map(|q| q.far);
+    assert!(far().all(|f| *f.kv.shape() == shape && f.len <= f.kv.len()), "the entry is cached");
+    assert!(far().all(|f| f.chosen.is_none_or(|c| c.len() >= f.len.div_ceil(TILE))), "a bit for each entry");
+    assert!(rules.slopes.is_none() || far().next().is_none(), "entries of a second cache are nowhere");
     assert!(rules.window.is_none_or(|w| w.most() > 0), "a window");
     assert!([rules.sinks, rules.slopes].into_iter().flatten().all(|v| v.len() == heads), "sinks and slopes [heads]");
     assert!(rules.factors.is_none_or(|v| v.len() == queries.len()), "factors [queries]");
@@ -177,7 +207,7 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
     let units = blocks.len() * shape.heads;
-    let tiles = blocks.iter().map(|b| call.tiles(*b)).map(|[from, to]| to - from).sum::<usize>() * shape.heads;
+    let tiles = blocks.iter().map(|b| call.tiles(*b)).sum::<usize>() * shape.heads;
     // A unit too many or too few must not leave a thread without work for long.
     let span = tiles.div_ceil(crew.threads() * 4).max(SPAN);
     if crew.threads() > 1 && units < crew.threads() * 4 && tiles >= units * 2 * span.min(2 * SPAN) {
@@ -187,7 +217,7 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
         let (block, head) = (blocks[u / shape.heads], u % shape.heads);
         let len = block.count * call.group() * (shape.v_pad() + 2);
         crew.with_scratch(worker, len * size_of::<f32>(), |bytes| {
-            call.unit(block, head, call.tiles(block), None, bytemuck::cast_slice_mut(bytes));
+            call.unit(block, head, [0, call.tiles(block)], None, bytemuck::cast_slice_mut(bytes));
         });
     });
 }
@@ -204,23 +234,59 @@ impl<'a> Call<'a> {
         [self.rules.window.map_or(0, |w| w.first(end)), end]
     }
 
+    /// Between which positions of a tile those are that a query sees.
+    #[inline(always)]
+    fn within(&self, query: usize, at: Place) -> [usize; 2] {
+        let [from, to] = match at.far {
+            true => [0, self.queries[query].far.map_or(0, |f| f.len)],
+            false => self.seen(query),
+        };
+        let inside = |p: usize| p.saturating_sub(at.tile * TILE).min(TILE);
+        [inside(from), inside(to)]
+    }
+
     /// Which positions of a tile a query's heads of a KV head may see.
     #[inline(always)]
-    fn chosen(&self, query: usize, head: usize, tile: usize) -> u64 {
-        self.queries[query].chosen.map_or(u64::MAX, |c| c.words[head * c.stride + tile])
+    fn chosen(&self, query: usize, head: usize, at: Place) -> u64 {
+        let query = &self.queries[query];
+        match at.far {
+            true => query.far.and_then(|f| f.chosen).map_or(u64::MAX, |c| c[at.tile]),
+            false => query.chosen.map_or(u64::MAX, |c| c.words[head * c.stride + at.tile]),
+        }
     }
 
-    /// Whether they see something of a tile.
-    fn sees(&self, query: usize, head: usize, tile: usize) -> bool {
-        let [from, to] = self.seen(query).map(|p| p.saturating_sub(tile * TILE).min(TILE));
+    /// Whether queries of a block may not see all that is before them.
+    fn choosing(&self, b: Block) -> bool {
+        let queries = &self.queries[b.first..b.first + b.count];
+        queries.iter().any(|q| q.chosen.is_some() || q.far.is_some_and(|f| f.chosen.is_some()))
+    }
+
+    /// Whether a query's heads of a KV head see something of a tile.
+    fn sees(&self, query: usize, head: usize, at: Place) -> bool {
+        let [from, to] = self.within(query, at);
         // Shifts by all bits leave nothing.
         let before = |n: usize| 1u64.checked_shl(n as u32).map_or(u64::MAX, |bit| bit - 1);
-        self.chosen(query, head, tile) & before(to) & !before(from) != 0
+        from < to && self.chosen(query, head, at) & before(to) & !before(from) != 0
     }
 
-    /// Tiles that a block sees, likewise.
-    fn tiles(&self, b: Block) -> [usize; 2] {
-        [self.seen(b.first)[0] / TILE, self.seen(b.first + b.count - 1)[1].div_ceil(TILE)]
+    /// Tiles of the second cache that a block sees.
+    fn far_tiles(&self, b: Block) -> usize {
+        self.queries[b.first + b.count - 1].far.map_or(0, |f| f.len.div_ceil(TILE))
+    }
+
+    /// Tiles that a block sees.
+    fn tiles(&self, b: Block) -> usize {
+        let [first, last] = [b.first, b.first + b.count - 1].map(|query| self.seen(query));
+        self.far_tiles(b) + last[1].div_ceil(TILE) - first[0] / TILE
+    }
+
+    /// Where tile `t` of those is.
+    #[inline(always)]
+    fn place(&self, b: Block, t: usize) -> Place {
+        match t.checked_sub(self.far_tiles(b)) {
+            None => Place { far: true, tile: t },
+            Some(near) => Place { far: false, tile: self.seen(b.first)[0] / TILE + near },
+        }
     }
 
     /// The sink of a unit's row.
@@ -251,14 +317,18 @@ impl<'a> Call<'a> {
     fn blocks(&self) -> Vec<Block> {
         let most = (ROWS / self.group()).max(1);
         let mut blocks: Vec<Block> = Vec::new();
+        let follows = |before: &Query<'_>, query: &Query<'_>| {
+            let far = match (before.far, query.far) {
+                (None, None) => true,
+                (Some(a), Some(b)) => std::ptr::eq(a.kv, b.kv) && a.len <= b.len,
+                _ => false,
+            };
+            std::ptr::eq(before.kv, query.kv) && before.pos <= query.pos && far
+        };
         for (i, query) in self.queries.iter().enumerate() {
             let before = i.checked_sub(1).map(|b| &self.queries[b]);
             match (blocks.last_mut(), before) {
-                (Some(b), Some(before))
-                    if b.count < most && std::ptr::eq(before.kv, query.kv) && before.pos <= query.pos =>
-                {
-                    b.count += 1;
-                }
+                (Some(b), Some(before)) if b.count < most && follows(before, query) => b.count += 1,
                 _ => blocks.push(Block { first: i, count: 1 }),
             }
         }
@@ -269,9 +339,17 @@ impl<'a> Call<'a> {
     /// tile's part goes to `parts` (`[tiles, rows, part_len]`, from the first that the unit sees), of which other spans
     /// have other tiles.
     fn unit(&self, block: Block, head: usize, span: [usize; 2], parts: Option<SendPtr<f32>>, scratch: &mut [f32]) {
-        match &self.queries[block.first].kv.tiles {
-            Tiles::F16(tiles) => self.isa.run_lanes(Unit { call: self, tiles, block, head, span, parts, scratch }),
-            Tiles::F32(tiles) => self.isa.run_lanes(Unit { call: self, tiles, block, head, span, parts, scratch }),
+        let query = &self.queries[block.first];
+        let far = query.far.map(|f| &f.kv.tiles);
+        match (&query.kv.tiles, far) {
+            (Tiles::F16(tiles), far) => {
+                let far = if let Some(Tiles::F16(far)) = far { far } else { &[][..] };
+                self.isa.run_lanes(Unit { call: self, tiles, far, block, head, span, parts, scratch });
+            }
+            (Tiles::F32(tiles), far) => {
+                let far = if let Some(Tiles::F32(far)) = far { far } else { &[][..] };
+                self.isa.run_lanes(Unit { call: self, tiles, far, block, head, span, parts, scratch });
+            }
         }
     }
 
@@ -279,13 +357,12 @@ impl<'a> Call<'a> {
     fn in_spans(&self, crew: &Crew<'_>, blocks: &[Block], span: usize) {
         let (mut spans, mut units, mut parts) = (Vec::new(), Vec::new(), 0);
         for &block in blocks {
-            let ([from, to], rows) = (self.tiles(block), block.count * self.group());
-            let tiles = to - from;
+            let (tiles, rows) = (self.tiles(block), block.count * self.group());
             for head in 0..self.shape.heads {
                 // Of equal length, give or take a tile.
                 let n = tiles.div_ceil(span);
                 for i in 0..n {
-                    let tiles = [from + tiles * i / n, from + tiles * (i + 1) / n];
+                    let tiles = [tiles * i / n, tiles * (i + 1) / n];
                     spans.push(Span { block, head, tiles, part: parts });
                 }
                 units.push((block, head, parts));

@@ -1,7 +1,7 @@
 //! One KV head and one block of queries, tile by tile.
 
 use super::rows::{Rows, State};
-use super::{Block, Call};
+use super::{Block, Call, Place};
 use crate::isa::{Isa, Kernel};
 use crate::kv::{Elem, TILE, Tile};
 use crate::team::SendPtr;
@@ -10,12 +10,21 @@ use crate::team::SendPtr;
 pub(super) struct Unit<'a, E> {
     pub call: &'a Call<'a>,
     pub tiles: &'a [Tile<E>],
+    /// Of the second cache, where there is one.
+    pub far: &'a [Tile<E>],
     pub block: Block,
     pub head: usize,
     pub span: [usize; 2],
     pub parts: Option<SendPtr<f32>>,
     /// `[rows, v_pad + 2]` without `parts`, else nothing.
     pub scratch: &'a mut [f32],
+}
+
+/// Head `head` of a tile of one of two caches, where that is there.
+#[inline(always)]
+fn tile_of<'a, E: Elem>(call: &Call<'_>, caches: [&'a [Tile<E>]; 2], at: Place, head: usize) -> Option<&'a [E]> {
+    let len = call.shape.head_len();
+    caches[usize::from(at.far)].get(at.tile)?.get(head * len..(head + 1) * len)
 }
 
 impl<E: Elem> Kernel for Unit<'_, E> {
@@ -31,32 +40,31 @@ impl<E: Elem> Kernel for Unit<'_, E> {
         o.fill(0.0);
         max.fill(f32::NEG_INFINITY);
         sum.fill(0.0);
-        let seen = |j: usize| call.seen(block.first + j);
-        let base = call.tiles(block)[0];
-        let choosing = (0..block.count).any(|j| call.queries[block.first + j].chosen.is_some());
+        let (choosing, caches) = (call.choosing(block), [self.tiles, self.far]);
         for t in self.span[0]..self.span[1] {
-            let tile = &self.tiles[t][self.head * shape.head_len()..][..shape.head_len()];
+            let at = call.place(block, t);
+            let tile = tile_of(call, caches, at, self.head).expect("the cache holds it");
             // What is read next: the same head of the next tile, where there is one.
-            let next =
-                self.tiles.get(t + 1).filter(|n| !n.is_empty()).map_or(tile, |n| &n[self.head * shape.head_len()..]);
+            let next = tile_of(call, caches, call.place(block, t + 1), self.head).unwrap_or(tile);
             let mut state = match self.parts {
                 None => State::Running { o: &mut *o, max: &mut *max, sum: &mut *sum },
                 Some(parts) => {
                     let len = rows * call.part_len();
                     // SAFETY: the caller's buffer holds the parts of all tiles of this unit, and only this span has
                     // those of tile `t`.
-                    State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add((t - base) * len), len) })
+                    State::Part(unsafe { std::slice::from_raw_parts_mut(parts.get().add(t * len), len) })
                 }
             };
-            let mut work = Rows::new(call, block, self.head, (t, tile), next.as_ptr().cast());
-            if !choosing && seen(0)[1] >= (t + 1) * TILE && seen(block.count - 1)[0] <= t * TILE {
+            let mut work = Rows::new(call, block, self.head, (at.tile, tile), next.as_ptr().cast());
+            let [first, last] = [block.first, block.first + block.count - 1].map(|query| call.within(query, at));
+            if !choosing && first[1] == TILE && last[0] == 0 {
                 work.run(s, [0, rows], [0, TILE], u64::MAX, &mut state);
             } else {
                 // Where the queries themselves are, and at a window's other end, each sees another part of the tile.
                 for j in 0..block.count {
-                    let [from, to] = seen(j).map(|p| p.saturating_sub(t * TILE).min(TILE));
-                    if from < to && (!choosing || call.sees(block.first + j, self.head, t)) {
-                        let chosen = call.chosen(block.first + j, self.head, t);
+                    let [from, to] = call.within(block.first + j, at);
+                    if from < to && (!choosing || call.sees(block.first + j, self.head, at)) {
+                        let chosen = call.chosen(block.first + j, self.head, at);
                         work.run(s, [j * group, (j + 1) * group], [from, to], chosen, &mut state);
                     }
                 }
