@@ -25,7 +25,7 @@ const fn pair(open: &'static str, close: &'static str) -> Marks {
 }
 
 /// All that are known. Where a text may begin with several, the first counts.
-static MARKS: [Marks; 7] = [
+static MARKS: [Marks; 8] = [
     pair("<think>", "</think>"),
     // Mistral.
     pair("[THINK]", "[/THINK]"),
@@ -44,6 +44,8 @@ static MARKS: [Marks; 7] = [
     },
     // Gemma 4. An empty one comes before an answer without reasoning.
     Marks { open: "<|channel>thought", close: "<channel|>", skip: None, parts: &["<|channel>", "<channel|>"] },
+    // MiniMax M3.
+    Marks { open: "<mm:think>", close: "</mm:think>", skip: Some("</mm:think>"), parts: &[] },
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +210,8 @@ mod tests {
             (false, "<thoughts>", "", "<thoughts>"),
             (false, "<seed:think>a</seed:think>b", "a", "b"),
             (false, "<|START_THINKING|>a<|END_THINKING|>b", "a", "b"),
+            (false, "<mm:think>a</think></mm:think>b", "a</think>", "b"),
+            (false, "</mm:think>b", "", "b"),
             (false, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b", "a", "b"),
             (false, "<|channel|>final<|message|>b", "", "b"),
             (false, "<|channel|>commentary", "", "<|channel|>commentary"),
