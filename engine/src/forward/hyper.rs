@@ -10,7 +10,7 @@ use crate::weights::MixedShares;
 use hewn_kernels::op::hyper::{STREAMS, read, write};
 use hewn_kernels::op::matmul::{Input, Product, matmul};
 
-/// MixedShares that a part of a layer has: those in what it reads, of what it gives in the streams, of the streams in each other.
+/// Shares that a part of a layer has: those in what it reads, of what it gives in the streams, of the streams in each other.
 const SHARES: usize = (2 + STREAMS) * STREAMS;
 
 impl Forward<'_, '_> {
@@ -24,7 +24,7 @@ impl Forward<'_, '_> {
         });
     }
 
-    /// `x` = the mixture of the streams that a part reads; `shares` keeps what [`write_streams`](Self::write_streams) needs.
+    /// `x` = the mixture of the streams that a part reads; `shares` keeps what [`write_mixture`](Self::write_mixture) needs.
     pub(super) fn read_mixture(&mut self, w: &MixedShares, at: impl Fn() -> String) -> Result<(), EngineError> {
         let Some(h) = self.model.config().hyper else { return Ok(()) };
         self.share_products(w, at)?;
