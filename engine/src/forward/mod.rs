@@ -21,6 +21,7 @@ mod layer_input;
 mod lightning;
 mod mix;
 mod narrow;
+mod next;
 mod pooled;
 mod route;
 mod rows;
@@ -43,11 +44,12 @@ use crate::weights::{AttentionWeights, FeedForward, Linear, MatrixRef, Norm};
 pub(crate) use adapters::Switched;
 use hewn_kernels::op::activation::{add, add_scaled, scale};
 use hewn_kernels::op::layer_norm::layer_norm;
-use hewn_kernels::op::matmul::{Input, Matrix, Product, expect, matmul};
+use hewn_kernels::op::matmul::{Input, Product, matmul};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::angles;
 use hewn_kernels::op::soft_cap::soft_cap;
 use hewn_kernels::{CpuIsa, Crew};
+use next::{Next, foresee, foresee_alone};
 use rows::{blocks_of, quantize_rows};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -512,58 +514,6 @@ impl<'m> Forward<'m, '_> {
         }
         Ok(())
     }
-
-    /// What is read after the attention of layer `i`.
-    fn after_attention(&self, i: usize) -> Next<'m> {
-        let layer = &self.model.weights().layers[i];
-        let then = match &layer.feed_forward {
-            Some(w) => Next { weights: w.first(), norms: layer.before_ff.iter().collect() },
-            None => self.after_layer(i),
-        };
-        then.behind(layer.after_attention.as_ref())
-    }
-
-    /// What is read after the part of layer `i`'s feed-forward that all rows take.
-    fn after_ff(&self, i: usize) -> Next<'m> {
-        let layer = &self.model.weights().layers[i];
-        let then = match (&layer.feed_forward, &layer.input) {
-            (Some(FeedForward::Beside(b)), _) => return Next::from(vec![&b.experts.router.w]),
-            (_, Some(input)) => Next::from(vec![&input.gate]),
-            (_, None) => self.after_layer(i),
-        };
-        then.behind(layer.after_ff.as_ref())
-    }
-
-    /// What is read after layer `i`.
-    fn after_layer(&self, i: usize) -> Next<'m> {
-        let weights = self.model.weights();
-        match weights.layers.get(i + 1) {
-            Some(next) => Next { weights: next.first(), norms: next.before_attention.iter().collect() },
-            None => Next { weights: vec![&weights.output], norms: vec![&weights.out_norm] },
-        }
-    }
-}
-
-/// What is read after a product.
-struct Next<'m> {
-    /// Of the next product.
-    weights: Vec<&'m MatrixRef>,
-    /// Between the two, in their order.
-    norms: Vec<&'m Norm>,
-}
-
-impl<'m> Next<'m> {
-    /// The same behind a norm.
-    fn behind(mut self, norm: Option<&'m Norm>) -> Self {
-        self.norms.splice(..0, norm);
-        self
-    }
-}
-
-impl<'m> From<Vec<&'m MatrixRef>> for Next<'m> {
-    fn from(weights: Vec<&'m MatrixRef>) -> Self {
-        Self { weights, norms: Vec::new() }
-    }
 }
 
 /// Where the sines and cosines of row `row` of `n` are in table `table`.
@@ -596,19 +546,6 @@ impl Source {
             Self::FeedForward | Self::Fused => Op::DownProduct,
             Self::LayerInput => Op::LayerInput,
         }
-    }
-}
-
-/// Says that the next product but one is with these weights.
-fn foresee(crew: &Crew<'_>, n: usize, model: &Model, weights: &[&MatrixRef]) {
-    let views: Vec<Matrix<'_>> = weights.iter().map(|w| w.view(model.gguf())).collect();
-    expect(crew, n, &views);
-}
-
-/// Says what the leader reads by itself between the next product and the one after it. With many rows all threads do that.
-fn foresee_alone<'a>(crew: &Crew<'_>, n: usize, numbers: impl Iterator<Item = &'a [f32]>) {
-    if n < SPLIT {
-        crew.expect_alone(numbers.map(bytemuck::cast_slice));
     }
 }
 
