@@ -112,6 +112,9 @@ pub enum IsaError {
     },
 }
 
+/// Whether there is more than portable code: a build without compiles a fraction of it, and `run` below has one arm.
+const SIMD: bool = cfg!(feature = "simd");
+
 #[derive(Clone, Copy, Debug)]
 enum Token {
     Scalar(Scalar),
@@ -144,6 +147,9 @@ impl CpuIsa {
     }
 
     fn get(kind: IsaKind) -> Option<Self> {
+        if !SIMD && kind != IsaKind::Scalar {
+            return None;
+        }
         match kind {
             IsaKind::Scalar => Some(Self(Token::Scalar(Scalar))),
             #[cfg(target_arch = "x86_64")]
@@ -225,6 +231,9 @@ impl CpuIsa {
     /// [`run_lanes`](Self::run_lanes) run the same code, of which there are fewer copies to compile and to carry.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        if !SIMD {
+            return Scalar.run(kernel);
+        }
         match self.0 {
             Token::Scalar(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
@@ -250,6 +259,9 @@ impl CpuIsa {
     /// tiles or pairs.
     #[inline]
     pub fn run_products<K: Kernel>(self, kernel: K) -> K::Out {
+        if !SIMD {
+            return Scalar.run(kernel);
+        }
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Token::Amx(s) => super::avx512vnni::Avx512Vnni::<false>::from(s).run(kernel),
@@ -277,6 +289,9 @@ impl CpuIsa {
     /// take as long to compile.
     #[inline]
     pub fn run_several<K: Kernel>(self, kernel: K) -> Option<K::Out> {
+        if !SIMD {
+            return None;
+        }
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Token::Avx512Vnni(s) => Some(s.run(kernel)),
@@ -295,6 +310,9 @@ impl CpuIsa {
     /// registers of one width.
     #[inline]
     pub fn run_lanes<K: Kernel>(self, kernel: K) -> K::Out {
+        if !SIMD {
+            return Scalar.run(kernel);
+        }
         match self.0 {
             Token::Scalar(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
