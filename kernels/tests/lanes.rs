@@ -27,6 +27,7 @@ impl Kernel for All<'_> {
         let mut results = vec![
             s.i_xor(a, b),
             s.i_sub(a, b),
+            s.b_thrice(a),
             s.b_sub(a, b),
             s.b_lookup(self.1.first_chunk().unwrap(), nibbles),
             s.h_mul(a, b),
@@ -89,6 +90,7 @@ fn scalar_operations_are_what_they_say() {
         all[5] = v as i32;
         all
     };
+    assert_eq!(one(s.b_thrice(put(0x0155_ff56))) as u32, 0x03ff_fd02);
     assert_eq!(one(s.b_sub(put(0x0100_ff05), put(0x0201_0006))) as u32, 0xffff_ffff);
     assert_eq!(one(s.h_mul(put(0x0003_ffff), put(0x0007_0002))) as u32, 0x0015_fffe);
     assert_eq!(one(s.h_mul_high(put(0x8000_ffff), put(0x0004_ffff))) as u32, 0x0002_fffe);

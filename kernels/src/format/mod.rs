@@ -98,6 +98,7 @@ pub use tq1_0::Tq1_0;
 pub use tq2_0::Tq2_0;
 
 use crate::isa::Isa;
+use crate::op::quantize::ActBlock;
 
 /// Rows in a packed tile: one a lane.
 pub const TILE_ROWS: usize = 16;
@@ -273,6 +274,16 @@ pub trait Quant: Send + Sync + 'static {
     #[inline(always)]
     fn word<S: Isa>(s: S, block: &[u8], i: usize, g: usize) -> S::I {
         Self::sub(s, block, i).w[g]
+    }
+
+    /// Whether one column's integer sums come from [`running_sum`](Self::running_sum), on instruction sets that
+    /// [suit it](Isa::RUNNING).
+    const RUNNING: bool = false;
+
+    /// The integer sum of sub-block `i` with `x`, the zero point taken off. `state` is what it left at sub-block `i - 1`.
+    #[inline(always)]
+    fn running_sum<S: Isa>(_: S, _state: &mut [S::I; 8], _block: &[u8], _i: usize, _x: &ActBlock) -> S::I {
+        unreachable!("no running sums")
     }
 
     /// What [`sub_with`](Self::sub_with) wants, where that is sooner done for a whole packed block than for each

@@ -5,7 +5,8 @@
 //! `160 + 16 n ..`; the last four bytes have four digits each, for weights `240 + 4 n ..`.
 
 use super::{Canon, Lanes, Quant, Section, Stored, half_at, halfs, words};
-use crate::isa::Isa;
+use crate::isa::{Isa, each};
+use crate::op::quantize::ActBlock;
 
 /// `qs: [u8; 48], qh: [u8; 4], d: f16`.
 pub struct Tq1_0;
@@ -40,6 +41,7 @@ impl Quant for Tq1_0 {
     const BYTES: usize = 54;
     const PLAN: &'static [Section] = &[Section::Half(52), Section::Words { at: 0, n: 13 }];
     const QUICK: bool = false;
+    const RUNNING: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -58,5 +60,41 @@ impl Quant for Tq1_0 {
             digits(s, words(s, b, 32, word), n)
         });
         Lanes::new(s, w, halfs(s, b, 0))
+    }
+
+    /// What is left of a byte `b` behind its first digit is `c = 3 b % 256`, so `256 digit = 3 b - c`: a sum over digits is
+    /// three times one over bytes, less one over what is left, and no digit need be made.
+    #[inline(always)]
+    fn running_sum<S: Isa>(s: S, state: &mut [S::I; 8], block: &[u8], i: usize, x: &ActBlock) -> S::I {
+        let (mut now, mut left) = (*state, *state);
+        match i {
+            0..5 => {
+                each!(8, g => {
+                    now[g] = if i == 0 { words(s, block, 32, g) } else { state[g] };
+                    left[g] = s.b_thrice(now[g]);
+                    state[g] = left[g];
+                });
+            }
+            5 | 6 => {
+                each!(4, g => {
+                    now[g] = if i == 5 { words(s, block, 32, 8 + g) } else { state[g] };
+                    left[g] = s.b_thrice(now[g]);
+                    (now[4 + g], left[4 + g]) = (left[g], s.b_thrice(left[g]));
+                    state[g] = left[4 + g];
+                });
+            }
+            _ => {
+                each!(4, g => {
+                    (now[g], left[g]) = (state[g], s.b_thrice(state[g]));
+                    now[4 + g] = if g == 0 { words(s, block, 32, 12) } else { left[3 + g] };
+                    left[4 + g] = s.b_thrice(now[4 + g]);
+                });
+            }
+        }
+        let now = s.dot::<8, 8>(&now, &x.q, s.i_splat(0));
+        // 256 times the zero point.
+        let zero = s.i_shl(x.start::<S, Self::Form>(s), 8);
+        let sum = s.dot::<8, 8>(&left, &x.q, s.i_sub(s.i_splat(0), zero));
+        s.i_sar(s.i_sub(s.i_add(s.i_add(now, now), now), sum), 8)
     }
 }

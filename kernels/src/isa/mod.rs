@@ -219,6 +219,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// What [`i_signed`](Isa::i_signed) adds to each signed weight; the caller starts the sum at
     /// `-SIGNED_ZERO * sum(x)`.
     const SIGNED_ZERO: i32;
+    /// Whether [`dot`](Isa::dot) with `BITS = 8` takes weights that did not go through [`i_signed`](Isa::i_signed) for 0..=255,
+    /// and there are registers to carry some from sub-block to sub-block.
+    const RUNNING: bool = Self::MANY && Self::SIGNED_ZERO == 128;
     /// Whether loops over sub-blocks are worth unrolling.
     const UNROLL: bool = true;
     /// Whether products of signed 8-bit weights are as cheap as those of narrow ones.
@@ -276,6 +279,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// Wrapping difference of each of the 64 bytes.
     fn b_sub(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Three times each of the 64 bytes, wrapping.
+    #[inline(always)]
+    fn b_thrice(self, a: Self::I) -> Self::I {
+        self.b_sub(a, self.b_sub(self.b_sub(self.i_splat(0), a), a))
+    }
     /// `table[b]` for each of the 64 bytes, which are below 16.
     fn b_lookup(self, table: &[u8; 16], index: Self::I) -> Self::I;
     /// `table[b % 16]` for each of the 64 bytes, whose top bit is clear.

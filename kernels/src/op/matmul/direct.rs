@@ -199,6 +199,7 @@ fn block_columns<S: Isa, Q: Quant, const NEAR: bool, const N: usize>(
 ) -> [S::F; N] {
     let subs = Q::BLOCK / SUB;
     let head = Q::head(s, block);
+    let mut state = [s.i_splat(0); 8];
     s.prefetch_far(next[2]);
     each_in!(S, subs, i => {
         // Else the compiler reads a whole block ahead of its first product: earlier than it was asked for, and with more
@@ -217,7 +218,10 @@ fn block_columns<S: Isa, Q: Quant, const NEAR: bool, const N: usize>(
             s.prefetch_far(next[1].wrapping_add((line + k) * 64));
         }
         let lanes = Q::sub_with(s, &head, block, i);
-        if N == 1 && Q::WORDS && S::UNROLL {
+        if N == 1 && Q::RUNNING && S::RUNNING {
+            let sum = Q::running_sum(s, &mut state, block, i, &x[0][i]);
+            acc[0] = add_sub_block::<S, Q>(s, &lanes, s.i_to_f(sum), &x[0][i], acc[0]);
+        } else if N == 1 && Q::WORDS && S::UNROLL {
             let all = Alone::<Q> { block, i, first: 0, format: PhantomData };
             let rest = Alone::<Q> { first: 4, ..all };
             let sum = isum::<S, Q::Form>(s, &all, &rest, lanes.half, &x[0][i]);
