@@ -116,16 +116,6 @@ pub fn temporary_in(dir: &Path) -> std::io::Result<NamedTempFile> {
     builder.prefix(".hewn-").tempfile_in(dir)
 }
 
-/// A file that will be at `path` once it is complete; that it cannot be written is found before the work.
-pub fn output_at(path: &Path) -> Result<NamedTempFile, CliError> {
-    let fail = |e: &std::io::Error| CliError::file("write", path, e);
-    if path.is_dir() {
-        return Err(fail(&std::io::ErrorKind::IsADirectory.into()));
-    }
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    temporary_in(dir).map_err(|e| fail(&e))
-}
-
 /// A seed from the clock.
 pub fn clock_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos() as u64

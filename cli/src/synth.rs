@@ -23,9 +23,9 @@ pub fn run(a: &SynthArgs) -> Result<(), CliError> {
         return Err(CliError::usage("no shape or no output was given", "name them with --shape and -o"));
     };
     let what = Synthetic::find(shape, &a.quant)?;
-    let mut out = OutputFile::open(path)?;
+    let mut out = OutputFile::stream(path)?;
     let interrupt = Interrupt::install()?;
-    interrupt.guard(|cancel| what.write(out.file(), path, a.seed, cancel))?;
+    interrupt.guard(|cancel| what.write(&mut out, path, a.seed, cancel))?;
     out.keep()?;
     note(&format!("{}: {} of random weights", path.display(), bytes(what.bytes())));
     Ok(())
@@ -81,7 +81,7 @@ impl Synthetic {
         synth::weight_bytes(self.shape, self.mix)
     }
 
-    fn write(&self, file: &mut File, path: &Path, seed: u64, cancel: &CancelToken) -> Result<(), CliError> {
+    fn write(&self, file: &mut impl Write, path: &Path, seed: u64, cancel: &CancelToken) -> Result<(), CliError> {
         let bar = progress(&format!("making {}", self.name()));
         let mut out = BufWriter::new(file);
         let done = synth::write(self.shape, self.mix, seed, &mut out, &mut |done, total| {

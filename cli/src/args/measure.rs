@@ -141,7 +141,7 @@ pub struct SynthArgs {
     /// Formats of the weights.
     #[arg(long, value_name = "MIX", default_value = "q4_k_m")]
     pub quant: String,
-    /// The file to write.
+    /// The file to write; `-` is standard output.
     #[arg(short, long, value_name = "FILE", required_unless_present = "list_shapes")]
     pub output: Option<PathBuf>,
     /// Seed of the weights.

@@ -278,7 +278,7 @@ pub struct LogitsArgs {
     /// The token ids, separated by commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub tokens: Vec<u32>,
-    /// Where to write little-endian f32, row-major [positions, vocab].
+    /// Where to write little-endian f32, row-major [positions, vocab]; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 }
@@ -341,7 +341,7 @@ pub struct EvalArgs {
 pub struct QuantizeArgs {
     /// The GGUF file, in F32, F16 or BF16; of a split file any part.
     pub input: PathBuf,
-    /// The file to be made.
+    /// The file to be made; `-` is standard output.
     pub output: PathBuf,
     #[arg(long = "type", value_name = "TYPE", value_parser = quant_type, help = quant_help())]
     pub to: QuantType,

@@ -14,7 +14,7 @@ mod results;
 
 use crate::args::{BenchArgs, Layout};
 use crate::errors::CliError;
-use crate::outfile::OutputFile;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, bytes};
 use crate::pack;
 use crate::roofline::{Machine, available_memory, large_buffer};
@@ -45,11 +45,12 @@ pub fn run(a: &BenchArgs) -> Result<(), CliError> {
     let plan = Plan::new(a)?;
     let made =
         a.shape.iter().flat_map(|s| a.quant.iter().map(|q| Synthetic::find(s, q))).collect::<Result<Vec<_>, _>>()?;
-    let output = OutputFile::maybe(a.output.as_deref())?;
+    // `-` is where the result goes anyway.
+    let output = OutputFile::maybe(a.output.as_deref().filter(|o| o.as_os_str() != "-"), "")?;
     if let Some(filter) = &a.kernels {
         let text = kernels::run(a, &plan, filter)?;
         return match output {
-            Some(output) => output.write(&text),
+            Some(output) => output.write_text(&text),
             None => Ok(stdout().lock().write_all(text.as_bytes())?),
         };
     }
@@ -61,10 +62,14 @@ pub fn run(a: &BenchArgs) -> Result<(), CliError> {
     let made =
         interrupt.guard(|cancel| made.iter().map(|m| m.temporary(packed, cancel)).collect::<Result<Vec<_>, _>>())?;
     let models: Vec<&Path> = a.models.iter().map(PathBuf::as_path).chain(made.iter().map(Temporary::path)).collect();
-    let report = Bench::new(a, &plan, &models)?.run(a, &plan, &interrupt)?;
+    let bench = Bench::new(a, &plan, &models)?;
+    if let Some(output) = &output {
+        output.must_not_be(bench.subjects.iter().flat_map(|s| parts(s.model.gguf())))?;
+    }
+    let report = bench.run(a, &plan, &interrupt)?;
     let style = Style::of(a);
     if let Some(output) = output {
-        output.write(&print::text(&report, style)?)?;
+        output.write_text(&print::text(&report, style)?)?;
         return Ok(stdout().lock().write_all(print::text(&report, Style::Table)?.as_bytes())?);
     }
     Ok(stdout().lock().write_all(print::text(&report, style)?.as_bytes())?)

@@ -2,13 +2,13 @@
 
 use crate::args::{ChatArgs, Think};
 use crate::errors::CliError;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, Printer, closing_line, note};
 use crate::{bounded, prompt, setup};
 use hewn_engine::chat::{ChatTemplate, Message};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{FinishReason, GenerateOptions, Runner, Sequence, Thinking, Timings, generate};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::Path;
 
 /// A conversation with everything that it needs.
@@ -139,12 +139,10 @@ impl<'a> Session<'a> {
 
     /// Writes the conversation as JSON, whole or not at all.
     pub fn save(&self, path: &Path) -> Result<(), CliError> {
-        let fail = |e: &std::io::Error| CliError::file("write", path, e);
-        let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = setup::temporary_in(dir).map_err(|e| fail(&e))?;
-        let text = serde_json::to_string_pretty(&self.talk).map_err(|e| fail(&e.into()))?;
-        writeln!(file, "{text}").map_err(|e| fail(&e))?;
-        file.persist(path).map_err(|e| fail(&e.error))?;
+        let out = OutputFile::open(path, "where the conversation goes")?;
+        out.must_not_be(parts(self.runner.model().gguf()).chain(self.args.generate.draft.as_deref()))?;
+        let text = serde_json::to_string_pretty(&self.talk).map_err(|e| out.fail()(&e.into()))?;
+        out.write_text(&(text + "\n"))?;
         note(&format!("{} messages saved to {}", self.talk.messages.len(), path.display()));
         Ok(())
     }
