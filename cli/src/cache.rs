@@ -72,11 +72,12 @@ fn list(cache: &PackCache, as_json: bool) -> Result<(), CliError> {
     if as_json {
         let list = entries.iter().map(|e| {
             let used = e.used.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            json!({"name": e.name, "path": e.path, "model": e.model, "bytes": e.bytes, "used": used,
+            json!({"name": e.name, "path": e.path.display().to_string(), "model": e.model, "bytes": e.bytes, "used": used,
                 "complete": e.complete, "busy": e.busy})
         });
         let list: Vec<_> = list.collect();
-        let value = json!({"dir": cache.dir(), "limit": cache.limit(), "bytes": total, "files": list});
+        let value =
+            json!({"dir": cache.dir().display().to_string(), "limit": cache.limit(), "bytes": total, "files": list});
         writeln!(out, "{value:#}")?;
         return Ok(());
     }

@@ -138,7 +138,7 @@ impl Facts {
             .collect();
         let mut v = json!({
             "file_bytes": self.file_bytes,
-            "parts": self.parts.iter().map(|(path, n)| json!({"path": path, "bytes": n})).collect::<Vec<_>>(),
+            "parts": self.parts.iter().map(|(p, n)| json!({"path": p.display().to_string(), "bytes": n})).collect::<Vec<_>>(),
             "gguf_version": self.version,
             "architecture": self.architecture,
             "name": self.name,
@@ -260,7 +260,7 @@ fn pack_json(p: &FoundPack) -> Value {
         FoundState::Partial { .. } => json!("partial"),
         FoundState::Bad(_) => json!("bad"),
     };
-    let mut v = json!({"path": p.path, "bytes": p.bytes, "state": state});
+    let mut v = json!({"path": p.path.display().to_string(), "bytes": p.bytes, "state": state});
     match &p.state {
         FoundState::Ready => {}
         FoundState::Partial { done } => v["done"] = json!(done),
