@@ -1,6 +1,7 @@
 //! The folder of packed files, as the environment names it, and `hewn cache`.
 
 use crate::args::{CacheArgs, CacheCommand};
+use crate::bench::print::printable;
 use crate::errors::CliError;
 use crate::output::{bytes, note};
 use comfy_table::{CellAlignment, Table, presets};
@@ -97,9 +98,7 @@ fn list(cache: &PackCache, as_json: bool) -> Result<(), CliError> {
 }
 
 fn model(e: &CacheEntry) -> String {
-    // The name comes from a file: it must not drive the terminal.
-    let name = e.model.as_deref().unwrap_or("(unreadable)");
-    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    printable(e.model.as_deref().unwrap_or("(unreadable)"))
 }
 
 fn state(e: &CacheEntry) -> &'static str {

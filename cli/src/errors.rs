@@ -1,5 +1,6 @@
 //! Failures as the user sees them: one line of cause, one line of hint, an exit code.
 
+use crate::output::{harmless, tell};
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
 use hewn_engine::eval::EvalError;
@@ -57,10 +58,10 @@ impl CliError {
         }
         let style = anstyle::AnsiColor::Red.on_default().bold();
         let hint = anstyle::AnsiColor::Cyan.on_default();
-        // One line each, whatever a library put into its message.
-        let line = |s: &str| s.split_whitespace().collect::<Vec<_>>().join(" ");
-        anstream::eprintln!("{style}error:{style:#} {}", line(&self.cause));
-        anstream::eprintln!("{hint}hint:{hint:#} {}", line(&self.hint));
+        // One line each, whatever a library or a file put into its message.
+        let line = |s: &str| harmless(&s.split_whitespace().collect::<Vec<_>>().join(" "));
+        tell(format_args!("{style}error:{style:#} {}", line(&self.cause)));
+        tell(format_args!("{hint}hint:{hint:#} {}", line(&self.hint)));
         ExitCode::from(self.code)
     }
 }

@@ -5,6 +5,7 @@ use crate::errors::{CliError, INTERRUPTED};
 use hewn_engine::chat::Channel;
 use hewn_engine::{CancelToken, Event, Timings};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -222,11 +223,23 @@ pub fn memory() -> Option<ProcessMemory> {
 /// A line on standard error about something that went wrong and does not matter to the result.
 pub fn warn(text: &str) {
     let style = anstyle::AnsiColor::Yellow.on_default().bold();
-    anstream::eprintln!("{style}warning:{style:#} {text}");
+    tell(format_args!("{style}warning:{style:#} {}", harmless(text)));
 }
 
 /// A dim line on standard error.
 pub fn note(text: &str) {
     let style = anstyle::Style::new().dimmed();
-    anstream::eprintln!("{style}{text}{style:#}");
+    tell(format_args!("{style}{}{style:#}", harmless(text)));
+}
+
+/// A line on standard error. Where that cannot be written to (a full disk), the work goes on.
+pub fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// Without control characters but ends of lines and tabs: names and messages come from files, which must not drive the
+/// terminal.
+pub fn harmless(text: &str) -> String {
+    let keeps = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    text.chars().map(|c| if keeps(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }

@@ -1,6 +1,7 @@
 //! Failures: two lines on standard error, nothing on standard output, 1 for what went wrong and 2 for wrong usage.
 
-use crate::support::{Done, TINY, arg, command, finish, folder, hewn, hewn_with, plain};
+use crate::support::{Done, TINY, arg, command, finish, folder, hewn, hewn_with, plain, tiny_with};
+use hewn_loader::MetaValue;
 
 #[track_caller]
 fn two_lines(done: &Done, code: i32, cause: &str) {
@@ -145,4 +146,28 @@ fn tokens_that_the_model_does_not_know() {
     let out = dir.path().join("out.f32");
     two_lines(&hewn(&["logits", TINY, "--tokens", "1,273", "-o", arg(&out)]), 1, "273");
     assert!(!out.exists());
+}
+
+#[test]
+fn what_a_file_says_does_not_drive_the_terminal() {
+    let dir = folder();
+    let text = |s: &str| Some(MetaValue::Str(s.into()));
+    let model = tiny_with(dir.path(), &[("general.architecture", text("odd\u{1b}[31m\u{9b}2J"))]);
+    let inspect = hewn(&["inspect", arg(&model)]).ok();
+    let run = hewn(&["run", arg(&model), "x"]);
+    two_lines(&run, 1, "the architecture `odd\u{fffd}[31m\u{fffd}2J` is not supported");
+    assert!(inspect.text().contains("odd\u{fffd}[31m") && !inspect.text().contains(['\u{1b}', '\u{9b}']));
+    let raises = "{{ raise_exception('no\u{1b}[2J') }}";
+    let model = tiny_with(dir.path(), &[("tokenizer.chat_template", text(raises))]);
+    two_lines(&hewn(&["run", arg(&model), "x"]), 1, "no\u{fffd}[2J");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_standard_error_costs_no_answer() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |args: &[&str]| command(args).stderr(full()).output().unwrap();
+    let done = run(&["run", TINY, "x", "-n", "3", "--seed", "1"]);
+    assert!(done.status.success() && !done.stdout.is_empty());
+    assert_eq!(run(&["run", "no.gguf", "x"]).status.code(), Some(1));
 }
