@@ -73,14 +73,34 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
         println_json(a, &result, seed)?;
     }
     if !g.quiet {
-        note(&closing_line(&result.timings));
+        note(&format!("{}; {}", closing_line(&result.timings), ended(&result.finish)));
     }
-    if template.is_some() && g.think == Think::Hide && !a.json && result.text.is_empty() && !result.reasoning.is_empty()
-    {
-        note("there is reasoning, but no answer yet: raise -n, or see it with --think show");
+    let remedy = match result.finish {
+        FinishReason::MaxTokens => Some("raise -n"),
+        FinishReason::ContextFull if seq.ctx() < runner.model().config().ctx => Some("raise --ctx"),
+        FinishReason::ContextFull => Some("shorten the prompt; the model was trained for no longer context"),
+        _ => None,
+    };
+    let hidden = template.is_some() && g.think == Think::Hide && !a.json;
+    if hidden && result.text.is_empty() && !result.reasoning.is_empty() {
+        let remedy = remedy.map_or(String::new(), |r| format!("{r}, or "));
+        note(&format!("there is reasoning, but no answer yet: {remedy}see it with --think show"));
+    } else if let Some(remedy) = remedy.filter(|_| !g.quiet) {
+        note(&format!("the answer is cut off: {remedy}"));
     }
-    // A script must be able to tell half an answer from a whole one.
+    // What was stopped is no answer. One that is cut off was asked for with -n: scripts find `finish` in --json.
     if result.finish == FinishReason::Cancelled { Err(CliError::interrupted()) } else { Ok(()) }
+}
+
+/// Why there is no more text.
+fn ended(finish: &FinishReason) -> String {
+    match finish {
+        FinishReason::Eog => "ended by the model".to_owned(),
+        FinishReason::MaxTokens => "cut off by -n".to_owned(),
+        FinishReason::Stop(s) => format!("ended by --stop {s:?}"),
+        FinishReason::ContextFull => "cut off by the full context".to_owned(),
+        FinishReason::Cancelled => "stopped".to_owned(),
+    }
 }
 
 fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> {
