@@ -1,5 +1,6 @@
 //! Failures as the user sees them: one line of cause, one line of hint, an exit code.
 
+use crate::interrupt;
 use crate::output::{harmless, tell};
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
@@ -13,9 +14,6 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-
-/// Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
-pub const INTERRUPTED: u8 = 130;
 
 /// A failure.
 #[derive(Debug)]
@@ -38,7 +36,7 @@ impl CliError {
 
     /// Ctrl-C: no failure to explain, but the shell's customary exit code.
     pub fn interrupted() -> Self {
-        Self { code: INTERRUPTED, ..Self::failure("interrupted", "") }
+        Self { code: interrupt::exit_code(), ..Self::failure("interrupted", "") }
     }
 
     /// A file that cannot be read or written.
@@ -53,7 +51,8 @@ impl CliError {
 
     /// Prints it. A reader that went away (`hewn ... | head`) is no failure.
     pub fn report(&self) -> ExitCode {
-        if matches!(self.code, 0 | INTERRUPTED) {
+        // Nor is a signal one.
+        if self.code == 0 || self.code > 128 {
             return ExitCode::from(self.code);
         }
         let style = anstyle::AnsiColor::Red.on_default().bold();

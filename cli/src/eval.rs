@@ -18,6 +18,7 @@ use std::path::Path;
 
 /// Runs the subcommand.
 pub fn run(a: &EvalArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     // Questions that make no sense are found before the model is opened.
     let mut tasks = read(&a.tasks)?;
     if let Some(n) = a.limit {
@@ -39,7 +40,6 @@ pub fn run(a: &EvalArgs) -> Result<(), CliError> {
         ctx: a.ctx,
         kv: a.model.kv.into(),
     };
-    let interrupt = Interrupt::install()?;
     let bar = bar(tasks.len());
     let result = interrupt.guard(|cancel| {
         evaluate(&mut runner, &tokenizer, template.as_ref(), &tasks, &options, cancel, &mut |p| {

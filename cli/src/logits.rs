@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 
 /// Runs the subcommand.
 pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     // An output that cannot be written is an error before the run, not after it.
     let output = OutputFile::stream(&a.output)?;
     let fail = output.fail();
@@ -18,7 +19,6 @@ pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
     output.must_not_be(parts(runner.model().gguf()))?;
     let mut file = BufWriter::new(output);
     let mut seq = Sequence::new(runner.model(), &SequenceOptions { ctx: None, kv: a.model.kv.into() })?;
-    let interrupt = Interrupt::install()?;
     interrupt.guard(|cancel| -> Result<(), CliError> {
         // One chunk a step: the logits of all positions of a long input would not fit in memory.
         for part in a.tokens.chunks(a.model.chunk as usize) {

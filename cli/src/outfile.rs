@@ -2,7 +2,7 @@
 //! device as it is, or standard output.
 
 use crate::errors::CliError;
-use crate::setup;
+use crate::temporary::{self, Listed};
 use hewn_engine::loader::Gguf;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -22,7 +22,7 @@ pub struct OutputFile {
 enum To {
     /// A temporary file beside `target`, at which nothing changes until [`OutputFile::keep`].
     File {
-        temporary: tempfile::NamedTempFile,
+        temporary: Listed<tempfile::NamedTempFile>,
         target: PathBuf,
     },
     /// What is there and is no regular file: a rename would put one in the place of the pipe or device.
@@ -100,7 +100,7 @@ impl OutputFile {
         let fail = self.fail();
         self.flush().map_err(|e| fail(&e))?;
         match self.to {
-            To::File { temporary, target } => temporary.persist(target).map(drop).map_err(|e| fail(&e.error)),
+            To::File { temporary, target } => temporary.persist(&target).map_err(|e| fail(&e)),
             To::There(_) | To::Stdout(_) => Ok(()),
         }
     }
@@ -123,7 +123,7 @@ impl To {
         }
         let target = behind_links(path);
         let dir = target.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self::File { temporary: setup::temporary_in(dir)?, target })
+        Ok(Self::File { temporary: temporary::file_in(dir)?, target })
     }
 }
 

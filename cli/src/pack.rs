@@ -12,11 +12,11 @@ use std::time::Instant;
 
 /// Runs the subcommand.
 pub fn run(a: &PackArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     let model = Model::open(&a.model, &LoadOptions::default())?;
     // Of a split file any part may have been given.
     let first = model.gguf().path().unwrap_or(&a.model);
     let output = a.output.clone().unwrap_or_else(|| packed::beside(first));
-    let interrupt = Interrupt::install()?;
     let (start, teller) = (Instant::now(), Teller::default());
     let done = interrupt.guard(|cancel| packed::write(&model, &output, a.force, cancel, &|e| teller.tell(e)));
     teller.clear();

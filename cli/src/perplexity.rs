@@ -18,6 +18,7 @@ use std::time::Instant;
 
 /// Runs the subcommand.
 pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     // What cannot be read or written is found before the model is opened.
     let save = OutputFile::maybe(a.save_logits.as_deref(), "where the result goes")?;
     if let Some(out) = &save {
@@ -54,7 +55,6 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
     let ctx = a.ctx.or(saved.map(|s| s.ctx as usize)).unwrap_or(512);
     let options = PerplexityOptions { ctx, kv: a.model.kv.into(), begin };
     let mut save = save.map(|out| (out.fail(), BufWriter::with_capacity(1 << 20, out)));
-    let interrupt = Interrupt::install()?;
     let (start, bar) = (Instant::now(), bar(options.windows(tokens.len())));
     let result = interrupt.guard(|cancel| {
         let mut writer = save.as_mut().map(|(_, out)| LogitsWriter::new(out));

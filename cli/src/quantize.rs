@@ -14,11 +14,11 @@ use std::time::Instant;
 
 /// Runs the subcommand.
 pub fn run(a: &QuantizeArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     let gguf = Gguf::open(&a.input, &OpenOptions::default())?;
     let threads = a.threads.map_or_else(default_threads, usize::from);
     let team = Team::new(threads, CpuIsa::best()).map_err(EngineError::from)?;
     let options = QuantizeOptions { to: a.to, pure: a.pure, requantize: a.allow_requantize };
-    let interrupt = Interrupt::install()?;
     let (start, bar) = (Instant::now(), bar());
     // From here on Ctrl-C cancels, so that the unfinished file is always removed.
     let done = interrupt.guard(|cancel| -> Result<QuantizeReport, CliError> {

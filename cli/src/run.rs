@@ -10,6 +10,7 @@ use serde_json::json;
 
 /// Runs the subcommand.
 pub fn run(mut a: RunArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     bundled::sort_out(&mut a);
     let a = &a;
     let g = &a.generate;
@@ -51,7 +52,6 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
         think,
         ignore_eos: g.ignore_eos,
     };
-    let interrupt = Interrupt::install()?;
     let mut printer = Printer::new(g, &interrupt.cancel);
     // With the first event the prompt has been accepted: an error prints nothing.
     let mut echo = (template.is_none() && !a.no_echo && !a.json).then_some(&text);

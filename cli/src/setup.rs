@@ -10,10 +10,8 @@ use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
     CpuIsa, LoadOptions, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, default_threads,
 };
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tempfile::NamedTempFile;
 
 /// A model and a runner for it; the model in the program where none is given, which is said unless it should be quiet.
 pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
@@ -103,17 +101,6 @@ fn bare_template(runner: &Runner, tokenizer: &Tokenizer) -> Result<Option<ChatTe
         family.name
     ));
     Ok(Some(ChatTemplate::new(family.source)?))
-}
-
-/// A file in `dir` that disappears unless it is renamed into place, readable by whom the process's umask allows.
-pub fn temporary_in(dir: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.prefix(".hewn-").tempfile_in(dir)
 }
 
 /// A seed from the clock.

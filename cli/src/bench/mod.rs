@@ -49,10 +49,11 @@ pub fn run(a: &BenchArgs) -> Result<(), CliError> {
     // The same twice is measured once, as with files.
     let mut seen = HashSet::new();
     made.retain(|m| seen.insert(m.name()));
+    let interrupt = Interrupt::install()?;
     // `-` is where the result goes anyway.
     let output = OutputFile::maybe(a.output.as_deref().filter(|o| o.as_os_str() != "-"), "")?;
     if let Some(filter) = &a.kernels {
-        let text = kernels::run(a, &plan, filter)?;
+        let text = kernels::run(a, &plan, filter, &interrupt)?;
         return match output {
             Some(output) => output.write_text(&text),
             None => Ok(stdout().lock().write_all(text.as_bytes())?),
@@ -61,7 +62,6 @@ pub fn run(a: &BenchArgs) -> Result<(), CliError> {
     if a.models.is_empty() && made.is_empty() {
         return Err(CliError::usage("no model was given", "name one or more GGUF files, or a shape with --shape"));
     }
-    let interrupt = Interrupt::install()?;
     let packed = plan.layouts.contains(&Layout::Packed);
     let made =
         interrupt.guard(|cancel| made.iter().map(|m| m.temporary(packed, cancel)).collect::<Result<Vec<_>, _>>())?;

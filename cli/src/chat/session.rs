@@ -37,6 +37,7 @@ struct Talk {
 impl<'a> Session<'a> {
     /// Opens the model.
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
+        let interrupt = Interrupt::install()?;
         let mut runner = setup::runner(&args.model, args.generate.quiet)?;
         let tokenizer = setup::tokenizer(&runner)?;
         let Some(template) = setup::template(&runner, &tokenizer, &args.generate.template)? else {
@@ -47,7 +48,6 @@ impl<'a> Session<'a> {
         setup::speculate(&mut runner, &tokenizer, &args.model, &args.generate)?;
         let talk = Talk { system: args.generate.system.clone(), messages: Vec::new() };
         let seed = args.generate.seed.unwrap_or_else(setup::clock_seed);
-        let interrupt = Interrupt::install()?;
         Ok(Self { args, runner, tokenizer, template, seq, interrupt, seed, talk, last: None })
     }
 

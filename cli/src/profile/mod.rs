@@ -35,10 +35,10 @@ pub fn run(a: &ProfileArgs) -> Result<(), CliError> {
         }
     }
     let made = a.shape.as_ref().map(|s| Synthetic::find(s, &a.quant)).transpose()?;
+    let interrupt = Interrupt::install()?;
     // An output that cannot be written is an error before the run, not after it.
     let html = OutputFile::maybe(a.html.as_deref(), TAKEN)?;
     let trace = OutputFile::maybe(a.trace.as_deref(), TAKEN)?;
-    let interrupt = Interrupt::install()?;
     let packed = a.layout == crate::args::Layout::Packed;
     let made = interrupt.guard(|cancel| made.map(|m| m.temporary(packed, cancel)).transpose())?;
     let path: &Path = match (&made, &a.model) {

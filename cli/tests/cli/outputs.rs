@@ -98,3 +98,35 @@ fn pipes_and_devices_stay_what_they_are() {
     }
     assert!(logits(TINY, "/dev/stdout").ok().out.len() == LEN);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_temporary_file() {
+    use std::process::Command;
+    let dir = folder();
+    let (pipe, out) = (dir.path().join("text"), dir.path().join("out"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let args = ["perplexity", TINY, "-f", arg(&pipe), "--save-logits", arg(&out)];
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        // It waits for the text, with its temporary file beside the output.
+        let mut child = command(&args).spawn().unwrap();
+        while names(dir.path()).len() < 2 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(names(dir.path()), ["text"], "{signal}");
+    }
+    // What was ignored before, stays so.
+    let script = "trap '' HUP; exec \"$0\" \"$@\"";
+    let mut child = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_hewn")]).args(args).spawn().unwrap();
+    while names(dir.path()).len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(if cfg!(target_os = "linux") { 143 } else { 129 }));
+}
