@@ -59,6 +59,9 @@ impl Model {
     /// As for [`open`](Self::open).
     pub fn from_gguf(gguf: Gguf) -> Result<Self, EngineError> {
         let config = ModelConfig::from_gguf(&gguf)?;
+        if gguf.tensors().is_empty() {
+            return Err(EngineError::VocabularyOnly);
+        }
         let weights = Weights::load(&gguf, &config)?;
         let ropes = Ropes::new(&config, &weights.rope_factors);
         Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, worker: None })

@@ -104,7 +104,7 @@ pub struct Timings {
 impl Timings {
     /// Tokens of the prompt computed per second.
     pub fn prefill_speed(&self) -> f64 {
-        speed(self.prompt_tokens - self.cached_tokens, self.prefill)
+        speed(self.prompt_tokens.saturating_sub(self.cached_tokens), self.prefill)
     }
 
     /// Tokens generated per second, after the first.
