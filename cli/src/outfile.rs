@@ -130,7 +130,7 @@ impl To {
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = match &mut self.to {
-            To::File { temporary, .. } => temporary.write(bytes),
+            To::File { temporary, .. } => temporary.as_file_mut().write(bytes),
             To::There(file) => file.write(bytes),
             To::Stdout(out) => out.write(bytes),
         }?;
@@ -140,7 +140,7 @@ impl Write for OutputFile {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
-            To::File { temporary, .. } => temporary.flush(),
+            To::File { temporary, .. } => temporary.as_file_mut().flush(),
             To::There(file) => file.flush(),
             To::Stdout(out) => out.flush(),
         }

@@ -32,7 +32,9 @@ impl<T> Listed<T> {
     /// Nothing is made while everything is being removed: the list is held meanwhile.
     fn new(make: impl FnOnce() -> io::Result<T>, path: impl FnOnce(&T) -> &Path) -> io::Result<Self> {
         let mut list = list();
-        let what = make()?;
+        // Its name, which tempfile adds to the message, is nobody's business.
+        let nameless = |e: &io::Error| e.to_string().split(" at path ").next().unwrap_or_default().to_owned();
+        let what = make().map_err(|e| io::Error::new(e.kind(), nameless(&e)))?;
         let path = path(&what).to_owned();
         list.push(path.clone());
         Ok(Self { what, _entry: Entry(path) })

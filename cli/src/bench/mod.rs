@@ -137,7 +137,8 @@ impl Bench {
             for layout in &plan.layouts {
                 let mode = if *layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
                 let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
-                let model = Arc::new(Model::open(path, &options)?);
+                let model = Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?;
+                let model = Arc::new(model);
                 // Floating-point matrices have no other layout.
                 let layout = if model.packed().0 > 0 { "packed" } else { "file" };
                 if !subjects.iter().any(|s: &Subject| s.name == name && s.layout == layout) {

@@ -90,7 +90,7 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
     drop(model);
     let mode = if a.layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
     let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
-    let model = Arc::new(Model::open(path, &options)?);
+    let model = Arc::new(Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?);
 
     // Counters see the threads that are started after them.
     let mut counters = Counters::open();
