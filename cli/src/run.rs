@@ -14,15 +14,30 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
     bundled::sort_out(&mut a);
     let a = &a;
     let g = &a.generate;
-    let text = prompt::read(a.prompt.as_deref(), a.file.as_deref())?;
-    // `hewn run` alone in a script would ask nothing.
-    if a.model.model.is_none() && a.prompt.is_none() && text.is_empty() {
-        return Err(CliError::usage("there is neither a model nor a prompt", "give one, as in `hewn run \"2+3\"`"));
+    let no_model = |e: CliError| match bundled::perhaps_a_prompt(a) {
+        Some(hint) => e.hint_also(&hint),
+        None => e,
+    };
+    let text = match &a.ask {
+        Some(text) => text.clone(),
+        None => prompt::read(a.prompt.as_deref(), a.file.as_deref()).map_err(no_model)?,
+    };
+    let empty = || CliError::usage("the prompt is empty", "give some text, as in `hewn run \"2+3\"`");
+    if a.model.model.is_none() && text.trim().is_empty() {
+        // `hewn run` alone in a script would ask nothing.
+        return Err(match (&a.prompt, &a.ask, &a.file) {
+            (None, None, None) => {
+                CliError::usage("there is neither a model nor a prompt", "give one, as in `hewn run \"2+3\"`")
+            }
+            _ => empty(),
+        });
     }
-    let mut runner = setup::runner(&a.model, g.quiet)?;
+    let mut runner = setup::runner(&a.model, g.quiet).map_err(no_model)?;
     let tokenizer = setup::tokenizer(&runner)?;
     let template = if a.raw { None } else { setup::template(&runner, &tokenizer, &g.template)? };
     let prompt = match &template {
+        // Whatever the template writes around it, nothing was asked.
+        Some(_) if text.trim().is_empty() && g.system.is_none() => return Err(empty()),
         Some(template) => {
             let system = g.system.iter().map(|s| Message::new("system", s));
             let messages: Vec<Message> = system.chain([Message::new("user", &text)]).collect();
@@ -40,6 +55,9 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
             prompt::plain(&tokenizer, &text)
         }
     };
+    if prompt.tokens.is_empty() {
+        return Err(empty());
+    }
     let mut seq = setup::sequence(&runner, &a.model, g)?;
     setup::speculate(&mut runner, &tokenizer, &a.model, g)?;
     let seed = g.seed.unwrap_or_else(setup::clock_seed);

@@ -226,6 +226,9 @@ pub struct RunArgs {
     /// file or reads like a path is the model, anything else the prompt.
     #[arg(conflicts_with = "file")]
     pub prompt: Option<String>,
+    /// The prompt, whatever it reads like.
+    #[arg(short = 'p', long = "prompt", value_name = "TEXT", conflicts_with_all = ["prompt", "file"])]
+    pub ask: Option<String>,
     /// Read the prompt from a file (at most 64 MiB, as from standard input).
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
