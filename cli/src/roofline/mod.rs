@@ -9,8 +9,8 @@ pub use measure::{Machine, Roofline, available_memory, large_buffer};
 
 use crate::args::RooflineArgs;
 use crate::errors::CliError;
+use crate::setup;
 use comfy_table::{CellAlignment, Table, presets};
-use hewn_engine::default_threads;
 use measure::Peak;
 use std::io::{BufWriter, Write, stdout};
 
@@ -19,7 +19,7 @@ const Q4_K: f64 = 2.0 * 8.0 / 4.5;
 
 /// Runs the subcommand.
 pub fn run(a: &RooflineArgs) -> Result<(), CliError> {
-    let threads = a.threads.map_or_else(default_threads, usize::from);
+    let threads = setup::threads(a.threads)?;
     let roofline = Roofline::get(threads, a.fresh)?;
     let mut out = BufWriter::new(stdout().lock());
     if a.json {

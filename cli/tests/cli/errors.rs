@@ -229,3 +229,16 @@ fn what_helps_follows_from_what_the_system_says() {
     let list = finish(command(&["cache", "list"]).env("HEWN_CACHE_DIR", TINY), None);
     assert!(list.code == Some(1) && !list.err.contains("--pack"), "{}", list.err);
 }
+
+#[test]
+fn more_threads_than_there_are_processors() {
+    let cpu = hewn(&["cpu", "--json"]).ok().json();
+    let processors = cpu["processors"]["allowed"].as_u64().unwrap();
+    let run = |n: u64| hewn(&["run", TINY, "x", "-n", "1", "-q", "-t", &n.to_string()]);
+    assert!(run(processors).ok().err.is_empty());
+    if processors < 100 {
+        two_lines(&run(8 * processors + 1), 2, "threads are far too many for the ");
+        let done = run(processors + 1).ok();
+        assert!(done.err.starts_with("warning: ") && done.err.contains("wait for each other"), "{}", done.err);
+    }
+}
