@@ -7,7 +7,7 @@ use crate::output::{Interrupt, bytes, duration, note, warn};
 use crate::setup;
 use hewn_engine::loader::{Gguf, OpenOptions};
 use hewn_engine::quantize::{Choice, QuantizeError, QuantizeOptions, QuantizeReport, quantize};
-use hewn_engine::{CpuIsa, EngineError, Team};
+use hewn_engine::{EngineError, Team};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::BufWriter;
@@ -18,7 +18,7 @@ pub fn run(a: &QuantizeArgs) -> Result<(), CliError> {
     let interrupt = Interrupt::install()?;
     let gguf = Gguf::open(&a.input, &OpenOptions::default())?;
     let threads = setup::threads(a.threads)?;
-    let team = Team::new(threads, CpuIsa::best()).map_err(EngineError::from)?;
+    let team = Team::new(threads, setup::isa(a.isa.as_deref())?).map_err(EngineError::from)?;
     let options = QuantizeOptions { to: a.to, pure: a.pure, requantize: a.allow_requantize };
     let (start, bar) = (Instant::now(), bar());
     // From here on Ctrl-C cancels, so that the unfinished file is always removed.

@@ -23,7 +23,7 @@ pub struct BenchArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub shape: Vec<String>,
     /// Formats of their weights.
-    #[arg(long, value_delimiter = ',', value_name = "MIX", default_value = "q4_k_m")]
+    #[arg(long, value_delimiter = ',', value_name = "MIX", default_value = "q4_k_m", requires = "shape")]
     pub quant: Vec<String>,
     /// List the shapes and the mixes.
     #[arg(long)]
@@ -91,7 +91,7 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     pub shape: Option<String>,
     /// Formats of its weights.
-    #[arg(long, value_name = "MIX", default_value = "q4_k_m")]
+    #[arg(long, value_name = "MIX", default_value = "q4_k_m", requires = "shape")]
     pub quant: String,
     /// List the shapes and the mixes.
     #[arg(long)]

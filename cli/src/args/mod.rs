@@ -233,7 +233,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Continue the prompt as plain text, without the chat template. Prints the prompt first.
-    #[arg(long, conflicts_with_all = ["system", "think_budget", "chat_template_kwargs"])]
+    #[arg(long, conflicts_with_all = ["system", "think", "think_budget", "chat_template_kwargs"])]
     pub raw: bool,
     /// With --raw (or a model without a template), do not print the prompt.
     #[arg(long)]
@@ -312,7 +312,7 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// The questions: one JSON object a line, with `prompt` and either `answer` (a text) or `regex`, and perhaps
-    /// `task`, the group to count it in.
+    /// `task`, the group to count it in. `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub tasks: PathBuf,
     /// Questions answered at the same time. It changes nothing but the time.
@@ -351,6 +351,8 @@ pub struct QuantizeArgs {
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[arg(long, env = "HEWN_ISA", value_name = "NAME", help = isa_help())]
+    pub isa: Option<String>,
     /// Every matrix in the one format, without the mix's exceptions.
     #[arg(long)]
     pub pure: bool,

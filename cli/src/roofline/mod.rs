@@ -9,6 +9,7 @@ pub use measure::{Machine, Roofline, available_memory, large_buffer};
 
 use crate::args::RooflineArgs;
 use crate::errors::CliError;
+use crate::output::note;
 use crate::setup;
 use comfy_table::{CellAlignment, Table, presets};
 use measure::Peak;
@@ -19,6 +20,11 @@ const Q4_K: f64 = 2.0 * 8.0 / 4.5;
 
 /// Runs the subcommand.
 pub fn run(a: &RooflineArgs) -> Result<(), CliError> {
+    // Every one is measured, so a name says nothing here; but a wrong one is told.
+    if let Some(name) = std::env::var("HEWN_ISA").ok().filter(|n| !n.is_empty()) {
+        setup::isa(Some(&name))?;
+        note("HEWN_ISA is not looked at: every instruction set is measured");
+    }
     let threads = setup::threads(a.threads)?;
     let roofline = Roofline::get(threads, a.fresh)?;
     let mut out = BufWriter::new(stdout().lock());

@@ -67,7 +67,10 @@ fn options_out_of_range() {
         two_lines(&done, 2, cause);
         assert!(!done.err.contains("--help"), "which has no ranges");
     }
-    two_lines(&finish(command(&["run", TINY, "text"]).env("HEWN_ISA", "mmx"), None), 2, "mmx");
+    let quantize = ["quantize", TINY, "-", "--type", "F16", "--allow-requantize"];
+    for args in [&["run", TINY, "text"][..], &quantize, &["roofline"], &["bench", TINY]] {
+        two_lines(&finish(command(args).env("HEWN_ISA", "mmx"), None), 2, "mmx");
+    }
 }
 
 #[test]
@@ -79,6 +82,9 @@ fn command_lines_that_make_no_sense() {
         vec!["run", TINY, "text", "--nonsense"],
         vec!["run", TINY, "text", "-f", "file"],
         vec!["run", TINY, "text", "--raw", "--system", "be brief"],
+        vec!["run", TINY, "text", "--raw", "--think", "hide"],
+        vec!["bench", TINY, "--quant", "q4_0"],
+        vec!["profile", TINY, "--quant", "q4_0"],
         vec!["run", TINY, "text", "--threads", "0"],
         vec!["run", TINY, "text", "--threads", "1000000"],
         vec!["run", TINY, "text", "--chunk", "0"],
