@@ -15,7 +15,7 @@ pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
     // An output that cannot be written is an error before the run, not after it.
     let output = OutputFile::stream(&a.output)?;
     let fail = output.fail();
-    let mut runner = setup::runner(&a.model, false)?;
+    let mut runner = setup::runner(&a.model, a.quiet)?;
     output.must_not_be(parts(runner.model().gguf()))?;
     let mut file = BufWriter::new(output);
     let mut seq = Sequence::new(runner.model(), &SequenceOptions { ctx: None, kv: a.model.kv.into() })?;
@@ -33,6 +33,9 @@ pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
         Ok(())
     })?;
     file.into_inner().map_err(|e| fail(e.error()))?.keep()?;
+    if a.quiet {
+        return Ok(());
+    }
     let vocab = runner.model().config().vocab;
     let size = (a.tokens.len() * vocab * 4) as u64;
     crate::output::note(&format!("{} positions x {vocab} logits, {}", a.tokens.len(), bytes(size)));

@@ -38,7 +38,7 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
         None => None,
     };
     let mut base = input.as_mut().map(|(input, len)| LogitsReader::open(input, *len)).transpose()?;
-    let mut runner = setup::runner(&a.model, false)?;
+    let mut runner = setup::runner(&a.model, a.quiet)?;
     if let Some(out) = &save {
         out.must_not_be(parts(runner.model().gguf()))?;
     }
@@ -72,15 +72,19 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
         let out = out.into_inner().map_err(|e| fail(e.error()))?;
         let size = out.bytes();
         out.keep()?;
-        note(&format!("saved the logits, {}: {}", bytes(size), path.display()));
+        if !a.quiet {
+            note(&format!("saved the logits, {}: {}", bytes(size), path.display()));
+        }
     }
     let mut out = stdout().lock();
     if a.json {
         writeln!(out, "{:#}", as_json(a, &report, ctx))?;
     } else {
         print(&mut out, &report)?;
-        let speed = tokens.len() as f64 / start.elapsed().as_secs_f64();
-        note(&format!("{} windows of {ctx} tokens in {}, {speed:.0}/s", report.windows, duration(start.elapsed())));
+        if !a.quiet {
+            let speed = tokens.len() as f64 / start.elapsed().as_secs_f64();
+            note(&format!("{} windows of {ctx} tokens in {}, {speed:.0}/s", report.windows, duration(start.elapsed())));
+        }
     }
     Ok(out.flush()?)
 }

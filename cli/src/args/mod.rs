@@ -13,9 +13,21 @@ pub use measure::*;
 use std::path::PathBuf;
 pub use template::TemplateArgs;
 
+/// What is true of all subcommands.
+const ENVIRONMENT: &str = "\
+Environment:
+  HEWN_ISA          instruction set, as --isa
+  HEWN_CACHE_DIR    folder of packed files [default: hewn in $XDG_CACHE_HOME, or in ~/.cache]
+  HEWN_CACHE_LIMIT  the most that it may hold [default: 32G]
+  TMPDIR            where `--shape` of bench and profile makes its models
+  NO_COLOR          no colours
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C (129 SIGHUP, 143 SIGTERM).
+An answer that -n or the context cuts off is a success; `run --json` has `finish`.";
+
 /// Run quantized language models (GGUF) on the CPU.
 #[derive(Parser)]
-#[command(name = "hewn", version, max_term_width = 100)]
+#[command(name = "hewn", version, max_term_width = 100, after_help = ENVIRONMENT)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -195,7 +207,7 @@ pub struct GenerateArgs {
     /// A smaller model with the same vocabulary that guesses too; otherwise guesses come from what the text repeats.
     #[arg(long, value_name = "FILE")]
     pub draft: Option<PathBuf>,
-    /// No closing line with speed and memory.
+    /// No notes about the model, and no closing line with speed and memory.
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -284,6 +296,9 @@ pub struct LogitsArgs {
     /// Where to write little-endian f32, row-major [positions, vocab]; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+    /// No notes about the model and the output.
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[derive(Args)]
@@ -305,6 +320,9 @@ pub struct PerplexityArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// No notes about the model and the speed.
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[derive(Args)]

@@ -145,6 +145,15 @@ fn other_commands_take_it_too() {
     told(&done);
     assert_eq!(done.out, hewn(&[&["eval", FILE], &args[..]].concat()).ok().out);
 
+    let text = dir.path().join("text");
+    std::fs::write(&text, "12 + 5 ".repeat(60)).unwrap();
+    let perplexity = ["perplexity", "-f", arg(&text), "--ctx", "32"];
+    let logits = ["logits", "--tokens", "1,2", "-o", "-"];
+    for args in [&perplexity[..], &logits] {
+        told(&hewn(args).ok());
+        assert_eq!(hewn(&[args, &["-q"]].concat()).ok().err, "");
+    }
+
     let shown = |more: &[&str]| {
         let text = hewn(&[&["inspect"], more].concat()).ok().text().to_owned();
         text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()

@@ -29,6 +29,9 @@ fn every_subcommand_explains_itself() {
         assert!(help.text().contains(&format!("Usage: hewn {name}")), "{}", help.text());
         assert!(!help.text().contains('\u{1b}') && help.err.is_empty());
     }
+    for word in ["HEWN_CACHE_DIR", "HEWN_CACHE_LIMIT", "TMPDIR", "Exit codes"] {
+        assert!(all.text().contains(word) && hewn(&["man"]).ok().text().contains(word), "{word}");
+    }
     let version = hewn(&["--version"]).ok();
     assert_eq!(version.text(), concat!("hewn ", env!("CARGO_PKG_VERSION"), "\n"));
 }
