@@ -27,7 +27,7 @@ An answer that -n or the context cuts off is a success; `run --json` has `finish
 
 /// Run quantized language models (GGUF) on the CPU.
 #[derive(Parser)]
-#[command(name = "hewn", version, max_term_width = 100, after_help = ENVIRONMENT)]
+#[command(name = "hewn", version, max_term_width = 100, args_override_self = true, after_help = ENVIRONMENT)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -149,13 +149,13 @@ fn isa_help() -> String {
 #[derive(Args)]
 pub struct GenerateArgs {
     /// Generate at most so many tokens [default: until the model ends or the context is full].
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, visible_alias = "n-predict")]
     pub max_tokens: Option<usize>,
     /// Positions of the context [default: what the model was trained for].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     /// Seed of the random choice [default: from the clock].
-    #[arg(long)]
+    #[arg(short, long)]
     pub seed: Option<u64>,
     /// Temperature; 0 always takes the most likely token.
     #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
@@ -309,7 +309,7 @@ pub struct PerplexityArgs {
     #[arg(short, long, value_name = "FILE", required_unless_present = "kl_base")]
     pub file: Option<PathBuf>,
     /// Tokens in a window, of which the second half counts [default: 512, or that of --kl-base].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     /// Save the logits, for --kl-base: 4 bytes x vocabulary for each token that counts.
     #[arg(long, value_name = "FILE")]
@@ -337,10 +337,10 @@ pub struct EvalArgs {
     #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub batch: u16,
     /// Most tokens of an answer, reasoning included.
-    #[arg(short = 'n', long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'n', long, visible_alias = "n-predict", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_tokens: u32,
     /// Positions of the context [default: what the model was trained for].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     #[command(flatten)]
     pub template: TemplateArgs,
@@ -400,7 +400,7 @@ pub struct InspectArgs {
     #[arg(long)]
     pub tensors: bool,
     /// Context to compute the memory for [default: 4096, or what the model was trained for if that is less].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     /// Cache format to compute the memory for.
     #[arg(long, value_enum, default_value = "f16")]

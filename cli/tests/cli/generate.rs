@@ -172,6 +172,17 @@ fn the_closing_line_can_be_left_out() {
 }
 
 #[test]
+fn customary_spellings_and_repeated_options() {
+    let args = |more: &[&str]| hewn(&[&["run", TINY, "tell me"], more].concat()).ok();
+    let want = args(&["--max-tokens", "24", "--seed", "5", "--ctx", "100"]);
+    assert_eq!(args(&["--n-predict", "24", "-s", "5", "-c", "100"]).out, want.out);
+    // The last one counts, so that an alias of the shell can be overridden; lists grow.
+    assert_eq!(args(&["-n", "3", "-s", "1", "--think", "hide", "-q", "-q", "-n", "24", "-s", "5"]).out, want.out);
+    let both = hewn(&["run", TINY, "x", "-n", "9", "--json", "--logit-bias", "65+900", "--logit-bias", "66+1000"]);
+    assert!(both.ok().json()["tokens"].as_array().unwrap().iter().all(|t| t == 66));
+}
+
+#[test]
 fn an_answer_that_is_cut_off_says_so() {
     let dir = folder();
     let run = |model: &str, more: &[&str]| {
