@@ -135,7 +135,7 @@ pub struct ModelArgs {
     /// What to do about the model's packed file, with which it runs faster. `auto` does nothing with --no-mmap.
     #[arg(long, value_enum, default_value = "auto")]
     pub pack: Pack,
-    /// Prompt tokens computed at once.
+    /// Prompt tokens computed at once, which Ctrl-C waits for.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub chunk: u32,
 }
