@@ -3,7 +3,8 @@
 mod measure;
 mod template;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use hewn_engine::quantize::QuantType;
 use hewn_engine::sampler::SamplerOptions;
@@ -120,6 +121,8 @@ pub enum Think {
 #[derive(Args)]
 pub struct ModelArgs {
     /// The GGUF file [default: the model in the program].
+    // An empty argument of `hewn run` is an empty prompt, which a path could not be.
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from), value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]

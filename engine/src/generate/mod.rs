@@ -23,7 +23,8 @@ pub struct Thinking {
     pub parse: bool,
     /// The prompt ends inside the reasoning: its template wrote the opening one of these.
     pub opened: Option<&'static Marks>,
-    /// After so many tokens of reasoning the closing marker is put in the model's mouth.
+    /// After so many tokens of reasoning the closing marker is put in the model's mouth. Where it goes on nevertheless and
+    /// closes the reasoning itself soon, what it said until then is reasoning too.
     pub budget: Option<usize>,
 }
 
