@@ -153,7 +153,7 @@ pub fn parts(gguf: &Gguf) -> impl Iterator<Item = &Path> {
 }
 
 /// What a symbolic link stands for, also where nothing is there yet: the link stays, and the file is made where it points.
-fn behind_links(path: &Path) -> PathBuf {
+pub fn behind_links(path: &Path) -> PathBuf {
     let mut at = path.to_owned();
     for _ in 0..LINKS {
         let Ok(to) = at.read_link() else { break };

@@ -25,6 +25,7 @@ fn a_dash_is_standard_output_where_nothing_else_is_there() {
     let model = run(&["quantize", TINY, "-", "--type", "F16", "--allow-requantize"]).ok().out;
     assert!(model.starts_with(b"GGUF"));
     refused(&run(&["perplexity", TINY, "-f", TINY, "--save-logits", "-"]), 2, "cannot go to standard output");
+    refused(&run(&["pack", TINY, "-o", "-"]), 2, "cannot go to standard output");
     refused(&run(&["profile", TINY, "--html", "-"]), 2, "cannot go to standard output");
     refused(&hewn_with(&["chat", TINY, "-q"], "/save -\n"), 2, "cannot go to standard output");
     assert_eq!(names(dir.path()), ["out.f32"]);
@@ -66,6 +67,12 @@ fn links_stay_and_what_they_stand_for_is_written() {
         assert_eq!(link.metadata().unwrap().len() as usize, LEN);
     }
     assert_eq!(names(&dir.path().join("far")), ["new", "old"]);
+    let link = dir.path().join("pack");
+    symlink("far/pack", &link).unwrap();
+    for _ in 0..2 {
+        hewn(&["pack", TINY, "-o", arg(&link), "--force"]).ok();
+        assert_eq!((link.read_link().unwrap().as_path(), link.exists()), (Path::new("far/pack"), true));
+    }
     symlink("round", dir.path().join("round")).unwrap();
     refused(&logits(TINY, arg(&dir.path().join("round"))), 1, "cannot write");
     let model = dir.path().join("model");
