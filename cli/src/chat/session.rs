@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         printer.finish()?;
         let result = result.map_err(|e| match e {
             // Nothing can be given to a chat but commands.
-            EngineError::Context { .. } => CliError::failure(e, ROOM),
+            EngineError::Context { .. } => CliError::failure(e, format!("shorten the message, or make room: {ROOM}")),
             e => e.into(),
         })?;
         setup::tell_of_draft(&mut self.runner);

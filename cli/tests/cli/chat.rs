@@ -120,7 +120,11 @@ fn a_message_that_does_not_fit_is_refused() {
     let long = "word ".repeat(400);
     let done = chat(&format!("hello\n{long}\n"));
     assert!(done.code == Some(1) && done.err.contains("512"), "{}", done.err);
-    assert!(done.err.contains("hint: /forget drops") && !done.err.contains("--ctx"), "{}", done.err);
+    assert!(
+        done.err.contains("hint: shorten the message, or make room: /forget drops") && !done.err.contains("--ctx"),
+        "{}",
+        done.err
+    );
     let dir = folder();
     let file = dir.path().join("talk.json");
     let full =
