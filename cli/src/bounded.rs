@@ -28,7 +28,7 @@ pub fn text_file(path: &Path) -> Result<String, CliError> {
 /// What comes by standard input, to its end.
 pub fn standard_input() -> Result<String, CliError> {
     let bytes = whole(io::stdin().lock()).map_err(|e| unreadable(&e))?.ok_or_else(|| too_long("standard input"))?;
-    String::from_utf8(bytes).map_err(|e| unreadable(&io::Error::new(io::ErrorKind::InvalidData, e)))
+    String::from_utf8(bytes).map_err(|_| not_text())
 }
 
 /// The next line, without its end.
@@ -44,7 +44,7 @@ pub fn line(input: &mut impl BufRead) -> Result<Option<String>, CliError> {
     if bytes.len() > LIMIT {
         return Err(too_long("a line of standard input"));
     }
-    let text = String::from_utf8(bytes).map_err(|e| unreadable(&io::Error::new(io::ErrorKind::InvalidData, e)))?;
+    let text = String::from_utf8(bytes).map_err(|_| not_text())?;
     Ok(Some(text))
 }
 
@@ -54,7 +54,11 @@ pub fn too_long(what: &str) -> CliError {
 }
 
 fn unreadable(e: &io::Error) -> CliError {
-    CliError::failure(format!("standard input: {e}"), "standard input must be UTF-8 text")
+    CliError::failure(format!("cannot read standard input: {e}"), "check where the input comes from")
+}
+
+fn not_text() -> CliError {
+    CliError::failure("standard input is not text", "it must be UTF-8 text")
 }
 
 /// All there is, unless that is more than the limit.

@@ -5,6 +5,8 @@ use crate::errors::CliError;
 use crate::output::note;
 use hewn_engine::loader::{Gguf, LoadError};
 use hewn_engine::{Model, PackMode};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, is_separator};
 
 /// Kernels read weights fastest from multiples of 64 bytes.
@@ -52,8 +54,7 @@ pub fn name(path: Option<&Path>) -> String {
 
 /// The command line of `hewn run` with its one positional argument, where it is a prompt, in the place of the prompt.
 pub fn sort_out(a: &mut RunArgs) {
-    if a.prompt.is_none()
-        && a.file.is_none()
+    if is_alone(a)
         && let Some(only) = &a.model.model
         && !means_model(only)
     {
@@ -63,6 +64,20 @@ pub fn sort_out(a: &mut RunArgs) {
             a.model.model = None;
         }
     }
+}
+
+/// Whether the one positional argument may be a prompt as well as a model.
+fn is_alone(a: &RunArgs) -> bool {
+    a.prompt.is_none() && a.ask.is_none() && a.file.is_none()
+}
+
+/// What an error about the model should say too, where its argument was perhaps meant as a prompt: it is no model's file.
+pub fn perhaps_a_prompt(a: &RunArgs) -> Option<String> {
+    let arg = a.model.model.as_ref().filter(|_| is_alone(a))?;
+    let mut magic = [0; 4];
+    let read = File::open(arg).and_then(|mut f| f.metadata()?.is_file().then(|| f.read_exact(&mut magic)).transpose());
+    (!matches!(read, Ok(Some(()))) || magic != *b"GGUF")
+        .then(|| format!("if `{}` is a prompt, write -p in front of it: hewn run -p TEXT", arg.display()))
 }
 
 /// Whether an argument that may be a model or a prompt is the model: a file that exists, or what reads like the path of

@@ -1,6 +1,7 @@
 //! The folder of packed files, as the environment names it, and `hewn cache`.
 
 use crate::args::{CacheArgs, CacheCommand};
+use crate::bench::print::printable;
 use crate::errors::CliError;
 use crate::output::{bytes, note};
 use comfy_table::{CellAlignment, Table, presets};
@@ -72,11 +73,12 @@ fn list(cache: &PackCache, as_json: bool) -> Result<(), CliError> {
     if as_json {
         let list = entries.iter().map(|e| {
             let used = e.used.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            json!({"name": e.name, "path": e.path, "model": e.model, "bytes": e.bytes, "used": used,
+            json!({"name": e.name, "path": e.path.display().to_string(), "model": e.model, "bytes": e.bytes, "used": used,
                 "complete": e.complete, "busy": e.busy})
         });
         let list: Vec<_> = list.collect();
-        let value = json!({"dir": cache.dir(), "limit": cache.limit(), "bytes": total, "files": list});
+        let value =
+            json!({"dir": cache.dir().display().to_string(), "limit": cache.limit(), "bytes": total, "files": list});
         writeln!(out, "{value:#}")?;
         return Ok(());
     }
@@ -96,9 +98,7 @@ fn list(cache: &PackCache, as_json: bool) -> Result<(), CliError> {
 }
 
 fn model(e: &CacheEntry) -> String {
-    // The name comes from a file: it must not drive the terminal.
-    let name = e.model.as_deref().unwrap_or("(unreadable)");
-    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    printable(e.model.as_deref().unwrap_or("(unreadable)"))
 }
 
 fn state(e: &CacheEntry) -> &'static str {

@@ -69,11 +69,11 @@ impl Cpu {
             "processors": {"online": t.logical, "allowed": t.allowed},
             "cores": t.cores.as_ref().map(|all| all.iter().map(core).collect::<Vec<_>>()),
             "performance_cores": t.performance,
-            "cpu_quota": t.quota.as_ref().map(|q| json!({"cpus": q.cpus, "group": q.group})),
+            "cpu_quota": t.quota.as_ref().map(|q| json!({"cpus": q.cpus, "group": q.group.display().to_string()})),
             "threads": {"default": t.threads, "decided_by": decided_by(t.reason), "reason": t.reason.to_string()},
             "caches": f.caches.iter().map(cache).collect::<Vec<_>>(),
             "memory": f.memory.map(|m| json!({"total": m.total, "available": m.available})),
-            "memory_limit": f.memory_limit.as_ref().map(|l| json!({"bytes": l.bytes, "group": l.group})),
+            "memory_limit": f.memory_limit.as_ref().map(|l| json!({"bytes": l.bytes, "group": l.group.display().to_string()})),
             "huge_pages": f.huge_pages,
         })
     }

@@ -1,5 +1,7 @@
 //! Failures as the user sees them: one line of cause, one line of hint, an exit code.
 
+use crate::interrupt;
+use crate::output::{harmless, tell};
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
 use hewn_engine::eval::EvalError;
@@ -12,9 +14,6 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-
-/// Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
-pub const INTERRUPTED: u8 = 130;
 
 /// A failure.
 #[derive(Debug)]
@@ -37,12 +36,22 @@ impl CliError {
 
     /// Ctrl-C: no failure to explain, but the shell's customary exit code.
     pub fn interrupted() -> Self {
-        Self { code: INTERRUPTED, ..Self::failure("interrupted", "") }
+        Self { code: interrupt::exit_code(), ..Self::failure("interrupted", "") }
     }
 
     /// A file that cannot be read or written.
     pub fn file(what: &str, path: &Path, e: &io::Error) -> Self {
-        Self::failure(format!("cannot {what} {}: {e}", path.display()), "check the path and its permissions")
+        Self::failure(format!("cannot {what} {}: {e}", path.display()), remedy(e, "check the path and its permissions"))
+    }
+
+    /// The same with more to the hint.
+    pub fn hint_also(self, more: &str) -> Self {
+        Self { hint: format!("{}; {more}", self.hint), ..self }
+    }
+
+    /// The same for a command that has --layout where others have --pack.
+    pub fn of_layouts(self) -> Self {
+        Self { hint: self.hint.replace("--pack off", "--layout file"), ..self }
     }
 
     /// The same, with what it was about.
@@ -52,30 +61,43 @@ impl CliError {
 
     /// Prints it. A reader that went away (`hewn ... | head`) is no failure.
     pub fn report(&self) -> ExitCode {
-        if matches!(self.code, 0 | INTERRUPTED) {
+        // Nor is a signal one.
+        if self.code == 0 || self.code > 128 {
             return ExitCode::from(self.code);
         }
         let style = anstyle::AnsiColor::Red.on_default().bold();
         let hint = anstyle::AnsiColor::Cyan.on_default();
-        // One line each, whatever a library put into its message.
-        let line = |s: &str| s.split_whitespace().collect::<Vec<_>>().join(" ");
-        anstream::eprintln!("{style}error:{style:#} {}", line(&self.cause));
-        anstream::eprintln!("{hint}hint:{hint:#} {}", line(&self.hint));
+        // One line each, whatever a library or a file put into its message.
+        let line = |s: &str| harmless(&s.split_whitespace().collect::<Vec<_>>().join(" "));
+        tell(format_args!("{style}error:{style:#} {}", line(&self.cause)));
+        tell(format_args!("{hint}hint:{hint:#} {}", line(&self.hint)));
         ExitCode::from(self.code)
+    }
+}
+
+/// What helps with an error of the system, where that tells; otherwise what usually does.
+fn remedy(e: &io::Error, usual: &'static str) -> &'static str {
+    match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk, or choose another folder",
+        io::ErrorKind::FileTooLarge => "choose another folder, or raise the limit on the size of files",
+        io::ErrorKind::ReadOnlyFilesystem => "choose another folder",
+        io::ErrorKind::OutOfMemory => "close other programs, or use a smaller file",
+        _ => usual,
     }
 }
 
 impl From<io::Error> for CliError {
     fn from(e: io::Error) -> Self {
         let code = u8::from(e.kind() != io::ErrorKind::BrokenPipe);
-        Self { code, ..Self::failure(format!("cannot write the output: {e}"), "check where the output goes") }
+        let hint = remedy(&e, "check where the output goes");
+        Self { code, ..Self::failure(format!("cannot write the output: {e}"), hint) }
     }
 }
 
 impl From<LoadError> for CliError {
     fn from(e: LoadError) -> Self {
         let hint = match &e {
-            LoadError::Io { .. } => "check the path and its permissions",
+            LoadError::Io { source, .. } => remedy(source, "check the path and its permissions"),
             LoadError::Magic { .. } => "the model must be a GGUF file",
             LoadError::Truncated { .. } | LoadError::OutOfFile { .. } | LoadError::Count { .. } => {
                 "the download may be incomplete; compare the file's size with its source"
@@ -96,7 +118,13 @@ impl From<EngineError> for CliError {
     fn from(e: EngineError) -> Self {
         let hint = match e {
             EngineError::Load(e) => return e.into(),
-            EngineError::Pack(e) => return e.into(),
+            // Where a model is opened, its packed file can be done without.
+            EngineError::Pack(e) => {
+                let avoidable = matches!(e, PackError::Space { .. } | PackError::Io { .. } | PackError::Limit { .. });
+                let e = Self::from(e);
+                return if avoidable { e.hint_also("or run with --pack off") } else { e };
+            }
+            EngineError::VocabularyOnly => "`hewn tokenize` takes such a file; to run the model, get its whole file",
             EngineError::Cancelled => return Self::interrupted(),
             EngineError::Architecture { .. } | EngineError::UnexpectedTensor { .. } => {
                 "`hewn inspect` shows what the file holds"
@@ -107,7 +135,7 @@ impl From<EngineError> for CliError {
             EngineError::NonFinite { .. } => "try --kv f32; if that does not help, get the file again",
             EngineError::Isa(_) => "leave out --isa and HEWN_ISA to use the best one",
             EngineError::Option { .. } | EngineError::Sampler(_) => {
-                return Self::usage(e, "`--help` shows what the option may be");
+                return Self::usage(e, "give another value, or leave the option out for its default");
             }
             EngineError::Token { .. } => "`hewn inspect` shows the size of the vocabulary",
             EngineError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
@@ -121,13 +149,13 @@ impl From<PackError> for CliError {
     fn from(e: PackError) -> Self {
         let hint = match &e {
             PackError::Cancelled => return Self::interrupted(),
-            PackError::Space { .. } => "make room, set HEWN_CACHE_DIR to another disk, or run with --pack off",
+            PackError::Space { .. } => "make room, or set HEWN_CACHE_DIR to another disk",
             PackError::Limit { .. } => "raise HEWN_CACHE_LIMIT, or pack beside the model with `hewn pack`",
             PackError::NotAPack(_) => "choose another file with -o, or remove this one",
             PackError::Nothing => "it runs as it is; only block formats such as Q4_K_M gain from packing",
-            PackError::Io { .. } => "check the path and its permissions, or run with --pack off",
+            PackError::Io { source, .. } => remedy(source, "check the path and its permissions"),
             PackError::NoPlace => "set HEWN_CACHE_DIR to a folder, or pack beside the model with `hewn pack`",
-            _ => "make it again with `hewn pack --force`, or run with --pack off",
+            _ => "make it again with `hewn pack --force`",
         };
         Self::failure(e, hint)
     }
@@ -141,7 +169,7 @@ impl From<QuantizeError> for CliError {
             QuantizeError::Quantized { .. } => "quantize the F16 or BF16 file, or allow it with --allow-requantize",
             QuantizeError::NonFinite { .. } => "get the file again from its source",
             QuantizeError::Range { .. } => "choose --type BF16 or F32",
-            QuantizeError::Write(_) => "check that there is room on the disk",
+            QuantizeError::Write(ref e) => remedy(e, "check that there is room on the disk"),
             QuantizeError::Team(_) => "try again with fewer --threads; if it stays, it is a bug in hewn",
             _ => "`hewn inspect` shows what the file holds",
         };

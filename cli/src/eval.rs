@@ -13,11 +13,12 @@ use hewn_engine::eval::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write, stdout};
+use std::io::{BufRead, BufReader, BufWriter, Write, stdout};
 use std::path::Path;
 
 /// Runs the subcommand.
 pub fn run(a: &EvalArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     // Questions that make no sense are found before the model is opened.
     let mut tasks = read(&a.tasks)?;
     if let Some(n) = a.limit {
@@ -39,7 +40,6 @@ pub fn run(a: &EvalArgs) -> Result<(), CliError> {
         ctx: a.ctx,
         kv: a.model.kv.into(),
     };
-    let interrupt = Interrupt::install()?;
     let bar = bar(tasks.len());
     let result = interrupt.guard(|cancel| {
         evaluate(&mut runner, &tokenizer, template.as_ref(), &tasks, &options, cancel, &mut |p| {
@@ -68,13 +68,20 @@ pub fn run(a: &EvalArgs) -> Result<(), CliError> {
 
 /// The questions in a file.
 fn read(path: &Path) -> Result<Vec<Task>, CliError> {
+    if path.as_os_str() == "-" {
+        return parse(path, std::io::stdin().lock());
+    }
     let fail = |e: std::io::Error| CliError::file("read", path, &e);
     let file = File::open(path).map_err(fail)?;
     if file.metadata().map_err(fail)?.is_dir() {
         return Err(fail(std::io::ErrorKind::IsADirectory.into()));
     }
-    read_tasks(BufReader::new(file)).map_err(|TaskError { line, fault }| match fault {
-        TaskFault::Read(e) => fail(e),
+    parse(path, BufReader::new(file))
+}
+
+fn parse(path: &Path, input: impl BufRead) -> Result<Vec<Task>, CliError> {
+    read_tasks(input).map_err(|TaskError { line, fault }| match fault {
+        TaskFault::Read(e) => CliError::file("read", path, &e),
         fault => CliError::failure(
             format!("{}:{line}: {fault}", path.display()),
             "a line is a question, such as {\"prompt\": \"2+3\", \"answer\": \"5\"}",

@@ -1,6 +1,7 @@
 //! `hewn inspect`: what a file holds, and what running it takes.
 
 use crate::args::InspectArgs;
+use crate::bench::print::printable;
 use crate::errors::CliError;
 use crate::output::{bytes, count};
 use crate::{bundled, cache};
@@ -138,7 +139,7 @@ impl Facts {
             .collect();
         let mut v = json!({
             "file_bytes": self.file_bytes,
-            "parts": self.parts.iter().map(|(path, n)| json!({"path": path, "bytes": n})).collect::<Vec<_>>(),
+            "parts": self.parts.iter().map(|(p, n)| json!({"path": p.display().to_string(), "bytes": n})).collect::<Vec<_>>(),
             "gguf_version": self.version,
             "architecture": self.architecture,
             "name": self.name,
@@ -176,7 +177,8 @@ impl Facts {
         packs: &[FoundPack],
         a: &InspectArgs,
     ) -> std::io::Result<()> {
-        let mut row = |name: &str, value: String| writeln!(out, "{name:<16}{value}");
+        // What stands there comes from the file.
+        let mut row = |name: &str, value: String| writeln!(out, "{name:<16}{}", printable(&value));
         row(
             "file",
             format!(
@@ -191,7 +193,7 @@ impl Facts {
         }
         row("architecture", self.architecture.clone())?;
         if let Some(name) = &self.name {
-            row("name", printable(name))?;
+            row("name", name.clone())?;
         }
         if self.parameters > 0 {
             row("parameters", format!("{} ({:.2} bits per weight)", count(self.parameters), self.bits_per_weight()))?;
@@ -211,7 +213,7 @@ impl Facts {
             row("context", format!("{ctx} tokens"))?;
         }
         if let Some(n) = self.vocabulary {
-            let kind = self.tokenizer.as_deref().map_or(String::new(), |k| format!(" ({})", printable(k)));
+            let kind = self.tokenizer.as_deref().map_or(String::new(), |k| format!(" ({k})"));
             row("vocabulary", format!("{n} tokens{kind}"))?;
         }
         row(
@@ -223,7 +225,7 @@ impl Facts {
             },
         )?;
         for (i, key) in self.unread.iter().enumerate() {
-            row(if i == 0 { "not read" } else { "" }, printable(key))?;
+            row(if i == 0 { "not read" } else { "" }, key.clone())?;
         }
         if packs.is_empty() && memory.is_ok() {
             row("packed file", "none".to_owned())?;
@@ -260,7 +262,7 @@ fn pack_json(p: &FoundPack) -> Value {
         FoundState::Partial { .. } => json!("partial"),
         FoundState::Bad(_) => json!("bad"),
     };
-    let mut v = json!({"path": p.path, "bytes": p.bytes, "state": state});
+    let mut v = json!({"path": p.path.display().to_string(), "bytes": p.bytes, "state": state});
     match &p.state {
         FoundState::Ready => {}
         FoundState::Partial { done } => v["done"] = json!(done),
@@ -280,9 +282,4 @@ fn print_tensors(out: &mut impl Write, tensors: &[TensorInfo]) -> std::io::Resul
         column.set_cell_alignment(CellAlignment::Right);
     }
     writeln!(out, "\n{table}")
-}
-
-/// Names come from the file: they must not drive the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::args::LogitsArgs;
 use crate::errors::CliError;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, bytes};
 use crate::setup;
 use hewn_engine::{EngineError, Logits, Sequence, SequenceOptions, Work};
@@ -10,12 +11,14 @@ use std::ops::ControlFlow;
 
 /// Runs the subcommand.
 pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
-    // An output that cannot be written is an error before the run, not after it.
-    let fail = |e: &std::io::Error| CliError::file("write", &a.output, e);
-    let mut file = BufWriter::new(setup::output_at(&a.output)?);
-    let mut runner = setup::runner(&a.model, false)?;
-    let mut seq = Sequence::new(runner.model(), &SequenceOptions { ctx: None, kv: a.model.kv.into() })?;
     let interrupt = Interrupt::install()?;
+    // An output that cannot be written is an error before the run, not after it.
+    let output = OutputFile::stream(&a.output)?;
+    let fail = output.fail();
+    let mut runner = setup::runner(&a.model, a.quiet)?;
+    output.must_not_be(parts(runner.model().gguf()))?;
+    let mut file = BufWriter::new(output);
+    let mut seq = Sequence::new(runner.model(), &SequenceOptions { ctx: None, kv: a.model.kv.into() })?;
     interrupt.guard(|cancel| -> Result<(), CliError> {
         // One chunk a step: the logits of all positions of a long input would not fit in memory.
         for part in a.tokens.chunks(a.model.chunk as usize) {
@@ -29,8 +32,10 @@ pub fn run(a: &LogitsArgs) -> Result<(), CliError> {
         }
         Ok(())
     })?;
-    let file = file.into_inner().map_err(|e| fail(e.error()))?;
-    file.persist(&a.output).map_err(|e| fail(&e.error))?;
+    file.into_inner().map_err(|e| fail(e.error()))?.keep()?;
+    if a.quiet {
+        return Ok(());
+    }
     let vocab = runner.model().config().vocab;
     let size = (a.tokens.len() * vocab * 4) as u64;
     crate::output::note(&format!("{} positions x {vocab} logits, {}", a.tokens.len(), bytes(size)));

@@ -11,6 +11,7 @@ mod cpu;
 mod errors;
 mod eval;
 mod inspect;
+mod interrupt;
 mod logits;
 mod outfile;
 mod output;
@@ -23,6 +24,7 @@ mod roofline;
 mod run;
 mod setup;
 mod synth;
+mod temporary;
 mod tokenize;
 
 use args::{Cli, Command};

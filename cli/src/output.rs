@@ -1,46 +1,14 @@
-//! What the user sees while text is generated: the text, a progress bar, a closing line; and Ctrl-C.
+//! What the user sees while text is generated: the text, a progress bar, a closing line.
 
 use crate::args::{GenerateArgs, Think};
-use crate::errors::{CliError, INTERRUPTED};
+use crate::errors::CliError;
+pub use crate::interrupt::Interrupt;
 use hewn_engine::chat::Channel;
 use hewn_engine::{CancelToken, Event, Timings};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Ctrl-C while something is generated stops it; while nothing is, or a second time, it quits.
-#[derive(Clone)]
-pub struct Interrupt {
-    pub cancel: CancelToken,
-    busy: Arc<AtomicBool>,
-}
-
-impl Interrupt {
-    /// Installs the handler.
-    pub fn install() -> Result<Self, CliError> {
-        let this = Self { cancel: CancelToken::new(), busy: Arc::default() };
-        let handler = this.clone();
-        ctrlc::set_handler(move || {
-            if !handler.busy.load(Ordering::SeqCst) || handler.cancel.is_cancelled() {
-                std::process::exit(INTERRUPTED.into());
-            }
-            handler.cancel.cancel();
-        })
-        .map_err(|e| CliError::failure(format!("cannot listen to Ctrl-C: {e}"), "is another handler installed?"))?;
-        Ok(this)
-    }
-
-    /// Runs `f`, during which Ctrl-C cancels.
-    pub fn guard<R>(&self, f: impl FnOnce(&CancelToken) -> R) -> R {
-        self.cancel.reset();
-        self.busy.store(true, Ordering::SeqCst);
-        let r = f(&self.cancel);
-        self.busy.store(false, Ordering::SeqCst);
-        r
-    }
-}
 
 /// Streams text to standard output.
 pub struct Printer {
@@ -222,11 +190,23 @@ pub fn memory() -> Option<ProcessMemory> {
 /// A line on standard error about something that went wrong and does not matter to the result.
 pub fn warn(text: &str) {
     let style = anstyle::AnsiColor::Yellow.on_default().bold();
-    anstream::eprintln!("{style}warning:{style:#} {text}");
+    tell(format_args!("{style}warning:{style:#} {}", harmless(text)));
 }
 
 /// A dim line on standard error.
 pub fn note(text: &str) {
     let style = anstyle::Style::new().dimmed();
-    anstream::eprintln!("{style}{text}{style:#}");
+    tell(format_args!("{style}{}{style:#}", harmless(text)));
+}
+
+/// A line on standard error. Where that cannot be written to (a full disk), the work goes on.
+pub fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// Without control characters but ends of lines and tabs: names and messages come from files, which must not drive the
+/// terminal.
+pub fn harmless(text: &str) -> String {
+    let keeps = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    text.chars().map(|c| if keeps(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }

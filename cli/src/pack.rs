@@ -1,9 +1,9 @@
 //! `hewn pack`, and what the other subcommands tell about packed files.
 
 use crate::args::PackArgs;
-use crate::cache;
 use crate::errors::CliError;
 use crate::output::{Interrupt, bytes, duration, note, warn};
+use crate::{cache, outfile};
 use hewn_engine::packed::{self, PackError, PackEvent, PackListener};
 use hewn_engine::{LoadOptions, Model, PackMode, PackOptions};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,11 +12,15 @@ use std::time::Instant;
 
 /// Runs the subcommand.
 pub fn run(a: &PackArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     let model = Model::open(&a.model, &LoadOptions::default())?;
     // Of a split file any part may have been given.
     let first = model.gguf().path().unwrap_or(&a.model);
-    let output = a.output.clone().unwrap_or_else(|| packed::beside(first));
-    let interrupt = Interrupt::install()?;
+    if a.output.as_ref().is_some_and(|o| o.as_os_str() == "-") {
+        let cause = "a packed file cannot go to standard output: models are read from it in place";
+        return Err(CliError::usage(cause, "name a file; ./- is one called `-`"));
+    }
+    let output = a.output.as_deref().map_or_else(|| packed::beside(first), outfile::behind_links);
     let (start, teller) = (Instant::now(), Teller::default());
     let done = interrupt.guard(|cancel| packed::write(&model, &output, a.force, cancel, &|e| teller.tell(e)));
     teller.clear();

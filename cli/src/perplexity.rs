@@ -2,6 +2,7 @@
 
 use crate::args::PerplexityArgs;
 use crate::errors::CliError;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, bytes, duration, note};
 use crate::{bundled, prompt, setup};
 use hewn_engine::perplexity::{
@@ -12,15 +13,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write, stdout};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Runs the subcommand.
 pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     // What cannot be read or written is found before the model is opened.
-    let mut save = match &a.save_logits {
-        Some(path) => Some((BufWriter::with_capacity(1 << 20, setup::output_at(path)?), path)),
-        None => None,
-    };
+    let save = OutputFile::maybe(a.save_logits.as_deref(), "where the result goes")?;
+    if let Some(out) = &save {
+        out.must_not_be([&a.file, &a.kl_base].into_iter().flatten().map(PathBuf::as_path))?;
+    }
     let text = a.file.as_deref().map(|f| prompt::read(None, Some(f))).transpose()?;
     let mut input = match &a.kl_base {
         Some(path) => {
@@ -35,7 +38,10 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
         None => None,
     };
     let mut base = input.as_mut().map(|(input, len)| LogitsReader::open(input, *len)).transpose()?;
-    let mut runner = setup::runner(&a.model, false)?;
+    let mut runner = setup::runner(&a.model, a.quiet)?;
+    if let Some(out) = &save {
+        out.must_not_be(parts(runner.model().gguf()))?;
+    }
     let saved = base.as_ref().map(LogitsReader::header);
     let (begin, tokens) = match (&text, saved) {
         (Some(text), _) => {
@@ -48,10 +54,10 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
     };
     let ctx = a.ctx.or(saved.map(|s| s.ctx as usize)).unwrap_or(512);
     let options = PerplexityOptions { ctx, kv: a.model.kv.into(), begin };
-    let interrupt = Interrupt::install()?;
+    let mut save = save.map(|out| (out.fail(), BufWriter::with_capacity(1 << 20, out)));
     let (start, bar) = (Instant::now(), bar(options.windows(tokens.len())));
     let result = interrupt.guard(|cancel| {
-        let mut writer = save.as_mut().map(|(out, _)| LogitsWriter::new(out));
+        let mut writer = save.as_mut().map(|(_, out)| LogitsWriter::new(out));
         perplexity(&mut runner, &tokens, &options, writer.as_mut(), base.as_mut(), cancel, &mut |done, _, so_far| {
             bar.set_position(done as u64);
             bar.set_message(format!("{so_far:.4}"));
@@ -59,23 +65,26 @@ pub fn run(a: &PerplexityArgs) -> Result<(), CliError> {
     });
     bar.finish_and_clear();
     let report = match (result, &save) {
-        (Err(PerplexityError::Write(e)), Some((_, path))) => return Err(CliError::file("write", path, &e)),
+        (Err(PerplexityError::Write(e)), Some((fail, _))) => return Err(fail(&e)),
         (result, _) => result?,
     };
-    if let Some((out, path)) = save {
-        let fail = |e: &std::io::Error| CliError::file("write", path, e);
-        let file = out.into_inner().map_err(|e| fail(e.error()))?;
-        let size = file.as_file().metadata().map_or(0, |m| m.len());
-        file.persist(path).map_err(|e| fail(&e.error))?;
-        note(&format!("saved the logits, {}: {}", bytes(size), path.display()));
+    if let (Some((fail, out)), Some(path)) = (save, &a.save_logits) {
+        let out = out.into_inner().map_err(|e| fail(e.error()))?;
+        let size = out.bytes();
+        out.keep()?;
+        if !a.quiet {
+            note(&format!("saved the logits, {}: {}", bytes(size), path.display()));
+        }
     }
     let mut out = stdout().lock();
     if a.json {
         writeln!(out, "{:#}", as_json(a, &report, ctx))?;
     } else {
         print(&mut out, &report)?;
-        let speed = tokens.len() as f64 / start.elapsed().as_secs_f64();
-        note(&format!("{} windows of {ctx} tokens in {}, {speed:.0}/s", report.windows, duration(start.elapsed())));
+        if !a.quiet {
+            let speed = tokens.len() as f64 / start.elapsed().as_secs_f64();
+            note(&format!("{} windows of {ctx} tokens in {}, {speed:.0}/s", report.windows, duration(start.elapsed())));
+        }
     }
     Ok(out.flush()?)
 }

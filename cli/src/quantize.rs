@@ -2,34 +2,31 @@
 
 use crate::args::QuantizeArgs;
 use crate::errors::CliError;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, bytes, duration, note, warn};
 use crate::setup;
 use hewn_engine::loader::{Gguf, OpenOptions};
 use hewn_engine::quantize::{Choice, QuantizeError, QuantizeOptions, QuantizeReport, quantize};
-use hewn_engine::{CpuIsa, EngineError, Team, default_threads};
+use hewn_engine::{EngineError, Team};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::BufWriter;
-use std::path::Path;
 use std::time::Instant;
 
 /// Runs the subcommand.
 pub fn run(a: &QuantizeArgs) -> Result<(), CliError> {
-    let gguf = Gguf::open(&a.input, &OpenOptions::default())?;
-    let output = a.output.canonicalize();
-    let same = |path: &Path| output.as_ref().is_ok_and(|o| path.canonicalize().is_ok_and(|p| p == *o));
-    if gguf.parts().iter().filter_map(|p| p.path()).any(same) {
-        return Err(CliError::usage("the output is the input", "give the new file another name"));
-    }
-    let fail = |e: &std::io::Error| CliError::file("write", &a.output, e);
-    let threads = a.threads.map_or_else(default_threads, usize::from);
-    let team = Team::new(threads, CpuIsa::best()).map_err(EngineError::from)?;
-    let options = QuantizeOptions { to: a.to, pure: a.pure, requantize: a.allow_requantize };
     let interrupt = Interrupt::install()?;
+    let gguf = Gguf::open(&a.input, &OpenOptions::default())?;
+    let threads = setup::threads(a.threads)?;
+    let team = Team::new(threads, setup::isa(a.isa.as_deref())?).map_err(EngineError::from)?;
+    let options = QuantizeOptions { to: a.to, pure: a.pure, requantize: a.allow_requantize };
     let (start, bar) = (Instant::now(), bar());
     // From here on Ctrl-C cancels, so that the unfinished file is always removed.
     let done = interrupt.guard(|cancel| -> Result<QuantizeReport, CliError> {
-        let mut file = BufWriter::with_capacity(1 << 20, setup::output_at(&a.output)?);
+        let output = OutputFile::stream(&a.output)?;
+        output.must_not_be(parts(&gguf))?;
+        let fail = output.fail();
+        let mut file = BufWriter::with_capacity(1 << 20, output);
         let done = quantize(&gguf, &mut file, &options, &team, cancel, &mut |p| {
             bar.set_length(p.total);
             bar.set_position(p.done);
@@ -41,9 +38,9 @@ pub fn run(a: &QuantizeArgs) -> Result<(), CliError> {
             Err(QuantizeError::Write(e)) => return Err(fail(&e)),
             done => done?,
         };
-        let file = file.into_inner().map_err(|e| fail(e.error()))?;
-        file.as_file().sync_all().map_err(|e| fail(&e))?;
-        file.persist(&a.output).map_err(|e| fail(&e.error))?;
+        let output = file.into_inner().map_err(|e| fail(e.error()))?;
+        output.sync().map_err(|e| fail(&e))?;
+        output.keep()?;
         Ok(report)
     });
     bar.finish_and_clear();

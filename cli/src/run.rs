@@ -10,18 +10,34 @@ use serde_json::json;
 
 /// Runs the subcommand.
 pub fn run(mut a: RunArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     bundled::sort_out(&mut a);
     let a = &a;
     let g = &a.generate;
-    let text = prompt::read(a.prompt.as_deref(), a.file.as_deref())?;
-    // `hewn run` alone in a script would ask nothing.
-    if a.model.model.is_none() && a.prompt.is_none() && text.is_empty() {
-        return Err(CliError::usage("there is neither a model nor a prompt", "give one, as in `hewn run \"2+3\"`"));
+    let no_model = |e: CliError| match bundled::perhaps_a_prompt(a) {
+        Some(hint) => e.hint_also(&hint),
+        None => e,
+    };
+    let text = match &a.ask {
+        Some(text) => text.clone(),
+        None => prompt::read(a.prompt.as_deref(), a.file.as_deref()).map_err(no_model)?,
+    };
+    let empty = || CliError::usage("the prompt is empty", "give some text, as in `hewn run \"2+3\"`");
+    if a.model.model.is_none() && text.trim().is_empty() {
+        // `hewn run` alone in a script would ask nothing.
+        return Err(match (&a.prompt, &a.ask, &a.file) {
+            (None, None, None) => {
+                CliError::usage("there is neither a model nor a prompt", "give one, as in `hewn run \"2+3\"`")
+            }
+            _ => empty(),
+        });
     }
-    let mut runner = setup::runner(&a.model, g.quiet)?;
+    let mut runner = setup::runner(&a.model, g.quiet).map_err(no_model)?;
     let tokenizer = setup::tokenizer(&runner)?;
     let template = if a.raw { None } else { setup::template(&runner, &tokenizer, &g.template)? };
     let prompt = match &template {
+        // Whatever the template writes around it, nothing was asked.
+        Some(_) if text.trim().is_empty() && g.system.is_none() => return Err(empty()),
         Some(template) => {
             let system = g.system.iter().map(|s| Message::new("system", s));
             let messages: Vec<Message> = system.chain([Message::new("user", &text)]).collect();
@@ -39,6 +55,9 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
             prompt::plain(&tokenizer, &text)
         }
     };
+    if prompt.tokens.is_empty() {
+        return Err(empty());
+    }
     let mut seq = setup::sequence(&runner, &a.model, g)?;
     setup::speculate(&mut runner, &tokenizer, &a.model, g)?;
     let seed = g.seed.unwrap_or_else(setup::clock_seed);
@@ -51,7 +70,6 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
         think,
         ignore_eos: g.ignore_eos,
     };
-    let interrupt = Interrupt::install()?;
     let mut printer = Printer::new(g, &interrupt.cancel);
     // With the first event the prompt has been accepted: an error prints nothing.
     let mut echo = (template.is_none() && !a.no_echo && !a.json).then_some(&text);
@@ -73,14 +91,34 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
         println_json(a, &result, seed)?;
     }
     if !g.quiet {
-        note(&closing_line(&result.timings));
+        note(&format!("{}; {}", closing_line(&result.timings), ended(&result.finish)));
     }
-    if template.is_some() && g.think == Think::Hide && !a.json && result.text.is_empty() && !result.reasoning.is_empty()
-    {
-        note("there is reasoning, but no answer yet: raise -n, or see it with --think show");
+    let remedy = match result.finish {
+        FinishReason::MaxTokens => Some("raise -n"),
+        FinishReason::ContextFull if seq.ctx() < runner.model().config().ctx => Some("raise --ctx"),
+        FinishReason::ContextFull => Some("shorten the prompt; the model was trained for no longer context"),
+        _ => None,
+    };
+    let hidden = template.is_some() && g.think == Think::Hide && !a.json;
+    if hidden && result.text.is_empty() && !result.reasoning.is_empty() {
+        let remedy = remedy.map_or(String::new(), |r| format!("{r}, or "));
+        note(&format!("there is reasoning, but no answer yet: {remedy}see it with --think show"));
+    } else if let Some(remedy) = remedy.filter(|_| !g.quiet) {
+        note(&format!("the answer is cut off: {remedy}"));
     }
-    // A script must be able to tell half an answer from a whole one.
+    // What was stopped is no answer. One that is cut off was asked for with -n: scripts find `finish` in --json.
     if result.finish == FinishReason::Cancelled { Err(CliError::interrupted()) } else { Ok(()) }
+}
+
+/// Why there is no more text.
+fn ended(finish: &FinishReason) -> String {
+    match finish {
+        FinishReason::Eog => "ended by the model".to_owned(),
+        FinishReason::MaxTokens => "cut off by -n".to_owned(),
+        FinishReason::Stop(s) => format!("ended by --stop {s:?}"),
+        FinishReason::ContextFull => "cut off by the full context".to_owned(),
+        FinishReason::Cancelled => "stopped".to_owned(),
+    }
 }
 
 fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> {

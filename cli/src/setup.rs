@@ -8,12 +8,10 @@ use hewn_engine::chat::{ChatTemplate, family, template_from_gguf};
 use hewn_engine::speculate::{Draft, Speculator};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
-    CpuIsa, LoadOptions, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, default_threads,
+    CpuIsa, LoadOptions, Model, Runner, RunnerOptions, Sequence, SequenceOptions, Team, ThreadChoice, default_threads,
 };
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tempfile::NamedTempFile;
 
 /// A model and a runner for it; the model in the program where none is given, which is said unless it should be quiet.
 pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
@@ -26,9 +24,35 @@ pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
     if a.model.is_none() && !quiet {
         bundled::tell();
     }
-    let threads = a.threads.map_or_else(default_threads, usize::from);
+    let threads = threads(a.threads)?;
     let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
     Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)
+}
+
+/// More threads a processor than this make no sense: they take turns, and each waits for all of them.
+const THREADS_A_PROCESSOR: usize = 8;
+
+/// The number of threads asked for, or the usual one.
+pub fn threads(asked: Option<u16>) -> Result<usize, CliError> {
+    asked.map_or_else(|| Ok(default_threads()), |n| check_threads(n.into()))
+}
+
+/// Refuses so many threads that they would hardly get on, and warns of more than there are processors.
+pub fn check_threads(n: usize) -> Result<usize, CliError> {
+    let processors = ThreadChoice::detect().allowed.max(1);
+    let most = processors.saturating_mul(THREADS_A_PROCESSOR);
+    let here = if processors == 1 { "the one processor".to_owned() } else { format!("the {processors} processors") };
+    if n > most {
+        let cause = format!("{n} threads are far too many for {here} that this process may use");
+        return Err(CliError::usage(
+            cause,
+            format!("{most} is the most; without --threads there are {}", default_threads()),
+        ));
+    }
+    if n > processors {
+        warn(&format!("{n} threads share {here} that this process may use, and wait for each other"));
+    }
+    Ok(n)
 }
 
 /// Has `runner` guess ahead as far as the options ask.
@@ -103,27 +127,6 @@ fn bare_template(runner: &Runner, tokenizer: &Tokenizer) -> Result<Option<ChatTe
         family.name
     ));
     Ok(Some(ChatTemplate::new(family.source)?))
-}
-
-/// A file in `dir` that disappears unless it is renamed into place, readable by whom the process's umask allows.
-pub fn temporary_in(dir: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.prefix(".hewn-").tempfile_in(dir)
-}
-
-/// A file that will be at `path` once it is complete; that it cannot be written is found before the work.
-pub fn output_at(path: &Path) -> Result<NamedTempFile, CliError> {
-    let fail = |e: &std::io::Error| CliError::file("write", path, e);
-    if path.is_dir() {
-        return Err(fail(&std::io::ErrorKind::IsADirectory.into()));
-    }
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    temporary_in(dir).map_err(|e| fail(&e))
 }
 
 /// A seed from the clock.

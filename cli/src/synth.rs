@@ -4,6 +4,7 @@ use crate::args::SynthArgs;
 use crate::errors::CliError;
 use crate::outfile::OutputFile;
 use crate::output::{Interrupt, bytes, count, note};
+use crate::temporary::{self, Listed};
 use comfy_table::{CellAlignment, Table, presets};
 use hewn_engine::packed::{self, PackError};
 use hewn_engine::synth::{self, MIXES, Mix, Shape, SynthError};
@@ -23,9 +24,9 @@ pub fn run(a: &SynthArgs) -> Result<(), CliError> {
         return Err(CliError::usage("no shape or no output was given", "name them with --shape and -o"));
     };
     let what = Synthetic::find(shape, &a.quant)?;
-    let mut out = OutputFile::open(path)?;
     let interrupt = Interrupt::install()?;
-    interrupt.guard(|cancel| what.write(out.file(), path, a.seed, cancel))?;
+    let mut out = OutputFile::stream(path)?;
+    interrupt.guard(|cancel| what.write(&mut out, path, a.seed, cancel))?;
     out.keep()?;
     note(&format!("{}: {} of random weights", path.display(), bytes(what.bytes())));
     Ok(())
@@ -81,7 +82,7 @@ impl Synthetic {
         synth::weight_bytes(self.shape, self.mix)
     }
 
-    fn write(&self, file: &mut File, path: &Path, seed: u64, cancel: &CancelToken) -> Result<(), CliError> {
+    fn write(&self, file: &mut impl Write, path: &Path, seed: u64, cancel: &CancelToken) -> Result<(), CliError> {
         let bar = progress(&format!("making {}", self.name()));
         let mut out = BufWriter::new(file);
         let done = synth::write(self.shape, self.mix, seed, &mut out, &mut |done, total| {
@@ -106,8 +107,7 @@ impl Synthetic {
 
     /// Writes it to a temporary folder, with its packed file beside it where `packed` says so.
     pub fn temporary(&self, packed: bool, cancel: &CancelToken) -> Result<Temporary, CliError> {
-        let dir = tempfile::Builder::new().prefix("hewn-").tempdir();
-        let dir = dir.map_err(|e| CliError::file("write", &std::env::temp_dir(), &e))?;
+        let dir = temporary::folder().map_err(|e| CliError::file("write", &std::env::temp_dir(), &e))?;
         let path = dir.path().join(self.name() + ".gguf");
         let mut file = File::create(&path).map_err(|e| CliError::file("write", &path, &e))?;
         self.write(&mut file, &path, 1, cancel)?;
@@ -125,7 +125,7 @@ impl Synthetic {
 /// A model that disappears with this value.
 pub struct Temporary {
     path: PathBuf,
-    _dir: tempfile::TempDir,
+    _dir: Listed<tempfile::TempDir>,
 }
 
 impl Temporary {

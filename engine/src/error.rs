@@ -28,6 +28,9 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file has no tensors.
+    #[error("the file holds a vocabulary only, and no model")]
+    VocabularyOnly,
     /// A tensor that the architecture needs is not in the file.
     #[error("the tensor `{name}` is missing")]
     MissingTensor {

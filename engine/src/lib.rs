@@ -35,6 +35,8 @@
 //! # }
 //! ```
 //!
+//! From a text by way of the chat template to an answer, word by word: `engine/examples/ask.rs`.
+//!
 //! [`Model`] is immutable and shared; a [`Sequence`] is one conversation's state; a [`Runner`] appends tokens to any
 //! number of sequences in one step. [`generate()`] is the loop around it that most programs want. The library prints
 //! nothing, holds no global state, and reports failures as [`EngineError`].

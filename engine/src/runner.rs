@@ -75,7 +75,9 @@ pub struct Runner {
     pub(crate) speculator: Option<Speculator>,
 }
 
-/// Called between chunks with the rows done and the rows in all; `Break` stops the step.
+/// Called between chunks with the rows done and the rows in all; `Break` stops the step. A chunk that has begun is finished:
+/// stopped between two layers, running states would have no way back to where they were. So how soon a step stops follows
+/// from [`RunnerOptions::chunk`].
 pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
 impl Runner {

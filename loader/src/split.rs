@@ -90,6 +90,22 @@ fn check_name(path: &Path, keys: SplitKeys) -> Result<(), LoadError> {
     Err(LoadError::Split { path: path.to_owned(), fault })
 }
 
+/// Links behind each other that are followed, as many as Linux does.
+const LINKS: usize = 40;
+
+/// The path with a part's name that a symbolic link of another name stands for, beside which the other parts are.
+fn behind_links(path: &Path, keys: SplitKeys) -> Option<PathBuf> {
+    let mut at = path.to_owned();
+    for _ in 0..LINKS {
+        let to = at.read_link().ok()?;
+        at = at.parent().unwrap_or(Path::new("")).join(to);
+        if check_name(&at, keys).is_ok() {
+            return Some(at);
+        }
+    }
+    None
+}
+
 /// Opens the other parts of the file that `given`, at `path`, is one of; the parts in order, and what they hold together.
 pub(crate) fn open(
     path: &Path,
@@ -98,7 +114,15 @@ pub(crate) fn open(
     contents: Contents,
     keys: SplitKeys,
 ) -> Result<(Vec<Part>, Contents), LoadError> {
-    check_name(path, keys)?;
+    if let Err(e) = check_name(path, keys) {
+        // Opened anew, as a part knows its path.
+        let real = behind_links(path, keys).ok_or(e)?;
+        let (given, contents) = Part::open(&real, options)?;
+        let meta = Metadata { data: given.bytes(), entries: &contents.entries };
+        let keys = SplitKeys::read(&meta)?;
+        let Some(keys) = keys else { return Err(LoadError::Split { path: real, fault: SplitFault::Whole }) };
+        return open(&real, options, given, contents, keys);
+    }
     let mut given = Some((given, contents));
     let mut parts: Vec<Part> = Vec::new();
     let mut whole: Option<Contents> = None;

@@ -272,6 +272,31 @@ fn a_part_by_another_name_is_refused() {
     assert_eq!(Gguf::open(&merged, &OpenOptions::default()).unwrap().parts().len(), 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_of_another_name_stands_for_its_part() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("far")).unwrap();
+    let paths = parts(&dir.path().join("far"), 3);
+    let of = |name: &str| dir.path().join(name);
+    symlink(&paths[0], of("m.gguf")).unwrap();
+    symlink("m.gguf", of("again.gguf")).unwrap();
+    // As caches of downloads have it: the name is that of a link, the file is called otherwise.
+    for (i, path) in paths.iter().enumerate() {
+        std::fs::rename(path, of(&format!("blob{i}"))).unwrap();
+        symlink(format!("../blob{i}"), path).unwrap();
+    }
+    for name in ["m.gguf", "again.gguf"] {
+        let g = Gguf::open(&of(name), &OpenOptions::default()).unwrap();
+        assert!(g.parts().iter().map(|p| p.path().unwrap()).eq(paths.iter()), "{name}");
+    }
+    for name in ["loop.gguf", "blob.gguf"] {
+        symlink(if name == "loop.gguf" { "loop.gguf" } else { "blob0" }, of(name)).unwrap();
+        assert!(Gguf::open(&of(name), &OpenOptions::default()).is_err(), "{name}");
+    }
+}
+
 #[test]
 fn parts_that_cannot_be_named_are_not_written() {
     let dir = tempfile::tempdir().unwrap();

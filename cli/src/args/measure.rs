@@ -23,7 +23,7 @@ pub struct BenchArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub shape: Vec<String>,
     /// Formats of their weights.
-    #[arg(long, value_delimiter = ',', value_name = "MIX", default_value = "q4_k_m")]
+    #[arg(long, value_delimiter = ',', value_name = "MIX", default_value = "q4_k_m", requires = "shape")]
     pub quant: Vec<String>,
     /// List the shapes and the mixes.
     #[arg(long)]
@@ -91,7 +91,7 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "model")]
     pub shape: Option<String>,
     /// Formats of its weights.
-    #[arg(long, value_name = "MIX", default_value = "q4_k_m")]
+    #[arg(long, value_name = "MIX", default_value = "q4_k_m", requires = "shape")]
     pub quant: String,
     /// List the shapes and the mixes.
     #[arg(long)]
@@ -141,7 +141,7 @@ pub struct SynthArgs {
     /// Formats of the weights.
     #[arg(long, value_name = "MIX", default_value = "q4_k_m")]
     pub quant: String,
-    /// The file to write.
+    /// The file to write; `-` is standard output.
     #[arg(short, long, value_name = "FILE", required_unless_present = "list_shapes")]
     pub output: Option<PathBuf>,
     /// Seed of the weights.

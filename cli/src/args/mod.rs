@@ -3,7 +3,8 @@
 mod measure;
 mod template;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use hewn_engine::quantize::QuantType;
 use hewn_engine::sampler::SamplerOptions;
@@ -13,9 +14,21 @@ pub use measure::*;
 use std::path::PathBuf;
 pub use template::TemplateArgs;
 
+/// What is true of all subcommands.
+const ENVIRONMENT: &str = "\
+Environment:
+  HEWN_ISA          instruction set, as --isa
+  HEWN_CACHE_DIR    folder of packed files [default: hewn in $XDG_CACHE_HOME, or in ~/.cache]
+  HEWN_CACHE_LIMIT  the most that it may hold [default: 32G]
+  TMPDIR            where `--shape` of bench and profile makes its models
+  NO_COLOR          no colours
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C (129 SIGHUP, 143 SIGTERM).
+An answer that -n or the context cuts off is a success; `run --json` has `finish`.";
+
 /// Run quantized language models (GGUF) on the CPU.
 #[derive(Parser)]
-#[command(name = "hewn", version, max_term_width = 100)]
+#[command(name = "hewn", version, max_term_width = 100, args_override_self = true, after_help = ENVIRONMENT)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -108,6 +121,8 @@ pub enum Think {
 #[derive(Args)]
 pub struct ModelArgs {
     /// The GGUF file [default: the model in the program].
+    // An empty argument of `hewn run` is an empty prompt, which a path could not be.
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from), value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -123,7 +138,7 @@ pub struct ModelArgs {
     /// What to do about the model's packed file, with which it runs faster. `auto` does nothing with --no-mmap.
     #[arg(long, value_enum, default_value = "auto")]
     pub pack: Pack,
-    /// Prompt tokens computed at once.
+    /// Prompt tokens computed at once, which Ctrl-C waits for.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub chunk: u32,
 }
@@ -137,13 +152,13 @@ fn isa_help() -> String {
 #[derive(Args)]
 pub struct GenerateArgs {
     /// Generate at most so many tokens [default: until the model ends or the context is full].
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, visible_alias = "n-predict")]
     pub max_tokens: Option<usize>,
     /// Positions of the context [default: what the model was trained for].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     /// Seed of the random choice [default: from the clock].
-    #[arg(long)]
+    #[arg(short, long)]
     pub seed: Option<u64>,
     /// Temperature; 0 always takes the most likely token.
     #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
@@ -195,7 +210,7 @@ pub struct GenerateArgs {
     /// A smaller model with the same vocabulary that guesses too; otherwise guesses come from what the text repeats.
     #[arg(long, value_name = "FILE")]
     pub draft: Option<PathBuf>,
-    /// No closing line with speed and memory.
+    /// No notes about the model, and no closing line with speed and memory.
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -226,11 +241,14 @@ pub struct RunArgs {
     /// file or reads like a path is the model, anything else the prompt.
     #[arg(conflicts_with = "file")]
     pub prompt: Option<String>,
+    /// The prompt, whatever it reads like.
+    #[arg(short = 'p', long = "prompt", value_name = "TEXT", conflicts_with_all = ["prompt", "file"])]
+    pub ask: Option<String>,
     /// Read the prompt from a file (at most 64 MiB, as from standard input).
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Continue the prompt as plain text, without the chat template. Prints the prompt first.
-    #[arg(long, conflicts_with_all = ["system", "think_budget", "chat_template_kwargs"])]
+    #[arg(long, conflicts_with_all = ["system", "think", "think_budget", "chat_template_kwargs"])]
     pub raw: bool,
     /// With --raw (or a model without a template), do not print the prompt.
     #[arg(long)]
@@ -278,9 +296,12 @@ pub struct LogitsArgs {
     /// The token ids, separated by commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub tokens: Vec<u32>,
-    /// Where to write little-endian f32, row-major [positions, vocab].
+    /// Where to write little-endian f32, row-major [positions, vocab]; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+    /// No notes about the model and the output.
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[derive(Args)]
@@ -291,7 +312,7 @@ pub struct PerplexityArgs {
     #[arg(short, long, value_name = "FILE", required_unless_present = "kl_base")]
     pub file: Option<PathBuf>,
     /// Tokens in a window, of which the second half counts [default: 512, or that of --kl-base].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     /// Save the logits, for --kl-base: 4 bytes x vocabulary for each token that counts.
     #[arg(long, value_name = "FILE")]
@@ -302,6 +323,9 @@ pub struct PerplexityArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// No notes about the model and the speed.
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[derive(Args)]
@@ -309,17 +333,17 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// The questions: one JSON object a line, with `prompt` and either `answer` (a text) or `regex`, and perhaps
-    /// `task`, the group to count it in.
+    /// `task`, the group to count it in. `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub tasks: PathBuf,
     /// Questions answered at the same time. It changes nothing but the time.
     #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub batch: u16,
     /// Most tokens of an answer, reasoning included.
-    #[arg(short = 'n', long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'n', long, visible_alias = "n-predict", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_tokens: u32,
     /// Positions of the context [default: what the model was trained for].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     #[command(flatten)]
     pub template: TemplateArgs,
@@ -341,13 +365,15 @@ pub struct EvalArgs {
 pub struct QuantizeArgs {
     /// The GGUF file, in F32, F16 or BF16; of a split file any part.
     pub input: PathBuf,
-    /// The file to be made.
+    /// The file to be made; `-` is standard output.
     pub output: PathBuf,
     #[arg(long = "type", value_name = "TYPE", value_parser = quant_type, help = quant_help())]
     pub to: QuantType,
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[arg(long, env = "HEWN_ISA", value_name = "NAME", help = isa_help())]
+    pub isa: Option<String>,
     /// Every matrix in the one format, without the mix's exceptions.
     #[arg(long)]
     pub pure: bool,
@@ -377,7 +403,7 @@ pub struct InspectArgs {
     #[arg(long)]
     pub tensors: bool,
     /// Context to compute the memory for [default: 4096, or what the model was trained for if that is less].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS")]
     pub ctx: Option<usize>,
     /// Cache format to compute the memory for.
     #[arg(long, value_enum, default_value = "f16")]

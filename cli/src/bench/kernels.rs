@@ -46,7 +46,7 @@ pub struct KernelRow {
 }
 
 /// Runs those whose names contain `filter`; the text in the style asked for.
-pub fn run(a: &BenchArgs, plan: &Plan, filter: &str) -> Result<String, CliError> {
+pub fn run(a: &BenchArgs, plan: &Plan, filter: &str, interrupt: &Interrupt) -> Result<String, CliError> {
     let cases: Vec<Case> = Case::all().into_iter().filter(|c| c.name().contains(&filter.to_lowercase())).collect();
     if cases.is_empty() {
         let names: Vec<String> = Case::all().iter().map(Case::name).collect();
@@ -64,7 +64,6 @@ pub fn run(a: &BenchArgs, plan: &Plan, filter: &str) -> Result<String, CliError>
             teams.push(Team::new(threads, isa).map_err(EngineError::from)?);
         }
     }
-    let interrupt = Interrupt::install()?;
     let bar = super::progress((cases.len() * teams.len()) as u64);
     let results = interrupt.guard(|cancel| -> Result<Vec<KernelRow>, CliError> {
         let mut limits = Vec::new();

@@ -14,7 +14,7 @@ mod results;
 
 use crate::args::{BenchArgs, Layout};
 use crate::errors::CliError;
-use crate::outfile::OutputFile;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, bytes};
 use crate::pack;
 use crate::roofline::{Machine, available_memory, large_buffer};
@@ -30,6 +30,7 @@ use print::Style;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use results::{Report, Row, Spread};
+use std::collections::HashSet;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,28 +44,36 @@ pub fn run(a: &BenchArgs) -> Result<(), CliError> {
         return synth::list();
     }
     let plan = Plan::new(a)?;
-    let made =
+    let mut made =
         a.shape.iter().flat_map(|s| a.quant.iter().map(|q| Synthetic::find(s, q))).collect::<Result<Vec<_>, _>>()?;
-    let output = OutputFile::maybe(a.output.as_deref())?;
+    // The same twice is measured once, as with files.
+    let mut seen = HashSet::new();
+    made.retain(|m| seen.insert(m.name()));
+    let interrupt = Interrupt::install()?;
+    // `-` is where the result goes anyway.
+    let output = OutputFile::maybe(a.output.as_deref().filter(|o| o.as_os_str() != "-"), "")?;
     if let Some(filter) = &a.kernels {
-        let text = kernels::run(a, &plan, filter)?;
+        let text = kernels::run(a, &plan, filter, &interrupt)?;
         return match output {
-            Some(output) => output.write(&text),
+            Some(output) => output.write_text(&text),
             None => Ok(stdout().lock().write_all(text.as_bytes())?),
         };
     }
     if a.models.is_empty() && made.is_empty() {
         return Err(CliError::usage("no model was given", "name one or more GGUF files, or a shape with --shape"));
     }
-    let interrupt = Interrupt::install()?;
     let packed = plan.layouts.contains(&Layout::Packed);
     let made =
         interrupt.guard(|cancel| made.iter().map(|m| m.temporary(packed, cancel)).collect::<Result<Vec<_>, _>>())?;
     let models: Vec<&Path> = a.models.iter().map(PathBuf::as_path).chain(made.iter().map(Temporary::path)).collect();
-    let report = Bench::new(a, &plan, &models)?.run(a, &plan, &interrupt)?;
+    let bench = Bench::new(a, &plan, &models)?;
+    if let Some(output) = &output {
+        output.must_not_be(bench.subjects.iter().flat_map(|s| parts(s.model.gguf())))?;
+    }
+    let report = bench.run(a, &plan, &interrupt)?;
     let style = Style::of(a);
     if let Some(output) = output {
-        output.write(&print::text(&report, style)?)?;
+        output.write_text(&print::text(&report, style)?)?;
         return Ok(stdout().lock().write_all(print::text(&report, Style::Table)?.as_bytes())?);
     }
     Ok(stdout().lock().write_all(print::text(&report, style)?.as_bytes())?)
@@ -123,13 +132,13 @@ impl Bench {
         }
         check_memory(a, plan, &opened)?;
         let mut subjects = Vec::new();
-        for (path, model) in models.iter().zip(opened) {
-            let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        for ((path, name), model) in models.iter().zip(names(models)).zip(opened) {
             let cost = ModelCost::new(model.gguf(), model.config(), a.kv.into(), chunk);
             for layout in &plan.layouts {
                 let mode = if *layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
                 let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
-                let model = Arc::new(Model::open(path, &options)?);
+                let model = Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?;
+                let model = Arc::new(model);
                 // Floating-point matrices have no other layout.
                 let layout = if model.packed().0 > 0 { "packed" } else { "file" };
                 if !subjects.iter().any(|s: &Subject| s.name == name && s.layout == layout) {
@@ -270,6 +279,23 @@ impl Bench {
     }
 }
 
+/// The file names without their endings; where two files would be called the same, with the folders that tell them apart.
+fn names(models: &[&Path]) -> Vec<String> {
+    let real: Vec<PathBuf> = models.iter().map(|p| p.canonicalize().unwrap_or_else(|_| p.to_path_buf())).collect();
+    let tail = |path: &Path, n: usize| {
+        let parts: Vec<_> = path.components().collect();
+        let tail: PathBuf = parts[parts.len().saturating_sub(n)..].iter().collect();
+        tail.with_extension("").display().to_string()
+    };
+    let name = |path: &PathBuf| {
+        let own = |n: &usize| real.iter().all(|other| other == path || tail(other, *n) != tail(path, *n));
+        let enough = (1..=path.components().count()).find(own);
+        // The endings are all that differs.
+        enough.map_or_else(|| path.display().to_string(), |n| tail(path, n))
+    };
+    real.iter().map(name).collect()
+}
+
 /// Caches and scratch must fit; the weights stay in their files.
 fn check_memory(a: &BenchArgs, plan: &Plan, models: &[Model]) -> Result<(), CliError> {
     let Some(free) = available_memory() else { return Ok(()) };
@@ -299,5 +325,21 @@ fn progress(n: u64) -> ProgressBar {
     match ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+    use std::path::Path;
+
+    #[test]
+    fn names_tell_files_apart() {
+        let of = |paths: &[&str]| names(&paths.iter().map(Path::new).collect::<Vec<_>>());
+        assert_eq!(of(&["no/a/m.gguf", "no/b/n.gguf"]), ["m", "n"]);
+        assert_eq!(of(&["no/a/m.gguf", "no/b/m.gguf", "no/b/n.gguf"]), ["a/m", "b/m", "n"]);
+        assert_eq!(of(&["no/x/a/m.gguf", "no/y/a/m.gguf"]), ["x/a/m", "y/a/m"]);
+        assert_eq!(of(&["no/m.gguf", "no/m.gguf"]), ["m", "m"]);
+        assert_eq!(of(&["no/m.gguf", "no/m.bin"]), ["no/m.gguf", "no/m.bin"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::{BenchArgs, Layout};
 use crate::errors::CliError;
+use crate::setup;
 use hewn_engine::{CpuIsa, default_threads};
 
 /// One test: some tokens, after so many others, in so many sequences at once.
@@ -70,6 +71,7 @@ impl Plan {
         if let Some(t) = a.threads.iter().find(|t| **t > 1024) {
             return Err(CliError::usage(format!("--threads {t} is too many"), "1024 is the most"));
         }
+        a.threads.iter().try_for_each(|n| setup::check_threads(*n).map(drop))?;
         let isas = match a.isa.iter().filter(|n| !n.is_empty()).collect::<Vec<_>>() {
             names if names.is_empty() => vec![CpuIsa::best()],
             names => names.into_iter().map(|n| CpuIsa::from_name(n)).collect::<Result<_, _>>().map_err(|e| {

@@ -2,9 +2,14 @@
 
 use crate::bounded;
 use crate::errors::CliError;
+use crate::output::note;
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+/// Nobody types a line in so short a time.
+const PASTED: Duration = Duration::from_millis(50);
 
 /// Where messages come from.
 pub enum Input {
@@ -78,13 +83,30 @@ impl Input {
     /// A line: `None` at the end, `Some(None)` when given up.
     fn line(&mut self, prompt: &str) -> Result<Option<Option<String>>, CliError> {
         match self {
-            Self::Terminal(editor) => match editor.readline(prompt) {
-                Ok(line) => Ok(Some(Some(line))),
-                Err(ReadlineError::Interrupted) => Ok(Some(None)),
-                Err(ReadlineError::Eof) => Ok(None),
-                Err(e) => Err(failed(e)),
-            },
+            Self::Terminal(editor) => read(editor, prompt),
             Self::Pipe(input) => Ok(bounded::line(input)?.map(Some)),
+        }
+    }
+}
+
+/// A line from the terminal. One wrong byte, typed or pasted, costs its line and not the conversation.
+fn read(editor: &mut DefaultEditor, prompt: &str) -> Result<Option<Option<String>>, CliError> {
+    let mut left_out = false;
+    loop {
+        let asked = Instant::now();
+        match editor.readline(prompt) {
+            // The rest of a pasted line.
+            Ok(_) if left_out && asked.elapsed() < PASTED => left_out = false,
+            Ok(line) => return Ok(Some(Some(line))),
+            Err(ReadlineError::Interrupted) => return Ok(Some(None)),
+            Err(ReadlineError::Eof) => return Ok(None),
+            Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                if !left_out {
+                    note("that line is not UTF-8 text, and is left out");
+                }
+                left_out = true;
+            }
+            Err(e) => return Err(failed(e)),
         }
     }
 }

@@ -20,6 +20,8 @@ const HELP: &str = "\
 /reset         forget the conversation
 /system TEXT   set the system message (nothing: remove it)
 /regen         answer the last message anew, with another seed
+/undo          take back the last message and its answer
+/forget        forget the first message and its answer, which makes room in a full context
 /save FILE     write the conversation to a file
 /load FILE     read it back (at most 64 MiB)
 /stats         speed and memory of the last answer
@@ -70,6 +72,8 @@ fn obey(session: &mut Session<'_>, command: Command) -> Result<ControlFlow<()>, 
         Command::Reset => session.reset(),
         Command::System(text) => session.set_system(text),
         Command::Regen => session.regenerate()?,
+        Command::Undo => session.undo()?,
+        Command::Forget => session.forget()?,
         Command::Save(path) => session.save(&path)?,
         Command::Load(path) => session.load(&path)?,
         Command::Stats => session.stats(),

@@ -2,14 +2,17 @@
 
 use crate::args::{ChatArgs, Think};
 use crate::errors::CliError;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, Printer, closing_line, note};
 use crate::{bounded, prompt, setup};
 use hewn_engine::chat::{ChatTemplate, Message};
 use hewn_engine::tokenizer::Tokenizer;
-use hewn_engine::{FinishReason, GenerateOptions, Runner, Sequence, Thinking, Timings, generate};
+use hewn_engine::{EngineError, FinishReason, GenerateOptions, Runner, Sequence, Thinking, Timings, generate};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::Path;
+
+/// What helps where the conversation does not fit any more.
+const ROOM: &str = "/forget drops its first message and answer, /undo the last ones, /reset all";
 
 /// A conversation with everything that it needs.
 pub struct Session<'a> {
@@ -34,6 +37,7 @@ struct Talk {
 impl<'a> Session<'a> {
     /// Opens the model.
     pub fn open(args: &'a ChatArgs) -> Result<Self, CliError> {
+        let interrupt = Interrupt::install()?;
         let mut runner = setup::runner(&args.model, args.generate.quiet)?;
         let tokenizer = setup::tokenizer(&runner)?;
         let Some(template) = setup::template(&runner, &tokenizer, &args.generate.template)? else {
@@ -44,7 +48,6 @@ impl<'a> Session<'a> {
         setup::speculate(&mut runner, &tokenizer, &args.model, &args.generate)?;
         let talk = Talk { system: args.generate.system.clone(), messages: Vec::new() };
         let seed = args.generate.seed.unwrap_or_else(setup::clock_seed);
-        let interrupt = Interrupt::install()?;
         Ok(Self { args, runner, tokenizer, template, seq, interrupt, seed, talk, last: None })
     }
 
@@ -92,7 +95,11 @@ impl<'a> Session<'a> {
             generate(runner, tokenizer, seq, &prompt.tokens, &options, cancel, &mut |e| printer.event(e))
         });
         printer.finish()?;
-        let result = result?;
+        let result = result.map_err(|e| match e {
+            // Nothing can be given to a chat but commands.
+            EngineError::Context { .. } => CliError::failure(e, format!("shorten the message, or make room: {ROOM}")),
+            e => e.into(),
+        })?;
         setup::tell_of_draft(&mut self.runner);
         self.last = Some(result.timings);
         if result.finish == FinishReason::Cancelled && result.text.is_empty() && result.reasoning.is_empty() {
@@ -105,7 +112,7 @@ impl<'a> Session<'a> {
         }
         self.talk.messages.push(message);
         match result.finish {
-            FinishReason::ContextFull => note("the context is full: /reset starts anew"),
+            FinishReason::ContextFull => note(&format!("the context is full: {ROOM}")),
             FinishReason::Cancelled => note("stopped"),
             _ if result.text.is_empty() && g.think == Think::Hide => note("there is reasoning, but no answer"),
             _ => {}
@@ -118,6 +125,26 @@ impl<'a> Session<'a> {
         self.talk.messages.clear();
         self.seq.truncate(0);
         note("the conversation is forgotten");
+    }
+
+    /// Takes back the last message of the user and what followed.
+    pub fn undo(&mut self) -> Result<(), CliError> {
+        let Some(last) = self.talk.messages.iter().rposition(|m| m.role == "user") else { return Err(nothing_said()) };
+        self.talk.messages.truncate(last);
+        note(&format!("{last} messages are left"));
+        Ok(())
+    }
+
+    /// Forgets the first message of the user and what followed, up to the next one.
+    pub fn forget(&mut self) -> Result<(), CliError> {
+        let mut said = self.talk.messages.iter().enumerate().filter(|(_, m)| m.role == "user").map(|(i, _)| i);
+        if said.next().is_none() {
+            return Err(nothing_said());
+        }
+        let rest = said.next().unwrap_or(self.talk.messages.len());
+        self.talk.messages.drain(..rest);
+        note(&format!("{} messages are left", self.talk.messages.len()));
+        Ok(())
     }
 
     /// Replaces the system message; it counts from the next answer on.
@@ -139,12 +166,10 @@ impl<'a> Session<'a> {
 
     /// Writes the conversation as JSON, whole or not at all.
     pub fn save(&self, path: &Path) -> Result<(), CliError> {
-        let fail = |e: &std::io::Error| CliError::file("write", path, e);
-        let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = setup::temporary_in(dir).map_err(|e| fail(&e))?;
-        let text = serde_json::to_string_pretty(&self.talk).map_err(|e| fail(&e.into()))?;
-        writeln!(file, "{text}").map_err(|e| fail(&e))?;
-        file.persist(path).map_err(|e| fail(&e.error))?;
+        let out = OutputFile::open(path, "where the conversation goes")?;
+        out.must_not_be(parts(self.runner.model().gguf()).chain(self.args.generate.draft.as_deref()))?;
+        let text = serde_json::to_string_pretty(&self.talk).map_err(|e| out.fail()(&e.into()))?;
+        out.write_text(&(text + "\n"))?;
         note(&format!("{} messages saved to {}", self.talk.messages.len(), path.display()));
         Ok(())
     }
@@ -159,4 +184,8 @@ impl<'a> Session<'a> {
         note(&format!("{} messages loaded from {}", self.talk.messages.len(), path.display()));
         Ok(())
     }
+}
+
+fn nothing_said() -> CliError {
+    CliError::usage("there is no message to take back", "say something first")
 }

@@ -11,7 +11,7 @@ use hewn_engine::record::{MemoryRecorder, Recorder, Recording};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
     CancelToken, EngineError, LoadOptions, Logits, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions,
-    Team, Work, default_threads,
+    Team, Work,
 };
 use hewn_kernels::probe::read_rate_of;
 use rand_chacha::ChaCha8Rng;
@@ -90,11 +90,11 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
     drop(model);
     let mode = if a.layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
     let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
-    let model = Arc::new(Model::open(path, &options)?);
+    let model = Arc::new(Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?);
 
     // Counters see the threads that are started after them.
     let mut counters = Counters::open();
-    let threads = a.threads.map_or_else(default_threads, usize::from);
+    let threads = setup::threads(a.threads)?;
     let team = Arc::new(Team::new(threads, isa).map_err(EngineError::from)?);
     let mut runner = Runner::new(model.clone(), team.clone(), &RunnerOptions { chunk: a.chunk as usize })?;
     let buffer = large_buffer(&team)?;

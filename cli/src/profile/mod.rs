@@ -13,11 +13,15 @@ mod trace;
 
 use crate::args::ProfileArgs;
 use crate::errors::CliError;
-use crate::outfile::OutputFile;
+use crate::outfile::{OutputFile, parts};
 use crate::output::{Interrupt, note};
 use crate::synth::{self, Synthetic};
+use hewn_engine::loader::{Gguf, OpenOptions};
 use std::io::{Write, stdout};
 use std::path::Path;
+
+/// Why the files cannot go to standard output.
+const TAKEN: &str = "where the figures go";
 
 /// Runs the subcommand.
 pub fn run(a: &ProfileArgs) -> Result<(), CliError> {
@@ -31,10 +35,10 @@ pub fn run(a: &ProfileArgs) -> Result<(), CliError> {
         }
     }
     let made = a.shape.as_ref().map(|s| Synthetic::find(s, &a.quant)).transpose()?;
-    // An output that cannot be written is an error before the run, not after it.
-    let html = OutputFile::maybe(a.html.as_deref())?;
-    let mut trace = OutputFile::maybe(a.trace.as_deref())?;
     let interrupt = Interrupt::install()?;
+    // An output that cannot be written is an error before the run, not after it.
+    let html = OutputFile::maybe(a.html.as_deref(), TAKEN)?;
+    let trace = OutputFile::maybe(a.trace.as_deref(), TAKEN)?;
     let packed = a.layout == crate::args::Layout::Packed;
     let made = interrupt.guard(|cancel| made.map(|m| m.temporary(packed, cancel)).transpose())?;
     let path: &Path = match (&made, &a.model) {
@@ -42,14 +46,18 @@ pub fn run(a: &ProfileArgs) -> Result<(), CliError> {
         (None, Some(path)) => path,
         (None, None) => return Err(CliError::usage("no model was given", "name a GGUF file, or a shape with --shape")),
     };
+    if html.is_some() || trace.is_some() {
+        let gguf = Gguf::open(path, &OpenOptions::default())?;
+        [&html, &trace].into_iter().flatten().try_for_each(|out| out.must_not_be(parts(&gguf)))?;
+    }
     let profile = interrupt.guard(|cancel| measure::run(a, path, cancel))?;
     let report = analyse::report(&profile);
     if let Some(out) = html {
-        out.write(&html::page(&report, &profile)?)?;
+        out.write_text(&html::page(&report, &profile)?)?;
     }
-    if let Some(mut out) = trace.take() {
-        let fail = |e: &std::io::Error| CliError::file("write", a.trace.as_deref().unwrap_or(Path::new("")), e);
-        trace::write(out.file(), &report, &profile).map_err(|e| fail(&e))?;
+    if let Some(mut out) = trace {
+        let fail = out.fail();
+        trace::write(&mut out, &report, &profile).map_err(|e| fail(&e))?;
         out.keep()?;
     }
     let text = if a.json {

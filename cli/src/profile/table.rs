@@ -11,7 +11,7 @@ pub fn text(r: &Report) -> String {
     let mut out = format!(
         "{}: {}, {} layers, {} weights, {}, {}{}\n",
         printable(&m.file),
-        m.architecture,
+        printable(&m.architecture),
         m.layers,
         count(m.parameters),
         bytes(m.size_bytes),

@@ -5,7 +5,6 @@ use super::analyse::{sorted, works};
 use super::measure::Profile;
 use super::report::Report;
 use serde_json::{Value, json};
-use std::fs::File;
 use std::io::{BufWriter, Result, Write};
 use std::time::Instant;
 
@@ -14,13 +13,13 @@ const PID: u32 = 1;
 /// The track of phases, steps, layers and operations; thread `i` is track `i + 1`.
 const OPS: usize = 0;
 
-struct Writer {
-    out: BufWriter<File>,
+struct Writer<W: Write> {
+    out: BufWriter<W>,
     zero: Instant,
     any: bool,
 }
 
-impl Writer {
+impl<W: Write> Writer<W> {
     fn event(&mut self, v: &Value) -> Result<()> {
         self.out.write_all(if self.any { b",\n" } else { b"\n" })?;
         self.any = true;
@@ -50,9 +49,9 @@ impl Writer {
 }
 
 /// Writes the trace.
-pub fn write(file: &mut File, r: &Report, p: &Profile) -> Result<()> {
+pub fn write(out: &mut impl Write, r: &Report, p: &Profile) -> Result<()> {
     let zero = p.phases.iter().filter_map(|p| p.recording.steps.first()).map(|s| s.start).min();
-    let mut w = Writer { out: BufWriter::new(file.try_clone()?), zero: zero.unwrap_or_else(Instant::now), any: false };
+    let mut w = Writer { out: BufWriter::new(out), zero: zero.unwrap_or_else(Instant::now), any: false };
     w.out.write_all(b"{\"displayTimeUnit\": \"ns\", \"traceEvents\": [")?;
     w.name("process_name", OPS, &format!("hewn {}: {}", r.machine.version, r.model.file))?;
     w.name("thread_name", OPS, "operations")?;

@@ -3,7 +3,7 @@
 use crate::cache;
 use crate::errors::CliError;
 use crate::output::note;
-use crate::setup;
+use crate::temporary;
 use hewn_engine::{CpuIsa, EngineError, Team};
 use hewn_kernels::probe::{Buffer, DotKind, cached_read_rate, data_caches, dot_rate, fma_rate, read_rate};
 use serde::{Deserialize, Serialize};
@@ -167,10 +167,9 @@ impl Roofline {
     fn keep(&self, file: &std::path::Path) -> std::io::Result<()> {
         let dir = file.parent().unwrap_or(std::path::Path::new("."));
         fs::create_dir_all(dir)?;
-        let temporary = setup::temporary_in(dir)?;
-        serde_json::to_writer_pretty(&temporary, self)?;
-        temporary.persist(file)?;
-        Ok(())
+        let temporary = temporary::file_in(dir)?;
+        serde_json::to_writer_pretty(&*temporary, self)?;
+        temporary.persist(file)
     }
 
     /// Read rate of a level with so many threads.

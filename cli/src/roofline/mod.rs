@@ -9,8 +9,9 @@ pub use measure::{Machine, Roofline, available_memory, large_buffer};
 
 use crate::args::RooflineArgs;
 use crate::errors::CliError;
+use crate::output::note;
+use crate::setup;
 use comfy_table::{CellAlignment, Table, presets};
-use hewn_engine::default_threads;
 use measure::Peak;
 use std::io::{BufWriter, Write, stdout};
 
@@ -19,7 +20,12 @@ const Q4_K: f64 = 2.0 * 8.0 / 4.5;
 
 /// Runs the subcommand.
 pub fn run(a: &RooflineArgs) -> Result<(), CliError> {
-    let threads = a.threads.map_or_else(default_threads, usize::from);
+    // Every one is measured, so a name says nothing here; but a wrong one is told.
+    if let Some(name) = std::env::var("HEWN_ISA").ok().filter(|n| !n.is_empty()) {
+        setup::isa(Some(&name))?;
+        note("HEWN_ISA is not looked at: every instruction set is measured");
+    }
+    let threads = setup::threads(a.threads)?;
     let roofline = Roofline::get(threads, a.fresh)?;
     let mut out = BufWriter::new(stdout().lock());
     if a.json {

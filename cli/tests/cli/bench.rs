@@ -37,6 +37,21 @@ fn every_combination_is_a_row() {
 }
 
 #[test]
+fn files_of_one_name_are_told_apart() {
+    let dir = folder();
+    let [a, b] = ["a", "b"].map(|name| {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        dir.path().join(name).join("model.gguf")
+    });
+    std::fs::copy(TINY, &a).unwrap();
+    std::fs::copy(TINY, &b).unwrap();
+    let args = ["bench", arg(&a), arg(&b), arg(&a), "-p", "4", "-r", "1", "--layout", "file", "--json"];
+    let v = hewn(&args).ok().json();
+    let names: Vec<&str> = v["results"].as_array().unwrap().iter().map(|r| r["model"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a/model", "b/model"]);
+}
+
+#[test]
 fn styles() {
     let table = bench(&[]).ok();
     assert!(table.text().contains("tokens/s") && table.text().contains("pp16") && table.text().contains("GB/s"));

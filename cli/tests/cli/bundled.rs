@@ -92,8 +92,41 @@ fn what_reads_like_a_path_is_the_model() {
 }
 
 #[test]
+fn prompts_may_read_like_paths() {
+    let dir = folder();
+    std::fs::write(dir.path().join("hello"), "some file").unwrap();
+    let run = |args: &[&str]| finish(command(args).current_dir(dir.path()), None);
+    for prompt in ["and/or", "hello", ".", "x.gguf", "-"] {
+        let args = [&["run", "--prompt", prompt], &SHORT[..]].concat();
+        told(&run(&args).ok());
+        assert!(!run(&[&["run", TINY, "-p", prompt], &SHORT[..]].concat()).ok().err.contains("bundled"));
+        if prompt != "-" {
+            let done = run(&["run", prompt]);
+            refused(&done, 1, "");
+            assert!(done.err.contains(&format!("if `{prompt}` is a prompt, write -p")), "{}", done.err);
+        }
+    }
+    assert_eq!(run(&["run", TINY, "x", "-p", "y"]).code, Some(2));
+    // Of a model it is not said.
+    assert!(!run(&["run", TINY, "--ctx", "0", "-p", "x"]).err.contains("write -p"));
+}
+
+#[test]
 fn a_run_of_nothing_is_refused() {
     refused(&hewn(&["run"]), 2, "neither a model nor a prompt");
+    let dir = folder();
+    let file = dir.path().join("empty");
+    std::fs::write(&file, " \n").unwrap();
+    for args in [
+        &["run", ""][..],
+        &["run", "-p", ""],
+        &["run", "-f", arg(&file)],
+        &["run", "-"],
+        &["run", TINY],
+        &["run", TINY, ""],
+    ] {
+        refused(&hewn(args), 2, "the prompt is empty");
+    }
     refused(&hewn(&["run", "hello", "--pack", "wait"]), 2, "no packed file");
 }
 
@@ -111,6 +144,15 @@ fn other_commands_take_it_too() {
     let done = hewn(&[&["eval"], &args[..]].concat()).ok();
     told(&done);
     assert_eq!(done.out, hewn(&[&["eval", FILE], &args[..]].concat()).ok().out);
+
+    let text = dir.path().join("text");
+    std::fs::write(&text, "12 + 5 ".repeat(60)).unwrap();
+    let perplexity = ["perplexity", "-f", arg(&text), "--ctx", "32"];
+    let logits = ["logits", "--tokens", "1,2", "-o", "-"];
+    for args in [&perplexity[..], &logits] {
+        told(&hewn(args).ok());
+        assert_eq!(hewn(&[args, &["-q"]].concat()).ok().err, "");
+    }
 
     let shown = |more: &[&str]| {
         let text = hewn(&[&["inspect"], more].concat()).ok().text().to_owned();

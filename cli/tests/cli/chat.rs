@@ -120,10 +120,39 @@ fn a_message_that_does_not_fit_is_refused() {
     let long = "word ".repeat(400);
     let done = chat(&format!("hello\n{long}\n"));
     assert!(done.code == Some(1) && done.err.contains("512"), "{}", done.err);
+    assert!(
+        done.err.contains("hint: shorten the message, or make room: /forget drops") && !done.err.contains("--ctx"),
+        "{}",
+        done.err
+    );
     let dir = folder();
     let file = dir.path().join("talk.json");
     let full =
         hewn_with(&["chat", TINY, "--ctx", "40", "--ignore-eos"], &format!("hello\n/save {}\n", file.display())).ok();
-    assert!(full.err.contains("the context is full"), "{}", full.err);
+    assert!(full.err.contains("the context is full: /forget drops"), "{}", full.err);
     assert_eq!(saved(&file)["messages"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn messages_are_taken_back_at_both_ends() {
+    let dir = folder();
+    let file = dir.path().join("talk.json");
+    let messages = |input: &str| {
+        chat(&format!("{input}/save {}\n", file.display())).ok();
+        saved(&file)["messages"].clone()
+    };
+    let talk = messages("one\ntwo\n");
+    let (first, both) = (messages("one\n"), talk.as_array().unwrap());
+    assert_eq!(messages("one\nthree\n/undo\n"), first);
+    assert_eq!(messages("one\nthree\n/undo\ntwo\n"), talk, "nothing of what was taken back is left");
+    assert_eq!(messages("one\ntwo\n/forget\n").as_array().unwrap()[..], both[2..]);
+    assert_eq!(messages("zero\n/forget\none\n")[1], first[1]);
+    for command in ["/undo", "/forget"] {
+        let done = chat(&format!("{command}\n"));
+        assert!(done.code == Some(2) && done.err.contains("no message to take back"), "{}", done.err);
+    }
+    // A full context goes on.
+    let room = "hello\n/forget\nhello\n";
+    let done = hewn_with(&["chat", TINY, "--ctx", "40", "--ignore-eos"], room).ok();
+    assert_eq!(done.err.matches("the context is full").count(), 2, "{}", done.err);
 }

@@ -1,6 +1,8 @@
 //! Failures: two lines on standard error, nothing on standard output, 1 for what went wrong and 2 for wrong usage.
 
-use crate::support::{Done, TINY, arg, command, finish, folder, hewn, hewn_with, plain};
+use crate::support::{Done, TINY, arg, command, finish, folder, hewn, hewn_with, plain, tiny_with};
+use hewn_loader::{Gguf, GgufWriter, MetaValue, OpenOptions};
+use std::path::Path;
 
 #[track_caller]
 fn two_lines(done: &Done, code: i32, cause: &str) {
@@ -47,21 +49,28 @@ fn files_that_are_cut_off() {
 
 #[test]
 fn options_out_of_range() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--isa", "mmx"], "mmx"),
         (&["--temp", "-1"], "temperature"),
         (&["--temp", "nan"], "temperature"),
         (&["--top-p", "-0.5"], "top"),
         (&["--min-p", "1.5"], "min"),
         (&["--repeat-penalty", "0"], "repeat"),
+        (&["--repeat-penalty", "inf"], "it must be a finite number above 0"),
+        (&["--temp", "inf"], "it must be a finite number, 0 or more"),
         (&["--ctx", "513"], "512"),
         (&["--ctx", "0"], "512"),
     ];
     for (options, cause) in cases {
         let args = [&["run", TINY, "text"], options].concat();
-        two_lines(&hewn(&args), 2, cause);
+        let done = hewn(&args);
+        two_lines(&done, 2, cause);
+        assert!(!done.err.contains("--help"), "which has no ranges");
     }
-    two_lines(&finish(command(&["run", TINY, "text"]).env("HEWN_ISA", "mmx"), None), 2, "mmx");
+    let quantize = ["quantize", TINY, "-", "--type", "F16", "--allow-requantize"];
+    for args in [&["run", TINY, "text"][..], &quantize, &["roofline"], &["bench", TINY]] {
+        two_lines(&finish(command(args).env("HEWN_ISA", "mmx"), None), 2, "mmx");
+    }
 }
 
 #[test]
@@ -73,6 +82,9 @@ fn command_lines_that_make_no_sense() {
         vec!["run", TINY, "text", "--nonsense"],
         vec!["run", TINY, "text", "-f", "file"],
         vec!["run", TINY, "text", "--raw", "--system", "be brief"],
+        vec!["run", TINY, "text", "--raw", "--think", "hide"],
+        vec!["bench", TINY, "--quant", "q4_0"],
+        vec!["profile", TINY, "--quant", "q4_0"],
         vec!["run", TINY, "text", "--threads", "0"],
         vec!["run", TINY, "text", "--threads", "1000000"],
         vec!["run", TINY, "text", "--chunk", "0"],
@@ -95,7 +107,7 @@ fn command_lines_that_make_no_sense() {
 fn prompts_that_do_not_fit() {
     let long = "word ".repeat(400);
     two_lines(&hewn(&["run", TINY, &long, "--raw"]), 1, "512");
-    two_lines(&hewn(&["run", TINY, "", "--raw"]), 2, "prompt");
+    two_lines(&hewn(&["run", TINY, "", "--raw"]), 2, "the prompt is empty");
     two_lines(&hewn(&["run", TINY, "-f", "no/such/prompt.txt"]), 1, "no/such/prompt.txt");
 }
 
@@ -145,4 +157,94 @@ fn tokens_that_the_model_does_not_know() {
     let out = dir.path().join("out.f32");
     two_lines(&hewn(&["logits", TINY, "--tokens", "1,273", "-o", arg(&out)]), 1, "273");
     assert!(!out.exists());
+}
+
+#[test]
+fn what_a_file_says_does_not_drive_the_terminal() {
+    let dir = folder();
+    let text = |s: &str| Some(MetaValue::Str(s.into()));
+    let model = tiny_with(dir.path(), &[("general.architecture", text("odd\u{1b}[31m\u{9b}2J"))]);
+    let inspect = hewn(&["inspect", arg(&model)]).ok();
+    let run = hewn(&["run", arg(&model), "x"]);
+    two_lines(&run, 1, "the architecture `odd\u{fffd}[31m\u{fffd}2J` is not supported");
+    assert!(inspect.text().contains("odd\u{fffd}[31m") && !inspect.text().contains(['\u{1b}', '\u{9b}']));
+    let raises = "{{ raise_exception('no\u{1b}[2J') }}";
+    let model = tiny_with(dir.path(), &[("tokenizer.chat_template", text(raises))]);
+    two_lines(&hewn(&["run", arg(&model), "x"]), 1, "no\u{fffd}[2J");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_standard_error_costs_no_answer() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |args: &[&str]| command(args).stderr(full()).output().unwrap();
+    let done = run(&["run", TINY, "x", "-n", "3", "--seed", "1"]);
+    assert!(done.status.success() && !done.stdout.is_empty());
+    assert_eq!(run(&["run", "no.gguf", "x"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_vocabulary_is_no_model() {
+    let dir = folder();
+    let path = dir.path().join("vocab.gguf");
+    let gguf = Gguf::open(Path::new(TINY), &OpenOptions::default()).unwrap();
+    let mut w = GgufWriter::new();
+    for key in ["block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count"] {
+        let key = format!("qwen2.{key}");
+        w.meta(&key, MetaValue::U32(gguf.metadata().u32(&key).unwrap().unwrap())).unwrap();
+    }
+    w.meta("general.architecture", MetaValue::Str("qwen2".into())).unwrap();
+    w.meta("qwen2.attention.layer_norm_rms_epsilon", MetaValue::F32(1e-6)).unwrap();
+    let tokens = (0..300).map(|i| MetaValue::Str(format!("t{i}"))).collect();
+    w.meta("tokenizer.ggml.tokens", MetaValue::Array(tokens)).unwrap();
+    w.write_to(&mut std::fs::File::create(&path).unwrap(), []).unwrap();
+    two_lines(&hewn(&["run", arg(&path), "x"]), 1, "the file holds a vocabulary only");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_helps_follows_from_what_the_system_says() {
+    let full = |args: &[&str]| {
+        let out = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let done = command(args).stdout(out).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    for args in [
+        &["inspect", TINY][..],
+        &["logits", TINY, "--tokens", "1", "-o", "-"],
+        &["logits", TINY, "--tokens", "1", "-o", "/dev/full"],
+    ] {
+        let (code, err) = full(args);
+        assert!(
+            code == Some(1) && err.contains("No space left") && err.contains("hint: make room on the disk"),
+            "{err}"
+        );
+    }
+    // No name but the user's.
+    let done = hewn(&["logits", TINY, "--tokens", "1", "-o", "/proc/out"]);
+    two_lines(&done, 1, "cannot write /proc/out: ");
+    assert!(!done.err.contains(".hewn-"), "{}", done.err);
+    let bench = finish(command(&["bench", TINY, "-p", "4", "-r", "1"]).env("HEWN_CACHE_DIR", "/proc/nowhere"), None);
+    assert!(
+        bench.code == Some(1) && bench.err.contains("--layout file") && !bench.err.contains("--pack"),
+        "{}",
+        bench.err
+    );
+    let run = finish(command(&["run", TINY, "x", "--pack", "wait"]).env("HEWN_CACHE_DIR", "/proc/nowhere"), None);
+    assert!(run.code == Some(1) && run.err.contains("--pack off"), "{}", run.err);
+    let list = finish(command(&["cache", "list"]).env("HEWN_CACHE_DIR", TINY), None);
+    assert!(list.code == Some(1) && !list.err.contains("--pack"), "{}", list.err);
+}
+
+#[test]
+fn more_threads_than_there_are_processors() {
+    let cpu = hewn(&["cpu", "--json"]).ok().json();
+    let processors = cpu["processors"]["allowed"].as_u64().unwrap();
+    let run = |n: u64| hewn(&["run", TINY, "x", "-n", "1", "-q", "-t", &n.to_string()]);
+    assert!(run(processors).ok().err.is_empty());
+    if processors < 100 {
+        two_lines(&run(8 * processors + 1), 2, "threads are far too many for the ");
+        let done = run(processors + 1).ok();
+        assert!(done.err.starts_with("warning: ") && done.err.contains("wait for each other"), "{}", done.err);
+    }
 }

@@ -1,6 +1,6 @@
 //! `hewn eval`.
 
-use crate::support::{TINY, arg, folder, hewn, plain, refused};
+use crate::support::{TINY, arg, folder, hewn, hewn_with, plain, refused};
 use std::path::{Path, PathBuf};
 
 /// Some questions, of which a random model answers those of `any` right.
@@ -108,4 +108,13 @@ fn models_without_a_template_are_asked_in_plain_text() {
     let (file, model) = (questions(dir.path()), plain(dir.path()));
     let done = hewn(&["eval", arg(&model), "--tasks", arg(&file), "-n", "3"]).ok();
     assert!(done.err.contains("no chat template") && done.text().contains("all"), "{}", done.err);
+}
+
+#[test]
+fn questions_come_from_standard_input_too() {
+    let dir = folder();
+    let text = std::fs::read_to_string(questions(dir.path())).unwrap();
+    let done = hewn_with(&["eval", TINY, "--tasks", "-", "-n", "3", "--json"], &text).ok();
+    assert_eq!(done.json()["overall"]["n"], 12);
+    refused(&hewn_with(&["eval", TINY, "--tasks", "-"], "x"), 1, "-:1: ");
 }

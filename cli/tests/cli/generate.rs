@@ -167,8 +167,48 @@ fn the_closing_line_can_be_left_out() {
     for word in ["prompt ", " tokens, ", "/s; generated ", "first token after ", "memory "] {
         assert!(done.err.contains(word), "no `{word}` in {}", done.err);
     }
-    assert_eq!(done.err.lines().count(), 1);
+    assert_eq!(done.err.lines().count(), 2, "the other is about -n: {}", done.err);
     assert!(hewn(&[&["run", TINY, "x", "-q"], &SHORT[..]].concat()).ok().err.is_empty());
+}
+
+#[test]
+fn customary_spellings_and_repeated_options() {
+    let args = |more: &[&str]| hewn(&[&["run", TINY, "tell me"], more].concat()).ok();
+    let want = args(&["--max-tokens", "24", "--seed", "5", "--ctx", "100"]);
+    assert_eq!(args(&["--n-predict", "24", "-s", "5", "-c", "100"]).out, want.out);
+    // The last one counts, so that an alias of the shell can be overridden; lists grow.
+    assert_eq!(args(&["-n", "3", "-s", "1", "--think", "hide", "-q", "-q", "-n", "24", "-s", "5"]).out, want.out);
+    let both = hewn(&["run", TINY, "x", "-n", "9", "--json", "--logit-bias", "65+900", "--logit-bias", "66+1000"]);
+    assert!(both.ok().json()["tokens"].as_array().unwrap().iter().all(|t| t == 66));
+}
+
+#[test]
+fn an_answer_that_is_cut_off_says_so() {
+    let dir = folder();
+    let run = |model: &str, more: &[&str]| {
+        hewn(&[&["run", model, "x", "--seed", "5", "--ignore-eos"], more].concat()).ok().err
+    };
+    let err = run(TINY, &["-n", "5"]);
+    assert!(err.contains("; cut off by -n\n") && err.contains("the answer is cut off: raise -n"), "{err}");
+    let err = run(TINY, &["--ctx", "40"]);
+    assert!(
+        err.contains("; cut off by the full context\n") && err.contains("the answer is cut off: raise --ctx"),
+        "{err}"
+    );
+    assert!(run(TINY, &[]).contains("the model was trained for no longer context"));
+    let whole = hewn(&["run", TINY, "x", "--seed", "5", "--json", "-n", "60", "--ignore-eos"]).ok().json();
+    let stop: String = whole["text"].as_str().unwrap().chars().take(2).collect();
+    let err = run(TINY, &["-n", "60", "--stop", &stop]);
+    assert!(err.contains(&format!("; ended by --stop {stop:?}\n")) && !err.contains("cut off"), "{err}");
+    // With the reasoning hidden, what would help follows from what ended it.
+    let model = thinking(dir.path());
+    let err = run(arg(&model), &["-n", "5", "--think", "hide"]);
+    assert!(
+        err.contains("no answer yet: raise -n, or see it with --think show") && !err.contains("is cut off"),
+        "{err}"
+    );
+    let err = run(arg(&model), &["--ctx", "40", "--think", "hide"]);
+    assert!(err.contains("no answer yet: raise --ctx, or see it"), "{err}");
 }
 
 #[test]

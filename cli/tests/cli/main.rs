@@ -11,6 +11,7 @@ mod generate;
 mod golden;
 mod inspect;
 mod logits;
+mod outputs;
 mod pack;
 mod perplexity;
 mod profile;

@@ -95,6 +95,26 @@ fn nothing_else_is_overwritten() {
 }
 
 #[test]
+fn what_is_no_packed_file_in_the_cache_is_replaced() {
+    let p = Place::new();
+    let (done, want) = p.logits(&["--pack", "wait"]);
+    done.ok();
+    let cached = p.cached().remove(0);
+    let whole = std::fs::read(&cached).unwrap();
+    for bad in ["", "x", "something else that is long enough"] {
+        std::fs::write(&cached, bad).unwrap();
+        let (done, got) = p.logits(&["--pack", "wait"]);
+        assert!(warnings(&done) == 1 && got == want, "{bad:?}: {}", done.ok().err);
+        assert!(std::fs::read(&cached).unwrap() == whole, "{bad:?}");
+        assert_eq!(warnings(&p.logits(&["--pack", "wait"]).0), 0);
+    }
+    // Elsewhere the name may be anybody's; an empty file has nothing to lose.
+    std::fs::write(p.path("tiny.gguf.hewnpack"), "").unwrap();
+    p.hewn(&["pack", "tiny.gguf"]).ok();
+    assert!(std::fs::read(p.path("tiny.gguf.hewnpack")).unwrap() == whole);
+}
+
+#[test]
 fn the_same_bits_with_and_without() {
     let p = Place::new();
     let (done, want) = p.logits(&["--pack", "off"]);

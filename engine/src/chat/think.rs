@@ -48,6 +48,9 @@ static MARKS: [Marks; 8] = [
     Marks { open: "<mm:think>", close: "</mm:think>", skip: Some("</mm:think>"), parts: &[] },
 ];
 
+/// How much of a text is held back where it may be the rest of reasoning that was cut off: some fifty tokens.
+const DOUBT: usize = 256;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing but white space so far: an opening marker may come.
@@ -57,6 +60,8 @@ enum State {
     Reasoning,
     /// The closing marker was just read: white space after it belongs to it.
     Closed,
+    /// The model did not close the reasoning itself, and may go on with it: a closing marker may still come.
+    Doubtful,
     Answer,
 }
 
@@ -66,6 +71,8 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct ThinkParser {
     state: State,
+    /// Whether the closing marker comes from somebody else than the model.
+    forced: bool,
     held: String,
     marks: &'static Marks,
 }
@@ -74,7 +81,7 @@ impl ThinkParser {
     /// A parser; `opened` are the marks whose opening one the prompt already holds.
     pub fn new(opened: Option<&'static Marks>) -> Self {
         let state = if opened.is_some() { State::Opened } else { State::Start };
-        Self { state, held: String::new(), marks: opened.unwrap_or(&MARKS[0]) }
+        Self { state, forced: false, held: String::new(), marks: opened.unwrap_or(&MARKS[0]) }
     }
 
     /// The marks inside which a rendered prompt ends: its last words are the opening one, white space aside.
@@ -94,9 +101,16 @@ impl ThinkParser {
         format!("{}{}", self.marks.close, if self.marks.parts.is_empty() { "\n\n" } else { "" })
     }
 
+    /// The reasoning is going to be closed without the model: what comes then, up to a closing marker of its own, is
+    /// reasoning too. The next [`DOUBT`] bytes are held back until that is known.
+    pub fn force(&mut self) {
+        // Markers of several tokens are no text any more once the answer has begun.
+        self.forced = self.marks.parts.is_empty();
+    }
+
     /// Whether the answer has begun.
     pub fn answers(&self) -> bool {
-        matches!(self.state, State::Closed | State::Answer)
+        matches!(self.state, State::Closed | State::Doubtful | State::Answer)
     }
 
     /// Whether the text so far ends inside the reasoning.
@@ -144,7 +158,25 @@ impl ThinkParser {
                 if self.held.is_empty() {
                     return false;
                 }
-                self.state = if self.state == State::Opened { State::Reasoning } else { State::Answer };
+                self.state = match self.state {
+                    State::Opened => State::Reasoning,
+                    _ if self.forced => State::Doubtful,
+                    _ => State::Answer,
+                };
+                true
+            }
+            State::Doubtful => {
+                let close = self.marks.close;
+                if let Some(at) = self.held.find(close) {
+                    out(Channel::Reasoning, &self.held[..at]);
+                    self.held.drain(..at + close.len());
+                    (self.state, self.forced) = (State::Closed, false);
+                    return true;
+                }
+                if self.held.len() <= DOUBT {
+                    return false;
+                }
+                self.state = State::Answer;
                 true
             }
             State::Reasoning => {
@@ -247,6 +279,22 @@ mod tests {
         }
         assert_eq!(text, "a |<b ||</thinkx ||yes <th|");
         assert!(!parser.in_reasoning());
+    }
+
+    #[test]
+    fn reasoning_may_go_on_behind_a_forced_end() {
+        let forced = |pieces: &[&str]| {
+            let mut parser = ThinkParser::new(Some(&MARKS[0]));
+            parser.push("a", &mut |_, _| {});
+            parser.force();
+            split(&mut parser, pieces)
+        };
+        let of = |reasoning: &str, answer: &str| (reasoning.to_owned(), answer.to_owned());
+        assert_eq!(forced(&["</think>\n\n", "b\n</th", "ink>\n\n", "c</think>"]), of("b\n", "c</think>"));
+        assert_eq!(forced(&["</think>\n\n", "b ", "c"]), of("", "b c"));
+        assert_eq!(forced(&["</think>"]), of("", ""));
+        let long = "b".repeat(DOUBT + 1);
+        assert_eq!(forced(&["</think>\n\n", &long, "</think>c"]), of("", &format!("{long}</think>c")));
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct Thinking {
     pub parse: bool,
     /// The prompt ends inside the reasoning: its template wrote the opening one of these.
     pub opened: Option<&'static Marks>,
-    /// After so many tokens of reasoning the closing marker is put in the model's mouth.
+    /// After so many tokens of reasoning the closing marker is put in the model's mouth. Where it goes on nevertheless and
+    /// closes the reasoning itself soon, what it said until then is reasoning too.
     pub budget: Option<usize>,
 }
 
@@ -104,7 +105,7 @@ pub struct Timings {
 impl Timings {
     /// Tokens of the prompt computed per second.
     pub fn prefill_speed(&self) -> f64 {
-        speed(self.prompt_tokens - self.cached_tokens, self.prefill)
+        speed(self.prompt_tokens.saturating_sub(self.cached_tokens), self.prefill)
     }
 
     /// Tokens generated per second, after the first.

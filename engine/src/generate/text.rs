@@ -68,13 +68,14 @@ impl<'a> Text<'a> {
 
     /// Counts a token of reasoning; when the budget is spent, queues the closing marker.
     fn spend(&mut self) {
-        let Some(think) = &self.think else { return };
+        let Some(think) = &mut self.think else { return };
         if !think.in_reasoning() || !self.forced.is_empty() {
             return;
         }
         match &mut self.budget {
             Some(0) => {
                 self.budget = None;
+                think.force();
                 let options = EncodeOptions { add_special: false, parse_special: true };
                 self.forced.extend(self.tokenizer.encode(&think.closing(), &options));
             }

@@ -179,7 +179,7 @@ pub fn write(
     let plan = model.plan();
     let check = if force { writer::Check::Nothing } else { writer::Check::Data };
     let (identity, target) = (plan.identity(), path);
-    let job = writer::Job { plan: &plan, identity, target, check, wait: true, cancel, on, report: true };
+    let job = writer::Job { plan: &plan, identity, target, ours: false, check, wait: true, cancel, on, report: true };
     let outcome = job.write()?;
     Ok(PackReport { bytes: plan.file_len(), written: outcome == writer::Outcome::Written })
 }

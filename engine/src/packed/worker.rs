@@ -108,16 +108,15 @@ impl Task {
         }
     }
 
-    fn room(&self, target: &Path) -> Result<(), PackError> {
-        let cache = self.options.cache.as_ref().filter(|c| target.starts_with(PackCache::dir(c)));
-        cache.map_or(Ok(()), |c| c.make_room(target, self.plan.file_len()))
-    }
-
     fn write(&self, identity: &Identity, target: &Path, check: Check, wait: bool) -> Result<Outcome, PackError> {
-        self.room(target)?;
-        let on = |e| self.emit(e);
-        Job { plan: &self.plan, identity: *identity, target, check, wait, cancel: &self.cancel, on: &on, report: false }
-            .write()
+        let cache = self.options.cache.as_ref().filter(|c| target.starts_with(PackCache::dir(c)));
+        if let Some(cache) = cache {
+            cache.make_room(target, self.plan.file_len())?;
+        }
+        let (plan, cancel, on) = (&self.plan, &self.cancel, |e| self.emit(e));
+        let identity = *identity;
+        let ours = cache.is_some();
+        Job { plan, identity, target, ours, check, wait, cancel, on: &on, report: false }.write()
     }
 
     /// Before the model runs; a failure is the caller's.

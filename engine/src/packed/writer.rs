@@ -47,6 +47,8 @@ pub(crate) struct Job<'a> {
     pub plan: &'a Plan,
     pub identity: Identity,
     pub target: &'a Path,
+    /// Whether the target is in the cache, where all names are ours, whatever has become of a file.
+    pub ours: bool,
     pub check: Check,
     /// Wait for another process that makes it, instead of [`PackError::Busy`].
     pub wait: bool,
@@ -62,7 +64,7 @@ impl Job<'_> {
         if self.plan.items.is_empty() {
             return Err(PackError::Nothing);
         }
-        if !may_replace(self.target)? {
+        if !may_replace(self.target, self.ours)? {
             return Err(PackError::NotAPack(self.target.to_owned()));
         }
         let mut rejected = None;
@@ -218,8 +220,8 @@ fn group_bytes(item: &Item) -> u64 {
     (GROUP / tile).max(1).saturating_mul(tile)
 }
 
-/// Whether there is nothing at the target, or a packed file.
-fn may_replace(target: &Path) -> Result<bool, PackError> {
+/// Whether there is nothing at the target, or a packed file; an empty one has nothing to lose.
+fn may_replace(target: &Path, ours: bool) -> Result<bool, PackError> {
     if !target.exists() {
         return Ok(true);
     }
@@ -228,6 +230,9 @@ fn may_replace(target: &Path) -> Result<bool, PackError> {
         Err(PackError::NotAPack(_)) => return Ok(false),
         opened => opened?,
     };
+    if ours || file.metadata().map_err(PackError::io("read", target))?.len() == 0 {
+        return Ok(true);
+    }
     match (&file).take(8).read_exact(&mut magic) {
         Ok(()) => Ok(magic == *header::MAGIC),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),

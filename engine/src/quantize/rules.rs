@@ -159,7 +159,8 @@ impl Facts {
         };
         let heads = number("attention.head_count").unwrap_or(1);
         let kv_heads = number("attention.head_count_kv").unwrap_or(heads);
-        let layers = number("block_count").unwrap_or(0);
+        // A layer has tensors: more layers than those are no number to make a list of.
+        let layers = number("block_count").unwrap_or(0).min(gguf.tensors().len() as u64);
         let experts = number("expert_count").unwrap_or(0);
         let tied = gguf.tensor("output.weight").is_none();
         let named = |part: &str| gguf.tensors().iter().filter(|t| t.name.contains(part)).collect::<Vec<_>>();

@@ -213,6 +213,24 @@ fn types_have_names_and_encoders() {
     }
 }
 
+#[test]
+fn a_number_of_layers_out_of_any_bounds_does_no_harm() {
+    for layers in [u64::from(u32::MAX), u64::MAX / 4, u64::MAX] {
+        let mut w = GgufWriter::new();
+        w.meta("general.architecture", MetaValue::Str("llama".into())).unwrap();
+        w.meta("llama.block_count", MetaValue::U64(layers)).unwrap();
+        w.tensor("blk.0.ffn_down.weight", &[256, 2], TensorType::from_id(0)).unwrap();
+        let mut bytes = Vec::new();
+        w.write_to(&mut bytes, [&[0; 2048][..]]).unwrap();
+        let gguf = Gguf::from_bytes(bytes).unwrap();
+        let options = QuantizeOptions { to: QuantType::Q4_K_M, pure: false, requantize: false };
+        let team = Team::new(1, CpuIsa::best()).unwrap();
+        let mut out = Vec::new();
+        quantize(&gguf, &mut out, &options, &team, &CancelToken::new(), &mut |_| {}).unwrap();
+        assert_eq!(Gguf::from_bytes(out).unwrap().tensors().len(), 1);
+    }
+}
+
 /// A file of 16 layers with tensors of 256 columns, and the formats that it gets.
 fn mix(to: QuantType, more: &[(&str, u32)], tied: bool) -> Vec<(String, &'static str)> {
     let mut w = GgufWriter::new();

@@ -87,12 +87,12 @@ impl SamplerOptions {
     pub fn validate(&self, vocab: usize) -> Result<(), SamplerError> {
         let finite = f32::MIN..=f32::MAX;
         let checks = [
-            ("temperature", self.temperature, 0.0..=f32::MAX, "0 or more"),
+            ("temperature", self.temperature, 0.0..=f32::MAX, "a finite number, 0 or more"),
             ("top-p", self.top_p, f32::MIN_POSITIVE..=1.0, "above 0 and at most 1"),
             ("min-p", self.min_p, 0.0..=1.0, "from 0 to 1"),
-            ("repeat penalty", self.repeat_penalty, f32::MIN_POSITIVE..=f32::MAX, "above 0"),
-            ("frequency penalty", self.frequency_penalty, finite.clone(), "a number"),
-            ("presence penalty", self.presence_penalty, finite, "a number"),
+            ("repeat penalty", self.repeat_penalty, f32::MIN_POSITIVE..=f32::MAX, "a finite number above 0"),
+            ("frequency penalty", self.frequency_penalty, finite.clone(), "a finite number"),
+            ("presence penalty", self.presence_penalty, finite, "a finite number"),
         ];
         for (name, value, allowed, range) in checks {
             if !allowed.contains(&value) {

@@ -50,7 +50,7 @@ fn one_that_is_there_will_do() {
 fn nothing_else_is_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, target) = (plan(&source(dir.path())), dir.path().join("p"));
-    for content in [&b""[..], b"HEWN", b"something else"] {
+    for content in [&b"HEWN"[..], b"something else"] {
         std::fs::write(&target, content).unwrap();
         for how in [Check::Nothing, Check::Data] {
             assert!(matches!(make(&plan, &target, how), Err(PackError::NotAPack(_))));
@@ -59,6 +59,9 @@ fn nothing_else_is_overwritten() {
     }
     assert!(matches!(make(&plan, dir.path(), Check::Nothing), Err(PackError::NotAPack(_))));
     assert_eq!(names(dir.path()), ["many.gguf", "p"]);
+    // An empty file has nothing to lose.
+    std::fs::write(&target, "").unwrap();
+    assert_eq!(make(&plan, &target, Check::Data).unwrap(), Outcome::Written);
 }
 
 #[test]

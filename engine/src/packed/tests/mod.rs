@@ -85,7 +85,7 @@ fn make_with(
     cancel: &CancelToken,
     on: &(dyn Fn(PackEvent) + Sync),
 ) -> Result<Outcome, PackError> {
-    Job { plan, identity: plan.identity(), target, check, wait: true, cancel, on, report: true }.write()
+    Job { plan, identity: plan.identity(), target, ours: false, check, wait: true, cancel, on, report: true }.write()
 }
 
 fn open(plan: &Plan, target: &Path) -> Result<Pack, PackError> {

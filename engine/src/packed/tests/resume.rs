@@ -165,8 +165,18 @@ fn who_does_not_wait_is_told() {
     let held = super::super::partial::Partial::lock(&target, false, &CancelToken::new(), &|| {}).unwrap();
     let identity = plan.identity();
     let job = |wait, cancel| {
-        Job { plan: &plan, identity, target: &target, check: Check::Header, wait, cancel, on: &|_| {}, report: true }
-            .write()
+        Job {
+            plan: &plan,
+            identity,
+            target: &target,
+            ours: false,
+            check: Check::Header,
+            wait,
+            cancel,
+            on: &|_| {},
+            report: true,
+        }
+        .write()
     };
     let cancel = CancelToken::new();
     assert!(matches!(job(false, &cancel), Err(PackError::Busy)));
