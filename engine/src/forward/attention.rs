@@ -291,9 +291,12 @@ impl Forward<'_, '_> {
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);
-            let first = |end| rules.window.map_or(0, |w| w.first(end));
             let far = |q: &Query<'_>| q.far.map_or(0, |f| f.len);
-            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1) + far(q)).sum();
+            let near = |q: &Query<'_>| {
+                let [from, to] = rules.window.map_or([0, q.end], |w| w.seen(q.pos, q.end));
+                to - from
+            };
+            let seen: usize = queries.iter().map(|q| near(q) + far(q)).sum();
             let read = |seg: &Segment<'_>| {
                 let len = seg.seq.layers[cache].len();
                 len.min(window.saturating_add(seg.tokens.len() - 1))
