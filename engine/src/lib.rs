@@ -53,6 +53,7 @@ mod sequence;
 mod weights;
 
 pub mod chat;
+pub mod embed;
 pub mod eval;
 pub mod host;
 pub mod packed;

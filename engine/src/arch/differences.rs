@@ -2,7 +2,7 @@
 
 use super::{
     Bounded, CutOff, HeadGates, HeadNorm, Indexed, Leaning, LocalRope, Narrow, NormKind, Norms, Parallel, Recurrence,
-    Routing, Sinks, Temperature,
+    Routing, Scoring, Sinks, Temperature,
 };
 use hewn_kernels::op::activation::Activation;
 use hewn_kernels::op::rope::Pairing;
@@ -12,6 +12,8 @@ use hewn_kernels::op::rope::Pairing;
 pub struct Arch {
     /// `general.architecture`, and the prefix of its metadata keys.
     pub name: &'static str,
+    /// Whether it reads texts as a whole, every token of which sees all others, and has rows for them instead of logits.
+    pub encoder: bool,
     /// Which channels form a rotary pair.
     pub pairing: Pairing,
     /// Whether the query, key and value projections must have biases; where not, they may.
@@ -28,8 +30,12 @@ pub struct Arch {
     pub norms_behind: Option<&'static str>,
     /// Whether these, and the stream's last one, have no weights.
     pub norms_unweighted: bool,
-    /// The name of the stream's last one.
-    pub out_norm: &'static str,
+    /// The name of another one that files may have, of what comes of the attention and the layer's input once more.
+    pub input_again: Option<&'static str>,
+    /// Whether the first layer may lack the one before its attention.
+    pub first_unnormed: bool,
+    /// The name of the stream's last one, where there is one.
+    pub out_norm: Option<&'static str>,
     /// Norms of the queries and keys.
     pub head_norm: HeadNorm,
     /// Epsilon of these, where it is another than the stream's.
@@ -46,6 +52,8 @@ pub struct Arch {
     pub gated: bool,
     /// The activation.
     pub activation: Activation,
+    /// Whether files may name another.
+    pub activation_said: bool,
     /// Whether it is xIELU instead, with numbers of each layer.
     pub xielu: bool,
     /// Whether it is Kimi K3's, with bounds that files say.
@@ -66,6 +74,8 @@ pub struct Arch {
     pub shared_scale: f32,
     /// Whether files say that of every so many layers the last has experts.
     pub interleaved: bool,
+    /// Whether they say that of every so many the second has.
+    pub second_of_every: bool,
     /// Whether the routers that files have tell which layers have experts.
     pub routers_tell: bool,
     /// Whether in the first layers, of which files say how many, a token's experts are listed.
@@ -109,6 +119,8 @@ pub struct Arch {
     pub sinks: Sinks,
     /// The sliding window where the file does not say.
     pub window: Option<usize>,
+    /// Whether windows reach half of what files say to each side.
+    pub around: bool,
     /// Whether windows are chunks of so many positions, of which a token sees its own.
     pub chunked: bool,
     /// With a window: every so many layers, the last sees everything; otherwise none does.
@@ -143,7 +155,9 @@ pub struct Arch {
     pub positions_if_there: bool,
     /// Whether scores count less the further away a position is, and nothing is turned.
     pub leaning: Leaning,
-    /// Whether embeddings are normed.
+    /// Whether each kind of token may have a row that is added to the embedding.
+    pub token_kinds: bool,
+    /// Whether embeddings are normed, once everything is added.
     pub embed_norm: bool,
     /// Whether they are, without weights.
     pub embed_evened: bool,
@@ -214,6 +228,10 @@ pub struct Arch {
     pub scale_by_channels: bool,
     /// Whether the width of the feed-forward part that files say is that of its gate and up together.
     pub ff_of_both: bool,
+    /// What becomes of a text's vector where files have a classifier.
+    pub scoring: Option<Scoring>,
+    /// Whether files may say matrices that vectors of texts go through in the end.
+    pub dense_modules: bool,
     /// How many layers the model may have: with other numbers it is one of another kind, which is not supported.
     pub only_layers: &'static [usize],
     /// Keys that the metadata must have, where other architectures have a default.
@@ -226,6 +244,7 @@ impl Arch {
     /// The skeleton without further ado.
     pub const PLAIN: Self = Self {
         name: "",
+        encoder: false,
         pairing: Pairing::Halves,
         qkv_bias: false,
         norm: NormKind::Rms,
@@ -234,7 +253,9 @@ impl Arch {
         norms_stay: false,
         norms_behind: None,
         norms_unweighted: false,
-        out_norm: "output_norm",
+        input_again: None,
+        first_unnormed: false,
+        out_norm: Some("output_norm"),
         head_norm: HeadNorm::None,
         head_eps: None,
         inner_norms: false,
@@ -243,6 +264,7 @@ impl Arch {
         parallel: Parallel::Never,
         gated: true,
         activation: Activation::Silu,
+        activation_said: false,
         xielu: false,
         situ: false,
         bounded: None,
@@ -253,6 +275,7 @@ impl Arch {
         dense_shared: false,
         shared_scale: 1.0,
         interleaved: false,
+        second_of_every: false,
         routers_tell: false,
         hashed_experts: false,
         experts_beside: false,
@@ -273,6 +296,7 @@ impl Arch {
         gated_heads: HeadGates::None,
         sinks: Sinks::None,
         window: None,
+        around: false,
         chunked: false,
         full_every: None,
         full_first: false,
@@ -290,6 +314,7 @@ impl Arch {
         learned_positions: false,
         positions_if_there: false,
         leaning: Leaning::None,
+        token_kinds: false,
         embed_norm: false,
         norm_turned: false,
         coordinates: false,
@@ -323,6 +348,8 @@ impl Arch {
         score_scale: None,
         scale_by_channels: false,
         ff_of_both: false,
+        scoring: None,
+        dense_modules: false,
         only_layers: &[],
         needs: &[],
         refused: &[],

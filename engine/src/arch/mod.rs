@@ -14,6 +14,7 @@ mod baichuan;
 mod bailingmoe;
 mod bailingmoe2;
 mod bailingmoe3;
+mod bert;
 mod bitnet;
 mod bloom;
 mod chameleon;
@@ -33,6 +34,7 @@ mod dots1;
 mod dots3note;
 mod ernie4_5;
 mod ernie4_5_moe;
+mod eurobert;
 mod exaone;
 mod exaone4;
 mod exaone_moe;
@@ -43,6 +45,7 @@ mod gemma2;
 mod gemma3;
 mod gemma3n;
 mod gemma4;
+mod gemma_embedding;
 mod glm4;
 mod glm4moe;
 mod glm5_next;
@@ -67,6 +70,8 @@ mod internlm2;
 mod jais;
 mod jais2;
 mod jamba;
+mod jina_bert_v2;
+mod jina_bert_v3;
 mod kimi_k3;
 mod kimi_linear;
 mod kinds;
@@ -75,6 +80,7 @@ mod lfm2;
 mod lfm2moe;
 mod llama;
 mod llama4;
+mod llama_embed;
 mod maincoder;
 mod mamba;
 mod mamba2;
@@ -88,12 +94,16 @@ mod minimax_m2;
 mod minimax_m3;
 mod mistral3;
 mod mistral4;
+mod modern_bert;
 mod mpt;
 mod muse_glimmer;
 mod nanbeige;
 mod nemotron;
 mod nemotron_h;
 mod nemotron_h_moe;
+mod neo_bert;
+mod nomic_bert;
+mod nomic_bert_moe;
 mod olmo;
 mod olmo2;
 mod olmoe;
@@ -137,7 +147,7 @@ mod xverse;
 pub use differences::Arch;
 pub use kinds::{
     Bounded, CutOff, DeltaLayout, Gating, HeadGates, HeadNorm, Indexed, Leaning, LocalRope, Narrow, NormKind, Norms,
-    Parallel, Recurrence, Routing, ScanLayout, Sinks, Temperature, Wkv,
+    Parallel, Recurrence, Routing, ScanLayout, Scoring, Sinks, Temperature, Wkv,
 };
 
 /// Every supported architecture.
@@ -151,6 +161,7 @@ pub const ALL: &[&Arch] = &[
     &bailingmoe::ARCH,
     &bailingmoe2::ARCH,
     &bailingmoe3::ARCH,
+    &bert::ARCH,
     &bitnet::ARCH,
     &bloom::ARCH,
     &chameleon::ARCH,
@@ -169,6 +180,7 @@ pub const ALL: &[&Arch] = &[
     &dots3note::ARCH,
     &ernie4_5::ARCH,
     &ernie4_5_moe::ARCH,
+    &eurobert::ARCH,
     &exaone::ARCH,
     &exaone4::ARCH,
     &exaone_moe::ARCH,
@@ -179,6 +191,7 @@ pub const ALL: &[&Arch] = &[
     &gemma3::ARCH,
     &gemma3n::ARCH,
     &gemma4::ARCH,
+    &gemma_embedding::ARCH,
     &glm4::ARCH,
     &glm4moe::ARCH,
     &glm5_next::ARCH,
@@ -203,6 +216,8 @@ pub const ALL: &[&Arch] = &[
     &jais::ARCH,
     &jais2::ARCH,
     &jamba::ARCH,
+    &jina_bert_v2::ARCH,
+    &jina_bert_v3::ARCH,
     &kimi_k3::ARCH,
     &kimi_linear::ARCH,
     &laguna::ARCH,
@@ -210,6 +225,7 @@ pub const ALL: &[&Arch] = &[
     &lfm2moe::ARCH,
     &llama::ARCH,
     &llama4::ARCH,
+    &llama_embed::ARCH,
     &maincoder::ARCH,
     &mamba::ARCH,
     &mamba2::ARCH,
@@ -223,12 +239,16 @@ pub const ALL: &[&Arch] = &[
     &minimax_m3::ARCH,
     &mistral3::ARCH,
     &mistral4::ARCH,
+    &modern_bert::ARCH,
     &mpt::ARCH,
     &muse_glimmer::ARCH,
     &nanbeige::ARCH,
     &nemotron::ARCH,
     &nemotron_h::ARCH,
     &nemotron_h_moe::ARCH,
+    &neo_bert::ARCH,
+    &nomic_bert::ARCH,
+    &nomic_bert_moe::ARCH,
     &olmo::ARCH,
     &olmo2::ARCH,
     &olmoe::ARCH,

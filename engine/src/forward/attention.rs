@@ -277,6 +277,7 @@ impl Forward<'_, '_> {
                     let far = Far { kv: entries, len: (pos + 1) / ratio, chosen: words(row) };
                     Query { far: Some(far), ..Query::all(kv, pos) }
                 }
+                _ if !c.causal => Query::whole(kv, pos),
                 _ => Query { chosen: chosen(row), ..Query::all(kv, pos) },
             })
             .collect();
@@ -308,6 +309,10 @@ impl Forward<'_, '_> {
             Cost { kv_bytes: (read * kv_row) as u64, float: (seen * sizes.heads * score) as u64, ..rows }
         });
         attention(crew, &queries, sizes.heads, &rules, &s.q[..n * qw], &mut s.att[..n * aw]);
+        // Nobody will see them again: the next layer's go where they were.
+        if !c.causal {
+            segments.iter_mut().for_each(|seg| seg.seq.layers[cache].truncate(0));
+        }
         Ok(())
     }
 }
