@@ -9,6 +9,7 @@ mod attention;
 mod channel_delta;
 mod cycles;
 mod delta;
+mod embedding;
 mod entries;
 mod expanded;
 mod experts;
@@ -271,46 +272,6 @@ impl<'m> Forward<'m, '_> {
         self.logits(wanted, out)
     }
 
-    fn embed(&mut self) {
-        let embed = self.model.weights().embed.view(self.model.gguf());
-        let factor = self.model.config().embed_scale;
-        let mut tokens = self.tokens.clone();
-        if let Some(adapters) = &self.model.config().adapters {
-            tokens.iter_mut().for_each(|token| *token = adapters.of(*token).map_or(*token, |[_, other]| other));
-        }
-        let dim = embed.cols();
-        self.lap.op(Op::Embedding, || Cost {
-            weight_bytes: (embed.data().len() / embed.rows().max(1) * self.n) as u64,
-            ..Cost::elements(self.n, dim, 1, 1 + usize::from(factor != 1.0))
-        });
-        self.crew.rows(&mut self.s.x[..self.n * dim], dim, self.n >= SPLIT, |_, i, x| {
-            // Tokens were checked against the vocabulary.
-            let row = embed.file_row(tokens[i] as usize).unwrap_or(&[]);
-            embed.format().dequantize(row, x);
-            if factor != 1.0 {
-                scale(x, factor);
-            }
-        });
-    }
-
-    /// `x += table[row]`, row by row, where its position tells which.
-    fn add_rows_of(&mut self, w: &MatrixRef, segments: &[Segment<'_>], row: impl Fn(&Segment<'_>, usize) -> usize) {
-        let (table, n, mut at) = (w.view(self.model.gguf()), self.n, Vec::with_capacity(self.n));
-        for seg in segments {
-            at.extend((seg.seq.len()..seg.seq.len() + seg.tokens.len()).map(|pos| row(seg, pos)));
-        }
-        let dim = table.cols();
-        self.lap.op(Op::Embedding, || Cost {
-            weight_bytes: (table.data().len() / table.rows().max(1) * n) as u64,
-            ..Cost::elements(n, dim, 2, 1)
-        });
-        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, i, x| {
-            let mut added = vec![0.0; dim];
-            table.format().dequantize(table.file_row(at[i]).unwrap_or(&[]), &mut added);
-            add(x, &added);
-        });
-    }
-
     /// The sines and cosines of each table for each row.
     fn turn_tables(&mut self, segments: &[Segment<'_>]) {
         let (n, mut row) = (self.n, 0);
@@ -426,26 +387,6 @@ impl<'m> Forward<'m, '_> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
         crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, _, x| norm(crew.isa(), x, with, c.eps));
-    }
-
-    /// Keeps the stream as it is, the embedding or a layer's input, for [`join_embedding`](Self::join_embedding).
-    fn keep_embedding(&mut self) {
-        let (dim, n) = (self.model.config().dim, self.n);
-        self.lap.op(Op::Embedding, || Cost::elements(n, dim, 2, 0));
-        let x = &self.s.x;
-        self.crew.rows(&mut self.s.embedding[..n * dim], dim, n >= SPLIT, |_, r, kept| {
-            kept.copy_from_slice(&x[r * dim..][..dim]);
-        });
-    }
-
-    /// `x += share * embedding`, row by row.
-    fn join_embedding(&mut self, share: f32) {
-        let (dim, n) = (self.model.config().dim, self.n);
-        self.lap.op(Op::ResidualAdd, || Cost::elements(n, dim, 3, 1));
-        let kept = &self.s.embedding;
-        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, r, x| {
-            add_scaled(x, &kept[r * dim..][..dim], share);
-        });
     }
 
     /// `x = h` times a factor, where parts are added to what they read.
