@@ -85,7 +85,8 @@ fn the_same_bits_on_every_instruction_set_and_however_texts_are_put_together() {
                 let together = values(&embed(&mut e, &f.texts));
                 let want = want.get_or_insert_with(|| bits(&together));
                 assert_eq!(bits(&together), *want, "{} {} t={threads} {chunk}", f.name, isa.kind());
-                let alone: Vec<f32> = f.texts.iter().flat_map(|t| values(&embed(&mut e, &[t.clone()]))).collect();
+                let alone: Vec<f32> =
+                    f.texts.iter().flat_map(|t| values(&embed(&mut e, std::slice::from_ref(t)))).collect();
                 assert_eq!(bits(&alone), *want, "{} {} t={threads} {chunk}, alone", f.name, isa.kind());
             }
         }
@@ -189,6 +190,50 @@ fn a_model_that_reads_whole_texts_generates_none() {
 fn with(name: &str, key: &str, value: Option<MetaValue>) -> Result<Model, String> {
     let gguf = Gguf::from_bytes(std::fs::read(EmbedFixture::read(name).model).unwrap()).unwrap();
     Model::from_gguf(Gguf::from_bytes(with_value(&gguf, key, value)).unwrap()).map_err(|e| e.to_string())
+}
+
+/// Whatever a key says, a file is refused or runs, and nothing else happens.
+#[test]
+fn no_value_of_any_key_is_more_than_an_error() {
+    let values = [
+        None,
+        Some(MetaValue::U32(0)),
+        Some(MetaValue::U32(1)),
+        Some(MetaValue::U32(3)),
+        Some(MetaValue::U32(u32::MAX)),
+        Some(MetaValue::I32(-1)),
+        Some(MetaValue::F32(f32::NAN)),
+        Some(MetaValue::F32(1e-40)),
+        Some(MetaValue::Bool(true)),
+        Some(MetaValue::Bool(false)),
+        Some(MetaValue::Str("gelu".into())),
+        Some(MetaValue::Array(Vec::new())),
+        Some(MetaValue::Array(vec![MetaValue::Bool(false); 7])),
+        Some(MetaValue::Array(vec![MetaValue::U32(2); 5])),
+    ];
+    let (mut refused, mut ran) = (0, 0);
+    for f in embed_fixtures() {
+        let gguf = Gguf::from_bytes(std::fs::read(&f.model).unwrap()).unwrap();
+        let arch = gguf.metadata().str("general.architecture").unwrap().unwrap().to_owned();
+        let more = ["hidden_activation", "classifier.pooling_type", "classifier.output_labels", "moe_every_n_layers"];
+        let more = more.iter().map(|key| format!("{arch}.{key}"));
+        let keys: Vec<String> = gguf.metadata().iter().map(|(key, _)| key.to_owned()).chain(more).collect();
+        for key in keys.iter().filter(|key| !key.starts_with("general.")) {
+            for value in if emulated() { &values[..4] } else { &values } {
+                let file = Gguf::from_bytes(with_value(&gguf, key, value.clone())).unwrap();
+                let Ok(model) = Model::from_gguf(file) else {
+                    refused += 1;
+                    continue;
+                };
+                let model = Arc::new(model);
+                let Ok(mut e) = Embedder::new(runner(&model, 16), &EmbedOptions::default()) else { continue };
+                let text: Vec<u32> = (0..e.longest().min(9) as u32).collect();
+                let _ = e.embed_tokens(&[text], &mut |_, _| ControlFlow::Continue(()));
+                ran += 1;
+            }
+        }
+    }
+    assert!(refused > 500 && ran > 100 || emulated(), "{refused} {ran}");
 }
 
 #[test]

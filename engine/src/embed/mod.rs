@@ -248,13 +248,20 @@ impl Embedder {
     /// What comes behind pooling.
     fn finish(&self, model: &Model, mut values: Vec<f32>) -> Result<Vec<f32>, EngineError> {
         let (team, w) = (self.runner.team(), &model.weights().vectors);
-        if let (TextPooling::Rank, Some(classifier)) = (self.pooling, &w.classifier) {
-            return classify(model, team, classifier, &values);
+        let scores = self.pooling == TextPooling::Rank;
+        match &w.classifier {
+            Some(classifier) if scores => values = classify(model, team, classifier, &values)?,
+            _ => {
+                for dense in &w.dense {
+                    values = through(model, team, dense, &values)?;
+                }
+            }
         }
-        for dense in &w.dense {
-            values = through(model, team, dense, &values)?;
+        // Rows are, but what they are multiplied with may be too large.
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(EngineError::NonFinite { at: "in the vector of a text".into() });
         }
-        if self.normalize {
+        if self.normalize && !scores {
             values.chunks_exact_mut(self.width()).for_each(pool::normalize);
         }
         Ok(values)

@@ -114,3 +114,59 @@ impl Pair {
         Self { tokens: tokenizer.encode(&text, &options), second_from: usize::MAX }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::VocabSource;
+
+    /// The texts of a pair's tokens, and which of them is the document's first.
+    fn read(t: &Tokenizer, pair: &Pair) -> (String, usize) {
+        let texts: Vec<_> = pair.tokens.iter().filter_map(|id| t.token_text(*id)).collect();
+        (texts.join(" "), pair.second_from)
+    }
+
+    #[test]
+    fn separators_are_between_and_behind() {
+        let tokens = |all: [&'static str; 5]| all.map(str::as_bytes).to_vec().into();
+        let bert = VocabSource {
+            model: "bert",
+            tokens: tokens(["[UNK]", "[CLS]", "[SEP]", "▁a", "▁b"]),
+            types: Some(vec![3, 3, 3, 1, 1]),
+            unknown: Some(0),
+            cls: Some(1),
+            separator: Some(2),
+            ..VocabSource::default()
+        };
+        let t = Tokenizer::new(bert).unwrap();
+        assert_eq!(read(&t, &Pair::new(&t, None, "a", "b a")), ("[CLS] ▁a [SEP] ▁b ▁a [SEP]".into(), 3));
+        let roberta = VocabSource {
+            model: "t5",
+            tokens: tokens(["<s>", "</s>", "<unk>", "▁a", "▁b"]),
+            types: Some(vec![3, 3, 2, 1, 1]),
+            scores: Some(vec![0.0, 0.0, 0.0, -1.0, -1.0]),
+            bos: Some(0),
+            eos: Some(1),
+            unknown: Some(2),
+            add_space_prefix: Some(true),
+            ..VocabSource::default()
+        };
+        let t = Tokenizer::new(roberta).unwrap();
+        assert_eq!(read(&t, &Pair::new(&t, None, "a", "b")), ("<s> ▁a </s> </s> ▁b </s>".into(), 4));
+    }
+
+    #[test]
+    fn templates_take_each_text_once() {
+        let source = VocabSource {
+            model: "bert",
+            tokens: vec![&b"[UNK]"[..], "▁q".as_bytes(), "▁d".as_bytes(), "▁{".as_bytes(), "▁}".as_bytes()].into(),
+            unknown: Some(0),
+            ..VocabSource::default()
+        };
+        let t = Tokenizer::new(source).unwrap();
+        let template = Some("{query} {document} { }");
+        assert_eq!(read(&t, &Pair::new(&t, template, "q", "d")), ("▁q ▁d ▁{ ▁}".into(), usize::MAX));
+        // A query that names the other's place does not get it.
+        assert_eq!(read(&t, &Pair::new(&t, template, "{document}", "d")).0, "▁{ [UNK] ▁} ▁d ▁{ ▁}");
+    }
+}

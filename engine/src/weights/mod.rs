@@ -166,7 +166,8 @@ impl Weights {
         };
         let vectors = l.vectors()?;
         let output = match c.arch.encoder {
-            true => None,
+            // Some files keep what they were trained with, which has nothing to do.
+            true => l.table("output.weight", c.vocab, c.dim)?.and(None),
             false => Some(match l.matrix("output.weight", c.vocab, c.dim)? {
                 Some(output) => output,
                 None => {
