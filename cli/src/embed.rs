@@ -143,14 +143,16 @@ fn compare(out: &mut impl Write, texts: &[String], vectors: &[Embedded]) -> Resu
     for (text, e) in texts.iter().zip(vectors) {
         write!(out, "{:WIDTH$} ", cut(text))?;
         for other in vectors {
-            write!(out, " {:>6.3}", cosine(&e.values, &other.values))?;
+            // Without pooling, the first token's.
+            let [a, b] = [e, other].map(|e| e.vectors().next().unwrap_or_default());
+            write!(out, " {:>6.3}", cosine(a, b))?;
         }
         writeln!(out)?;
     }
     Ok(())
 }
 
-/// The cosine of the angle between two vectors; without pooling, between the first of each.
+/// The cosine of the angle between two vectors.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let lengths = (dot(a, a) * dot(b, b)).sqrt();

@@ -36,8 +36,8 @@
 //! ```
 //!
 //! [`Model`] is immutable and shared; a [`Sequence`] is one conversation's state; a [`Runner`] appends tokens to any
-//! number of sequences in one step. [`generate()`] is the loop around it that most programs want. The library prints
-//! nothing, holds no global state, and reports failures as [`EngineError`].
+//! number of sequences in one step. [`generate()`] is the loop around it that most programs want, and [`embed`] makes
+//! vectors of texts. The library prints nothing, holds no global state, and reports failures as [`EngineError`].
 
 mod arch;
 mod cancel;
