@@ -157,7 +157,7 @@ impl Runner {
     }
 
     /// As [`step`](Self::step), but gives rows instead of logits: the stream behind its last norm, `[rows, dim]`, of which
-    /// vectors of texts are made. Where a model reads texts [as a whole](ModelConfig::causal), a work's tokens are one, and the
+    /// vectors of texts are made. Where a model reads texts [as a whole](crate::ModelConfig::causal), a work's tokens are one, and the
     /// sequence must be empty; [`Sequence::truncate`] to 0 makes it so again.
     ///
     /// # Errors
