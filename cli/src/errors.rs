@@ -4,6 +4,7 @@ use crate::interrupt;
 use crate::output::{harmless, tell};
 use hewn_engine::EngineError;
 use hewn_engine::chat::TemplateError;
+use hewn_engine::embed::EmbedError;
 use hewn_engine::eval::EvalError;
 use hewn_engine::loader::{LoadError, SplitFault};
 use hewn_engine::packed::PackError;
@@ -131,6 +132,8 @@ impl From<EngineError> for CliError {
             }
             EngineError::TensorFormat { .. } => "get the model in one of these formats, for example Q4_K_M",
             EngineError::Context { .. } => "shorten the prompt or raise --ctx",
+            EngineError::NoLogits { .. } => "`hewn embed MODEL TEXT...` makes vectors of texts",
+            EngineError::WholeText { .. } => "shorten the text or raise --chunk",
             EngineError::Memory { .. } => "lower --ctx or --chunk, or use a smaller model",
             EngineError::NonFinite { .. } => "try --kv f32; if that does not help, get the file again",
             EngineError::Isa(_) => "leave out --isa and HEWN_ISA to use the best one",
@@ -197,6 +200,22 @@ impl From<EvalError> for CliError {
             EvalError::Engine(e) => return e.into(),
             EvalError::Prompt { .. } => "shorten the question or raise --ctx",
             _ => "the model's chat template does not take this question",
+        };
+        Self::failure(e, hint)
+    }
+}
+
+impl From<EmbedError> for CliError {
+    fn from(e: EmbedError) -> Self {
+        let hint = match e {
+            EmbedError::Engine(e) => return e.into(),
+            EmbedError::Pooling { .. } => {
+                "choose one with --pooling, as the model's authors say; decoders mostly take last"
+            }
+            EmbedError::NoClassifier { .. } => "`hewn embed` makes vectors of texts, which can be compared",
+            EmbedError::TooLong { .. } => "cut the text into parts, and embed each",
+            EmbedError::Empty { .. } => "leave it out",
+            _ => "`hewn inspect` shows what the file holds",
         };
         Self::failure(e, hint)
     }

@@ -82,6 +82,33 @@ struct Facts {
     fallback: Option<&'static str>,
     /// Keys of the architecture that nothing reads; empty where it cannot be run anyway.
     unread: Vec<String>,
+    /// How texts are read and what becomes of them, where that is known.
+    reads: Option<Reads>,
+}
+
+/// How texts are read, and what becomes of their rows where the file says so.
+struct Reads {
+    causal: bool,
+    pooling: Option<&'static str>,
+    width: usize,
+    labels: usize,
+}
+
+impl Reads {
+    fn of(c: &ModelConfig) -> Self {
+        let v = &c.vectors;
+        Self { causal: c.causal, pooling: v.pooling.map(|p| p.name()), width: c.vector_width(), labels: v.labels }
+    }
+
+    /// What is particular about it.
+    fn told(&self) -> Option<String> {
+        Some(match self.pooling? {
+            "none" => format!("a vector of {} numbers for each token", self.width),
+            "rank" if self.labels == 1 => "one score of a query and a document (`hewn rerank`)".to_owned(),
+            "rank" => format!("{} scores of a query and a document (`hewn rerank`)", self.labels),
+            kind => format!("{} numbers, pooling {kind} (`hewn embed`)", self.width),
+        })
+    }
 }
 
 impl Facts {
@@ -104,6 +131,7 @@ impl Facts {
         // A vocabulary that cannot be used is told by the commands that need it.
         let tokenizer = (!template).then(|| Tokenizer::from_gguf(gguf).ok()).flatten();
         let fallback = tokenizer.and_then(|t| family(&t, name.as_deref())).map(|f| f.name);
+        let config = ModelConfig::from_gguf(gguf).ok();
         Ok(Self {
             parts: parts.map(|p| (p.path().unwrap_or(Path::new("")).to_owned(), p.file_len())).collect(),
             file_bytes: gguf.file_len(),
@@ -118,7 +146,8 @@ impl Facts {
             tokenizer: kind.map(|k| pre.map_or(k.clone(), |p| format!("{k}, {p}"))),
             template,
             fallback,
-            unread: ModelConfig::from_gguf(gguf).map_or_else(|_| Vec::new(), |c| c.unread),
+            reads: config.as_ref().map(Reads::of),
+            unread: config.map_or_else(Vec::new, |c| c.unread),
         })
     }
 
@@ -147,6 +176,9 @@ impl Facts {
             "bits_per_weight": self.bits_per_weight(),
             "formats": formats,
             "context_length": self.context,
+            "causal": self.reads.as_ref().map(|r| r.causal),
+            "pooling": self.reads.as_ref().and_then(|r| r.pooling),
+            "vector_width": self.reads.as_ref().map(|r| r.width),
             "vocabulary": self.vocabulary,
             "tokenizer": self.tokenizer,
             "chat_template": self.template,
@@ -211,6 +243,12 @@ impl Facts {
         }
         if let Some(ctx) = self.context {
             row("context", format!("{ctx} tokens"))?;
+        }
+        if self.reads.as_ref().is_some_and(|r| !r.causal) {
+            row("attention", "every token of a text sees all of it; it generates none".to_owned())?;
+        }
+        if let Some(vectors) = self.reads.as_ref().and_then(Reads::told) {
+            row("vectors", vectors)?;
         }
         if let Some(n) = self.vocabulary {
             let kind = self.tokenizer.as_deref().map_or(String::new(), |k| format!(" ({k})"));

@@ -8,6 +8,7 @@ mod cache;
 mod chat;
 mod complete;
 mod cpu;
+mod embed;
 mod errors;
 mod eval;
 mod inspect;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Command::Run(a) => run::run(a),
         Command::Chat(a) => chat::run(&a),
         Command::Tokenize(a) => tokenize::run(&a),
+        Command::Embed(a) => embed::run(&a),
+        Command::Rerank(a) => embed::rerank(&a),
         Command::Logits(a) => logits::run(&a),
         Command::Perplexity(a) => perplexity::run(&a),
         Command::Eval(a) => eval::run(&a),

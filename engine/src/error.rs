@@ -93,6 +93,22 @@ pub enum EngineError {
         /// Positions that there are.
         ctx: usize,
     },
+    /// A text that must be read as a whole is longer than what is computed at once.
+    #[error("{tokens} tokens are read as a whole, but only {most} are computed at once")]
+    WholeText {
+        /// Tokens of the text.
+        tokens: usize,
+        /// [`RunnerOptions::chunk`](crate::RunnerOptions::chunk).
+        most: usize,
+    },
+    /// The model reads texts as a whole, and generates none.
+    #[error(
+        "the model (`{arch}`) reads texts as a whole and generates none: it makes vectors of them, as `hewn embed` does"
+    )]
+    NoLogits {
+        /// The architecture.
+        arch: &'static str,
+    },
     /// An option has a value that makes no sense.
     #[error("{name}: {reason}")]
     Option {

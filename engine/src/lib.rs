@@ -38,8 +38,8 @@
 //! From a text by way of the chat template to an answer, word by word: `engine/examples/ask.rs`.
 //!
 //! [`Model`] is immutable and shared; a [`Sequence`] is one conversation's state; a [`Runner`] appends tokens to any
-//! number of sequences in one step. [`generate()`] is the loop around it that most programs want. The library prints
-//! nothing, holds no global state, and reports failures as [`EngineError`].
+//! number of sequences in one step. [`generate()`] is the loop around it that most programs want, and [`embed`] makes
+//! vectors of texts. The library prints nothing, holds no global state, and reports failures as [`EngineError`].
 
 mod arch;
 mod cancel;
@@ -55,6 +55,7 @@ mod sequence;
 mod weights;
 
 pub mod chat;
+pub mod embed;
 pub mod eval;
 pub mod host;
 pub mod packed;

@@ -29,11 +29,13 @@ impl Memory {
             let held = c.window_of(i).map_or(all, |window| all.min(most_tiles(window, chunk)));
             (kv_shape(c, i, kv).tile_bytes() as u64).saturating_mul(held as u64)
         });
+        // Where a text is read as a whole, one layer's at a time.
+        let tiles: Vec<u64> = if c.causal { tiles.collect() } else { tiles.max().into_iter().collect() };
         let entries = (0..c.layers).filter_map(|i| {
             let tiles = (ctx / c.pooled_of(i)?).div_ceil(TILE);
             Some((kv_shape(c, i, kv).tile_bytes() as u64).saturating_mul(tiles as u64))
         });
-        let tiles = tiles.chain(entries);
+        let tiles = tiles.into_iter().chain(entries);
         let index = c.indexer.as_ref().filter(|x| x.chooses(ctx)).map_or(0, |x| {
             let keys = (0..c.layers).filter(|i| x.layers.has(*i)).count().saturating_mul(x.dim);
             (keys.saturating_mul(ctx / x.ratio) as u64).saturating_mul(size_of::<f32>() as u64)

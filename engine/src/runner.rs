@@ -1,22 +1,24 @@
 //! Steps: tokens of any number of sequences go in, logits come out.
 
 use crate::error::{EngineError, zeroed};
-use crate::forward::{Forward, Segment};
+use crate::forward::{Forward, Gives, Segment};
 use crate::model::Model;
 use crate::record::{Cost, Lap, Op, Recorder, StepEvent};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
 use crate::speculate::Speculator;
 use hewn_kernels::{Team, TeamWatch};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Which rows of a sequence's tokens get logits. They are the dearest rows of a small model: ask for what you need.
+/// Which rows of a sequence's tokens get logits, or are given themselves. Logits are the dearest rows of a small model: ask for what you need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
     /// None: the tokens only enter the cache.
     None,
+    /// The first token's.
+    First,
     /// The last token's.
     Last,
     /// Those of the last so many tokens.
@@ -26,13 +28,19 @@ pub enum Logits {
 }
 
 impl Logits {
-    /// Of how many tokens at the end, of `len`.
-    fn count(self, len: usize) -> usize {
+    /// Of how many tokens, of `len`.
+    pub(crate) fn count(self, len: usize) -> usize {
+        self.range(len).len()
+    }
+
+    /// Of which tokens, of `len`.
+    fn range(self, len: usize) -> Range<usize> {
         match self {
-            Self::None => 0,
-            Self::Last => len.min(1),
-            Self::Final(n) => len.min(n),
-            Self::All => len,
+            Self::None => len..len,
+            Self::First => 0..len.min(1),
+            Self::Last => len.saturating_sub(1)..len,
+            Self::Final(n) => len.saturating_sub(n)..len,
+            Self::All => 0..len,
         }
     }
 }
@@ -43,14 +51,15 @@ pub struct Work<'a> {
     pub seq: &'a mut Sequence,
     /// The tokens to append.
     pub tokens: &'a [u32],
-    /// Whose logits to compute.
+    /// Whose logits to compute, or which rows to give.
     pub logits: Logits,
 }
 
 /// How a runner is made.
 #[derive(Clone, Debug)]
 pub struct RunnerOptions {
-    /// Rows computed at once. Longer steps are cut; the scratch grows with it, the results do not change.
+    /// Rows computed at once. Longer steps are cut; the scratch grows with it, the results do not change. Of models that read
+    /// texts as a whole, none can be longer.
     pub chunk: usize,
 }
 
@@ -113,6 +122,11 @@ impl Runner {
         &self.team
     }
 
+    /// Rows computed at once: [`RunnerOptions::chunk`].
+    pub fn rows_at_once(&self) -> usize {
+        self.chunk
+    }
+
     /// Has every step from now on told to `recorder`, or to nobody.
     pub fn record(&mut self, recorder: Option<Arc<dyn Recorder>>) {
         self.recorder = recorder;
@@ -138,10 +152,31 @@ impl Runner {
     /// later, sequences keep the chunks that were finished ([`Sequence::len`] tells) and can be continued; after a failure,
     /// those with a running state only what [`Sequence::truncate`] can go back to.
     pub fn step(&mut self, works: &mut [Work<'_>], progress: &mut Progress<'_>) -> Result<&[f32], EngineError> {
-        let vocab = self.model.config().vocab;
+        if !self.model.config().causal {
+            return Err(EngineError::NoLogits { arch: self.model.config().arch.name });
+        }
+        self.run(works, Gives::Logits, progress)
+    }
+
+    /// As [`step`](Self::step), but gives rows instead of logits: the stream behind its last norm, `[rows, dim]`, of which
+    /// vectors of texts are made. Where a model reads texts [as a whole](crate::ModelConfig::causal), a work's tokens are one, and the
+    /// sequence must be empty; [`Sequence::truncate`] to 0 makes it so again.
+    ///
+    /// # Errors
+    /// As those of [`step`](Self::step); and a text that must be read as a whole is longer than a chunk.
+    pub fn rows(&mut self, works: &mut [Work<'_>], progress: &mut Progress<'_>) -> Result<&[f32], EngineError> {
+        self.run(works, Gives::Rows, progress)
+    }
+
+    fn run(
+        &mut self,
+        works: &mut [Work<'_>],
+        gives: Gives,
+        progress: &mut Progress<'_>,
+    ) -> Result<&[f32], EngineError> {
         let total = self.check(works)?;
         let wanted: usize = works.iter().map(|w| w.logits.count(w.tokens.len())).sum();
-        let need = wanted.saturating_mul(vocab);
+        let need = wanted.saturating_mul(self.width(gives));
         self.given = 0;
         if self.logits.len() < need {
             self.logits = Vec::new();
@@ -155,7 +190,7 @@ impl Runner {
         let (mut done, mut written) = (0, 0);
         let mut cursor = Cursor { work: 0, token: 0 };
         while done < total {
-            let (n, finished) = self.chunk(works, &mut cursor, written)?;
+            let (n, finished) = self.chunk(works, gives, &mut cursor, written)?;
             (done, written) = (done + n, written + finished);
             if progress(done, total).is_break() && done < total {
                 return Err(EngineError::Cancelled);
@@ -163,6 +198,14 @@ impl Runner {
         }
         self.given = need;
         Ok(self.logits())
+    }
+
+    /// Numbers of a row of what a step gives.
+    fn width(&self, gives: Gives) -> usize {
+        match gives {
+            Gives::Logits => self.model.config().vocab,
+            Gives::Rows => self.model.config().dim,
+        }
     }
 
     /// Those that the last step returned; none where it failed.
@@ -184,6 +227,13 @@ impl Runner {
             if wanted > w.seq.ctx() {
                 return Err(EngineError::Context { wanted, ctx: w.seq.ctx() });
             }
+            if !c.causal && !w.seq.is_empty() && !w.tokens.is_empty() {
+                let reason = "a text that is read as a whole cannot go on".into();
+                return Err(EngineError::Option { name: "sequence", reason });
+            }
+            if !c.causal && w.tokens.len() > self.chunk {
+                return Err(EngineError::WholeText { tokens: w.tokens.len(), most: self.chunk });
+            }
             total += w.tokens.len();
         }
         Ok(total)
@@ -193,6 +243,7 @@ impl Runner {
     fn chunk(
         &mut self,
         works: &mut [Work<'_>],
+        gives: Gives,
         cursor: &mut Cursor,
         written: usize,
     ) -> Result<(usize, usize), EngineError> {
@@ -201,12 +252,16 @@ impl Runner {
         let first = cursor.work;
         for (i, w) in works.iter_mut().enumerate().skip(first) {
             let start = if i == first { cursor.token } else { 0 };
+            // A text that must not be cut waits for the next chunk, into which it fits.
+            if !self.model.config().causal && w.tokens.len() > self.chunk - n {
+                break;
+            }
             let take = (w.tokens.len() - start).min(self.chunk - n);
             let end = start + take;
             *cursor =
                 if end == w.tokens.len() { Cursor { work: i + 1, token: 0 } } else { Cursor { work: i, token: end } };
-            let from = w.tokens.len() - w.logits.count(w.tokens.len());
-            wanted.extend((start.max(from)..end).map(|token| n + token - start));
+            let asked = w.logits.range(w.tokens.len());
+            wanted.extend((start.max(asked.start)..end.min(asked.end)).map(|token| n + token - start));
             if take > 0 {
                 segments.push(Segment { seq: w.seq, tokens: &w.tokens[start..end] });
             }
@@ -215,20 +270,19 @@ impl Runner {
                 break;
             }
         }
-        let vocab = self.model.config().vocab;
-        let out = &mut self.logits[written * vocab..(written + wanted.len()) * vocab];
+        let width = self.width(gives);
+        let out = &mut self.logits[written * width..(written + wanted.len()) * width];
         let (model, s) = (&*self.model, &mut self.scratch);
         let recorder = self.recorder.as_deref();
         let start = recorder.map(|_| Instant::now());
         let mut lap = Lap::new(recorder);
         lap.op(Op::Team, Cost::default);
-        let result =
-            self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
-                let result = Forward { model, crew, s, n, lap: &mut lap, tokens: Vec::new(), switched: Vec::new() }
-                    .run(&mut segments, &wanted, out);
-                lap.op(Op::Team, Cost::default);
-                result
-            });
+        let result = self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
+            let result = Forward { model, crew, s, n, lap: &mut lap, tokens: Vec::new(), switched: Vec::new(), gives }
+                .run(&mut segments, &wanted, out);
+            lap.op(Op::Team, Cost::default);
+            result
+        });
         lap.finish();
         let result = result.map_err(EngineError::from).flatten();
         if let (Some(recorder), Some(start), Ok(())) = (recorder, start, &result) {

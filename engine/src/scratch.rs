@@ -27,7 +27,7 @@ pub(crate) struct Scratch {
     pub h: Buffer<f32>,
     /// A part's result on its way back to the stream, `[rows, dim]`.
     pub t: Buffer<f32>,
-    /// The stream as it was before the first layer, `[rows, dim]`, where layers add it again.
+    /// The stream as it was before the first layer, or before this one, `[rows, dim]`, where layers add it again.
     pub embedding: Buffer<f32>,
     /// Streams that were kept, `[rows, streams, dim]`, where some are.
     pub kept: Buffer<f32>,
@@ -286,7 +286,7 @@ impl Scratch {
             x: m.make(c.dim)?,
             h: m.make(c.dim)?,
             t: m.make(c.dim)?,
-            embedding: m.make(if c.arch.embed_again { c.dim } else { 0 })?,
+            embedding: m.make(if c.arch.embed_again || c.arch.input_again.is_some() { c.dim } else { 0 })?,
             kept: m.make(c.kept_before(c.layers) * c.dim)?,
             q: m.make(c.q_width())?,
             k: m.make(c.widest(LayerSizes::k_width))?,

@@ -41,6 +41,8 @@ pub struct Sequence {
     /// Layers that see the last positions only.
     window: Option<Window>,
     mark: Option<Mark>,
+    /// From which position on tokens are of the second kind, of models that tell two texts apart.
+    pub(crate) second_from: usize,
     /// Another, of running states only, for a few tokens that are only guessed.
     checkpoint: Option<Mark>,
     ctx: usize,
@@ -134,7 +136,20 @@ impl Sequence {
         let ratios = ratios(c);
         let pooled = (0..ratios.len()).map(|i| first.sibling(kv_shape(c, i, options.kv))).collect();
         let (tokens, window) = (Vec::new(), c.window.clone());
-        Ok(Self { layers, states, tokens, pooled, ratios, index, index_dim, window, mark: None, checkpoint: None, ctx })
+        Ok(Self {
+            layers,
+            states,
+            tokens,
+            pooled,
+            ratios,
+            index,
+            index_dim,
+            window,
+            mark: None,
+            second_from: usize::MAX,
+            checkpoint: None,
+            ctx,
+        })
     }
 
     /// The same tokens, keys and values once more: a conversation that goes on in two ways.
@@ -170,6 +185,7 @@ impl Sequence {
             index_dim: self.index_dim,
             window: self.window.clone(),
             mark,
+            second_from: self.second_from,
             checkpoint: None,
             ctx: self.ctx,
         })
@@ -332,7 +348,8 @@ impl Sequence {
             && self.pooled.iter().enumerate().all(|(i, l)| *l.shape() == kv_shape(c, i, l.shape().kind))
             && self.layers.len() == c.caches()
             && self.layers.iter().enumerate().all(|(i, l)| {
-                let len = if c.attends(i) { self.tokens.len() } else { 0 };
+                // Where a text is read as a whole, nothing is left of it.
+                let len = if c.attends(i) && c.causal { self.tokens.len() } else { 0 };
                 state(i) == c.state_of(i) && *l.shape() == kv_shape(c, i, l.shape().kind) && l.len() == len
             })
     }

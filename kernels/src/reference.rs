@@ -81,12 +81,12 @@ pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(x + x) + 1.0)
 }
 
-/// Attention of one head: query `q` over positions `0..seen` (or the last of them), whose keys and values (already rounded
+/// Attention of one head: the query `q` of a position over positions `0..seen` (or those in its window), whose keys and values (already rounded
 /// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope and
 /// the query's factor are the ones of `rules`; of the positions, only the chosen ones count.
 pub fn attention(
     q: &[f32],
-    seen: usize,
+    [pos, seen]: [usize; 2],
     v_dim: usize,
     rules: &Rules<'_>,
     chosen: impl Fn(usize) -> bool,
@@ -94,10 +94,12 @@ pub fn attention(
     v: impl Fn(usize, usize) -> f32,
 ) -> Vec<f32> {
     let (mut max, mut sum, mut out) = (f32::NEG_INFINITY, 0.0f32, vec![0.0f32; v_dim]);
-    let first = rules.window.map_or(0, |w| match w {
-        Window::Last(n) => seen.saturating_sub(n),
-        Window::Chunk(n) => (seen - 1) / n * n,
-    });
+    let (first, seen) = match rules.window {
+        None => (0, seen),
+        Some(Window::Last(n)) => ((pos + 1).saturating_sub(n), seen),
+        Some(Window::Chunk(n)) => (pos / n * n, seen),
+        Some(Window::Around(n)) => (pos.saturating_sub(n), seen.min(pos + n + 1)),
+    };
     for start in (first / TILE * TILE..seen).step_by(TILE) {
         let positions = || (start.max(first)..seen.min(start + TILE)).filter(|p| chosen(*p));
         if positions().next().is_none() {
@@ -107,7 +109,7 @@ pub fn attention(
             let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
             let s = rules.cap.map_or(s, |cap| cap * tanh(s / cap));
             let s = rules.factors.map_or(s, |factor| s * factor[0]);
-            rules.slopes.map_or(s, |slope| slope[0].mul_add(p as f32 - (seen - 1) as f32, s))
+            rules.slopes.map_or(s, |slope| slope[0].mul_add(-(p.abs_diff(pos) as f32), s))
         };
         let scores: Vec<f32> = positions().map(score).collect();
         let top = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));

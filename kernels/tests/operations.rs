@@ -317,6 +317,8 @@ struct Cached {
     k: Vec<f32>,
     v: Vec<f32>,
     kv: KvLayer,
+    /// Whether queries see what follows them, too.
+    whole: bool,
 }
 
 impl Cached {
@@ -327,7 +329,11 @@ impl Cached {
         let cut = len / 2;
         kv.append(CpuIsa::best(), &k[..cut * kw], &v[..cut * vw]).unwrap();
         kv.append(CpuIsa::best(), &k[cut * kw..], &v[cut * vw..]).unwrap();
-        Self { shape, k, v, kv }
+        Self { shape, k, v, kv, whole: false }
+    }
+
+    fn query(&self, pos: usize) -> Query<'_> {
+        if self.whole { Query::whole(&self.kv, pos) } else { Query::all(&self.kv, pos) }
     }
 
     /// The oracle's answer for one head at one position.
@@ -336,7 +342,7 @@ impl Cached {
         let round = |x: f32| if s.kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
         reference::attention(
             q,
-            pos + 1,
+            [pos, if self.whole { self.kv.len() } else { pos + 1 }],
             s.v_dim,
             rules,
             |p| chosen.is_none_or(|c| c[p / 64] >> (p % 64) & 1 == 1),
@@ -388,8 +394,7 @@ fn check_chosen(
         })
         .map(f32::to_bits)
         .collect();
-    let query =
-        |(i, &(seq, pos)): (usize, &(usize, usize))| Query { chosen: chosen(i), ..Query::all(&seqs[seq].kv, pos) };
+    let query = |(i, &(seq, pos)): (usize, &(usize, usize))| Query { chosen: chosen(i), ..seqs[seq].query(pos) };
     let queries: Vec<Query<'_>> = at.iter().enumerate().map(query).collect();
     for team in teams {
         // Twice: what the first call leaves behind must not matter.
@@ -477,6 +482,38 @@ fn windows_bounds_sinks_and_slopes_equal_the_oracle() {
     }
 }
 
+/// Texts of which every position sees every other, or those around it.
+#[test]
+fn whole_texts_equal_the_oracle() {
+    let teams = teams();
+    let mut rng = Lcg(67);
+    let slopes = [0.5, 0.25, 0.0, 1.0, 0.001953125, 0.3];
+    let plain = Rules::plain(0.3);
+    for (kind, group) in [(KvType::F32, 1), (KvType::F16, 3)] {
+        let shape = KvShape { kind, heads: 2, k_dim: 24, v_dim: 40 };
+        let mut seqs = [1, 40, 64, 65, 300, 1400].map(|len| Cached::new(&mut rng, shape, len));
+        seqs.iter_mut().for_each(|s| s.whole = true);
+        // A long one alone, in spans; otherwise whole texts side by side, and a few rows of long ones.
+        let whole = |seq: usize, len: usize| (0..len).map(move |pos| (seq, pos));
+        let texts: Vec<_> = whole(0, 1).chain(whole(1, 40)).chain(whole(2, 64)).chain(whole(3, 65)).collect();
+        let some: Vec<_> = [0, 1, 62, 63, 64, 65, 127, 128, 290, 299].map(|pos| (4, pos)).into();
+        let one = vec![(5, 0), (5, 700), (5, 1399)];
+        for at in [texts, some, one] {
+            for rules in [
+                plain,
+                Rules { slopes: Some(&slopes[..2 * group]), ..plain },
+                Rules { window: Some(Window::Around(1)), ..plain },
+                Rules { window: Some(Window::Around(31)), slopes: Some(&slopes[..2 * group]), ..plain },
+                Rules { window: Some(Window::Around(64)), ..plain },
+                Rules { window: Some(Window::Around(500)), ..plain },
+                Rules { window: Some(Window::Around(4096)), ..plain },
+            ] {
+                check_rules(&mut rng, &seqs, group, &at, &teams, rules);
+            }
+        }
+    }
+}
+
 #[test]
 fn chosen_positions_equal_the_oracle() {
     let teams = teams();
@@ -547,7 +584,7 @@ fn entries_of_a_second_cache_equal_the_oracle() {
                     let (k_dim, v_dim) = (shape.k_dim, shape.v_dim);
                     want.extend(reference::attention(
                         &q[(i * heads + h) * k_dim..][..k_dim],
-                        behind + pos + 1,
+                        [behind + pos, behind + pos + 1],
                         v_dim,
                         &Rules { window: None, sinks: Some(&sinks[h..=h]), ..rules },
                         seen,

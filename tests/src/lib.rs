@@ -1,6 +1,7 @@
 //! Shared helpers of the integration tests: the reference material beside a checkout, and running a model on tokens.
 
 pub mod altered;
+pub mod embedding;
 pub mod fixture;
 pub mod naive;
 pub mod tiny;

@@ -3,13 +3,16 @@
 //! `data/logits.tsv` holds a hash for each model: written by `HEWN_WRITE_LOGITS=1 cargo test -p hewn-tests --test
 //! same_bits` on x86-64, checked by every run everywhere. A change of the contract changes the file, and nothing else may.
 
+use hewn_engine::embed::{EmbedOptions, Embedder};
 use hewn_engine::loader::Gguf;
-use hewn_engine::{KvType, LoadOptions, Model};
+use hewn_engine::{KvType, LoadOptions, Model, Runner, RunnerOptions, Team};
 use hewn_kernels::Format;
+use hewn_tests::embedding::embed_fixtures;
 use hewn_tests::fixture::Fixture;
 use hewn_tests::tiny::{Shape, Tiny};
 use hewn_tests::{Setup, all_logits, shared};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,14 +28,34 @@ fn models(dir: &Path) -> Vec<String> {
     names
 }
 
+const START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn add(hash: &mut u64, values: &[f32]) {
+    for byte in values.iter().flat_map(|v| v.to_bits().to_le_bytes()) {
+        *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+}
+
 /// FNV-1a over the bits of the logits of a prefill of 33 tokens and the step after it, with both kinds of cache.
 fn hash(model: &Arc<Model>, tokens: &[u32]) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut hash = START;
     for kv in [KvType::F16, KvType::F32] {
         let logits = all_logits(model, &tokens[..tokens.len().min(34)], Setup { chunk: 33, ..Setup::new(kv) });
-        for byte in logits.iter().flat_map(|v| v.to_bits().to_le_bytes()) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
+        add(&mut hash, &logits);
+    }
+    format!("{hash:016x}")
+}
+
+/// The same of the vectors of texts.
+fn hash_vectors(model: &Arc<Model>, texts: &[Vec<u32>]) -> String {
+    let mut hash = START;
+    for kv in [KvType::F16, KvType::F32] {
+        let setup = Setup::new(kv);
+        let team = Arc::new(Team::new(setup.threads, setup.isa).unwrap());
+        let runner = Runner::new(model.clone(), team, &RunnerOptions::default()).unwrap();
+        let mut embedder = Embedder::new(runner, &EmbedOptions { kv, ..EmbedOptions::default() }).unwrap();
+        let vectors = embedder.embed_tokens(texts, &mut |_, _| ControlFlow::Continue(())).unwrap();
+        vectors.iter().for_each(|v| add(&mut hash, &v.values));
     }
     format!("{hash:016x}")
 }
@@ -49,6 +72,10 @@ fn fixtures(all: &mut BTreeMap<String, String>, dir: &Path, prefix: &str) {
 fn own() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     fixtures(&mut all, &data().join("arch"), "arch");
+    for f in embed_fixtures() {
+        let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+        all.insert(format!("embed/{}", f.name), hash_vectors(&model, &f.texts));
+    }
     for &format in Format::ALL {
         for shape in [Shape::qwen2(format), Shape::llama(format), Shape::windowed(format), Shape::qwen3moe(format)] {
             let kind = if shape.window.is_some() { "windowed" } else { shape.arch };

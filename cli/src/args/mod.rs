@@ -1,11 +1,13 @@
 //! The command line.
 
+mod embed;
 mod measure;
 mod template;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+pub use embed::{EmbedArgs, RerankArgs};
 use hewn_engine::quantize::QuantType;
 use hewn_engine::sampler::SamplerOptions;
 use hewn_engine::speculate::USUAL;
@@ -42,6 +44,10 @@ pub enum Command {
     Chat(ChatArgs),
     /// Show how a text is cut into tokens.
     Tokenize(TokenizeArgs),
+    /// Make vectors of texts, to compare them by.
+    Embed(EmbedArgs),
+    /// Order documents by how well they answer a query.
+    Rerank(RerankArgs),
     /// Write the logits of every position of a token sequence to a file.
     Logits(LogitsArgs),
     /// Measure how well a model predicts a text, and how far it is from another model.

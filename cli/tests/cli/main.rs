@@ -5,6 +5,7 @@ mod browser;
 mod bundled;
 mod chat;
 mod cpu;
+mod embed;
 mod errors;
 mod eval;
 mod generate;

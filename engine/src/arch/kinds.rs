@@ -26,6 +26,10 @@ pub struct Norms {
     pub after_ff: Option<&'static str>,
     /// Its name in other files.
     pub after_ff_or: Option<&'static str>,
+    /// Of the stream once the attention is added.
+    pub behind_attention: Option<&'static str>,
+    /// Of the stream once the feed-forward part is added.
+    pub behind_ff: Option<&'static str>,
 }
 
 impl Norms {
@@ -37,6 +41,16 @@ impl Norms {
         before_ff: Some("ffn_norm"),
         after_ff: None,
         after_ff_or: None,
+        behind_attention: None,
+        behind_ff: None,
+    };
+    /// Of the stream behind both parts.
+    pub const BEHIND: Self = Self {
+        before_attention: None,
+        before_ff: None,
+        behind_attention: Some("attn_output_norm"),
+        behind_ff: Some("layer_output_norm"),
+        ..Self::BEFORE
     };
     /// Before and after both parts.
     pub const AROUND: Self =
@@ -88,6 +102,17 @@ pub enum Leaning {
     Always(f32),
     /// So much in the model of so many layers.
     WithLayers(usize, f32),
+}
+
+/// How a classifier scores texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scoring {
+    /// Perhaps a matrix and a hyperbolic tangent, then a matrix.
+    Tanh,
+    /// A matrix, the Gaussian error linear unit, a norm, a matrix.
+    Gelu,
+    /// A matrix; its softmax counts, of the last row.
+    Softmax,
 }
 
 /// Whether the softmax of each head counts something besides the positions.

@@ -8,6 +8,6 @@ pub(super) const ARCH: Arch = Arch {
     head_norm: HeadNorm::Each,
     recurrence: Some(Recurrence::ShortConvolution),
     // The files have it by the name of another norm.
-    out_norm: "token_embd_norm",
+    out_norm: Some("token_embd_norm"),
     ..Arch::PLAIN
 };

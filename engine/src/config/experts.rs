@@ -160,7 +160,11 @@ impl Experts {
             ff: own,
             shared_ff,
             first: r.size_or_none("leading_dense_block_count")?.unwrap_or(0),
-            routed: if arch.routers_tell { routers(gguf, layers) } else { LayerSet::All },
+            routed: match (arch.routers_tell, arch.second_of_every) {
+                (true, _) => routers(gguf, layers),
+                (_, true) => r.second_of_every(layers)?,
+                (false, false) => LayerSet::All,
+            },
             every,
             gating,
             normalize: r.flag("expert_weights_norm")?.unwrap_or(rules.normalize),
@@ -179,6 +183,12 @@ impl Experts {
 }
 
 impl Reader<'_> {
+    /// The second layer of every so many; of one or none, no layer is that.
+    fn second_of_every(&self, layers: usize) -> Result<LayerSet, EngineError> {
+        let every = self.size_or_none("moe_every_n_layers")?.unwrap_or(1);
+        Ok(LayerSet::Listed((0..layers).map(|i| i % every == 1).collect()))
+    }
+
     fn adjugates(&self, count: usize) -> Result<Adjugates, EngineError> {
         let (key, sharing) = ("experts_per_group", self.need("experts_per_group")?);
         if !count.is_multiple_of(sharing) {

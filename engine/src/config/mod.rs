@@ -18,6 +18,7 @@ mod slopes;
 mod sparse;
 mod streams;
 mod temperature;
+mod vectors;
 mod window;
 mod wkv;
 mod xielu;
@@ -38,6 +39,7 @@ pub use rope::Rope;
 pub(crate) use rope::RopeTable;
 pub use streams::Streams;
 pub use temperature::Growth;
+pub use vectors::{TextPooling, Vectors};
 pub use window::Window;
 pub use wkv::Wkv;
 
@@ -56,6 +58,10 @@ pub struct ModelConfig {
     pub arch: &'static Arch,
     /// `general.name`, where there is one.
     pub name: Option<String>,
+    /// Whether tokens see only those before them; otherwise a text is read as a whole.
+    pub causal: bool,
+    /// How texts become vectors.
+    pub vectors: Vectors,
     /// Layers, those of all rounds.
     pub layers: usize,
     /// How often the file's layers run; 1 in most models.
@@ -187,9 +193,7 @@ impl ModelConfig {
         if let Some(key) = arch.refused.iter().find(|key| meta.contains(&r.key(key))) {
             return r.bad(key, format!("models of `{}` with it are not supported", arch.name));
         }
-        if r.flag("attention.causal")? == Some(false) {
-            return r.bad("attention.causal", "models whose tokens see later ones are not supported");
-        }
+        let causal = r.causal(arch)?;
         let vocab = match gguf.tensor("token_embd.weight") {
             Some(t) => usize::try_from(t.rows()).unwrap_or(usize::MAX),
             None => return Err(EngineError::MissingTensor { name: "token_embd.weight".into() }),
@@ -222,6 +226,9 @@ impl ModelConfig {
             None => (rope, None),
         };
         let window = r.window(arch, layers)?;
+        if !causal && window.is_some() && !arch.around {
+            return r.bad("attention.sliding_window", "a window in a text that is read as a whole is not supported");
+        }
         let varied = match &sparse {
             Some(s) => s.varied.clone(),
             None if arch.varied => r.varied(&heads, all, &window)?,
@@ -286,6 +293,8 @@ impl ModelConfig {
         let mut config = Self {
             arch,
             name: meta.str("general.name").ok().flatten().map(str::to_owned),
+            causal,
+            vectors: r.vectors(arch, dim)?,
             layers,
             rounds,
             round_norm,
@@ -338,7 +347,11 @@ impl ModelConfig {
                 Parallel::Said => r.flag("use_parallel_residual")?,
             },
             xielu: if arch.xielu { r.xielu(layers)? } else { Vec::new() },
-            activation: if arch.situ { r.situ()? } else { arch.activation },
+            activation: match (arch.situ, arch.activation_said) {
+                (true, _) => r.situ()?,
+                (_, true) => r.activation(arch.activation)?,
+                (false, false) => arch.activation,
+            },
             cycles: if arch.cycled { Some(r.cycles(layers)?) } else { None },
             streams: if arch.streams { Some(r.streams()?) } else { None },
             kept_every: if arch.keeps_streams { r.size_or_none("attn_res.block_size")? } else { None },

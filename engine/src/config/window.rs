@@ -14,6 +14,8 @@ pub struct Window {
     pub size: usize,
     /// Whether they are those since the last multiple of the size, otherwise the last ones.
     pub chunks: bool,
+    /// Whether half of it reaches to each side.
+    pub around: bool,
     /// Which layers have it.
     pub layers: LayerSet,
 }
@@ -21,8 +23,12 @@ pub struct Window {
 impl ModelConfig {
     /// Which positions layer `i` sees, where not all.
     pub fn reach_of(&self, i: usize) -> Option<Reach> {
-        let reach = if self.window.as_ref()?.chunks { Reach::Chunk } else { Reach::Last };
-        self.window_of(i).map(reach)
+        let window = self.window.as_ref()?;
+        self.window_of(i).map(|size| match (window.chunks, window.around) {
+            (true, _) => Reach::Chunk(size),
+            (false, true) => Reach::Around(size / 2),
+            (false, false) => Reach::Last(size),
+        })
     }
 
     /// How many positions layer `i` sees at most, where not all.
@@ -52,6 +58,6 @@ impl Reader<'_> {
             Some(Value::Array(_)) => self.flags(key, layers)?.map_or(LayerSet::All, LayerSet::Listed),
             Some(_) => all_but(self.need(key)?),
         };
-        Ok(Some(Window { size, chunks: arch.chunked, layers }))
+        Ok(Some(Window { size, chunks: arch.chunked, around: arch.around, layers }))
     }
 }

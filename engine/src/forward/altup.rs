@@ -106,8 +106,8 @@ impl Forward<'_, '_> {
             let s = &mut *self.s;
             let (t, streams) = (&mut s.t[..n * dim], &s.altup.streams);
             let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
-            let output: [&MatrixRef; 1] = [&model.weights().output];
-            foresee(crew, n, model, if i + 1 == STREAMS { &output } else { &[] });
+            let output: Vec<&MatrixRef> = model.weights().output.iter().filter(|_| i + 1 == STREAMS).collect();
+            foresee(crew, n, model, &output);
             matmul(crew, n, &mut [Product { w: part, x, out: &mut *t }]);
             let mut rows: Vec<_> = s.x.chunks_exact_mut(dim).zip(t.chunks_exact_mut(dim)).zip(wanted).collect();
             crew.rows(&mut rows, 1, n >= SPLIT, |_, _, rows| {

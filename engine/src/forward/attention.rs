@@ -277,6 +277,7 @@ impl Forward<'_, '_> {
                     let far = Far { kv: entries, len: (pos + 1) / ratio, chosen: words(row) };
                     Query { far: Some(far), ..Query::all(kv, pos) }
                 }
+                _ if !c.causal => Query::whole(kv, pos),
                 _ => Query { chosen: chosen(row), ..Query::all(kv, pos) },
             })
             .collect();
@@ -291,9 +292,12 @@ impl Forward<'_, '_> {
         self.lap.op(Op::Attention, || {
             // Each query sees its window; from the cache comes what any of a sequence's sees.
             let window = rules.window.map_or(usize::MAX, Window::most);
-            let first = |end| rules.window.map_or(0, |w| w.first(end));
             let far = |q: &Query<'_>| q.far.map_or(0, |f| f.len);
-            let seen: usize = queries.iter().map(|q| q.pos + 1 - first(q.pos + 1) + far(q)).sum();
+            let near = |q: &Query<'_>| {
+                let [from, to] = rules.window.map_or([0, q.end], |w| w.seen(q.pos, q.end));
+                to - from
+            };
+            let seen: usize = queries.iter().map(|q| near(q) + far(q)).sum();
             let read = |seg: &Segment<'_>| {
                 let len = seg.seq.layers[cache].len();
                 len.min(window.saturating_add(seg.tokens.len() - 1))
@@ -305,6 +309,10 @@ impl Forward<'_, '_> {
             Cost { kv_bytes: (read * kv_row) as u64, float: (seen * sizes.heads * score) as u64, ..rows }
         });
         attention(crew, &queries, sizes.heads, &rules, &s.q[..n * qw], &mut s.att[..n * aw]);
+        // Nobody will see them again: the next layer's go where they were.
+        if !c.causal {
+            segments.iter_mut().for_each(|seg| seg.seq.layers[cache].truncate(0));
+        }
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod attention;
 mod channel_delta;
 mod cycles;
 mod delta;
+mod embedding;
 mod entries;
 mod expanded;
 mod experts;
@@ -31,6 +32,7 @@ mod short_convolution;
 mod state_space;
 mod streams;
 mod told_scan;
+mod vectors;
 mod wkv;
 
 use crate::arch::NormKind;
@@ -53,12 +55,22 @@ use next::{Next, foresee, foresee_alone};
 use rows::{blocks_of, quantize_rows};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use vectors::{classify, through};
 pub(crate) use wkv::ARRAYS as WKV_ARRAYS;
 
 /// Consecutive tokens of one sequence within a step.
 pub(crate) struct Segment<'a> {
     pub seq: &'a mut Sequence,
     pub tokens: &'a [u32],
+}
+
+/// What a step gives for the rows asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gives {
+    /// `[rows, vocab]`
+    Logits,
+    /// The stream behind its last norm, `[rows, dim]`.
+    Rows,
 }
 
 /// One step in the making.
@@ -74,6 +86,7 @@ pub(crate) struct Forward<'a, 'r> {
     pub tokens: Vec<u32>,
     /// Rows with adapters.
     pub switched: Switched,
+    pub gives: Gives,
 }
 
 /// Rows from which elementwise work is worth a parallel region.
@@ -83,18 +96,23 @@ const SPLIT: usize = 4;
 const LOOK: usize = 16 << 10;
 
 impl<'m> Forward<'m, '_> {
-    /// Runs the rows of `segments` through all layers, appending to their caches, and writes the logits of the rows in
-    /// `wanted` to `out` (`[wanted.len(), vocab]`).
+    /// Runs the rows of `segments` through all layers, appending to their caches, and writes what is asked for of the rows in
+    /// `wanted` to `out`.
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
         self.tokens = segments.iter().flat_map(|s| s.tokens).copied().collect();
         self.switch(segments);
         self.embed();
-        if let Some(w) = &model.weights().embed_norm {
-            self.norm_stream(w);
+        if let Some(w) = &model.weights().kinds {
+            let kind = |seg: &Segment<'_>, pos| usize::from(pos >= seg.seq.second_from).min(w.rows - 1);
+            self.add_rows_of(w, segments, kind);
         }
         if let Some(w) = &model.weights().positions {
-            self.add_positions(w, segments);
+            // No sequence is longer than the table, which has a row for each position of the context.
+            self.add_rows_of(w, segments, |_, pos| pos);
+        }
+        if let Some(w) = &model.weights().embed_norm {
+            self.norm_stream(w);
         }
         if let Some(w) = &model.weights().layer_inputs {
             self.layer_inputs(w, segments)?;
@@ -117,13 +135,16 @@ impl<'m> Forward<'m, '_> {
         }
         for (i, layer) in model.weights().layers.iter().enumerate() {
             self.lap.layer = Some(i);
-            if let Some(cycles) = &model.config().cycles {
-                self.cycle(i, cycles, &model.weights().out_norm);
+            if let Some((cycles, with)) = model.config().cycles.as_ref().zip(model.weights().out_norm.as_ref()) {
+                self.cycle(i, cycles, with);
             }
             if let Some(w) = &layer.altup {
                 self.predict_streams(w);
             }
             let parallel = layer.parallel;
+            if layer.again.is_some() {
+                self.keep_embedding();
+            }
             if let Some(FeedForward::Experts(w)) =
                 layer.feed_forward.as_ref().filter(|_| model.config().arch.early_choice)
             {
@@ -185,6 +206,13 @@ impl<'m> Forward<'m, '_> {
                     self.normed(layer.before_ff.as_ref());
                 }
                 self.join_stream(layer.after_attention.as_ref(), attention);
+                if let Some(with) = &layer.behind[0] {
+                    self.norm_stream(with);
+                }
+                if let Some(with) = &layer.again {
+                    self.join_embedding(1.0);
+                    self.norm_stream(with);
+                }
             }
             if layer.altup.is_some() {
                 self.join_laurel();
@@ -214,6 +242,9 @@ impl<'m> Forward<'m, '_> {
                     FeedForward::Mixed(w) => self.channel_mix(i, w, segments)?,
                 }
                 self.join_stream(layer.after_ff.as_ref(), feed_forward);
+                if let Some(with) = &layer.behind[1] {
+                    self.norm_stream(with);
+                }
             }
             if layer.ahead.is_some() {
                 std::mem::swap(&mut self.s.t, &mut self.s.experts.dense);
@@ -232,52 +263,13 @@ impl<'m> Forward<'m, '_> {
                 self.join_embedding(embedding);
             }
             let round = model.config().layers / model.config().rounds;
-            if model.config().round_norm && (i + 1).is_multiple_of(round) && i + 1 < model.config().layers {
-                self.norm_stream(&model.weights().out_norm);
+            let round_ends = (i + 1).is_multiple_of(round) && i + 1 < model.config().layers;
+            if let Some(with) = model.weights().out_norm.as_ref().filter(|_| round_ends && model.config().round_norm) {
+                self.norm_stream(with);
             }
         }
         self.lap.layer = None;
         self.logits(wanted, out)
-    }
-
-    fn embed(&mut self) {
-        let embed = self.model.weights().embed.view(self.model.gguf());
-        let factor = self.model.config().embed_scale;
-        let mut tokens = self.tokens.clone();
-        if let Some(adapters) = &self.model.config().adapters {
-            tokens.iter_mut().for_each(|token| *token = adapters.of(*token).map_or(*token, |[_, other]| other));
-        }
-        let dim = embed.cols();
-        self.lap.op(Op::Embedding, || Cost {
-            weight_bytes: (embed.data().len() / embed.rows().max(1) * self.n) as u64,
-            ..Cost::elements(self.n, dim, 1, 1 + usize::from(factor != 1.0))
-        });
-        self.crew.rows(&mut self.s.x[..self.n * dim], dim, self.n >= SPLIT, |_, i, x| {
-            // Tokens were checked against the vocabulary.
-            let row = embed.file_row(tokens[i] as usize).unwrap_or(&[]);
-            embed.format().dequantize(row, x);
-            if factor != 1.0 {
-                scale(x, factor);
-            }
-        });
-    }
-
-    /// `x += positions`, row by row.
-    fn add_positions(&mut self, w: &MatrixRef, segments: &[Segment<'_>]) {
-        let (table, n) = (w.view(self.model.gguf()), self.n);
-        let range = |seg: &Segment<'_>| seg.seq.len()..seg.seq.len() + seg.tokens.len();
-        let at: Vec<usize> = segments.iter().flat_map(range).collect();
-        let dim = table.cols();
-        self.lap.op(Op::Embedding, || Cost {
-            weight_bytes: (table.data().len() / table.rows().max(1) * n) as u64,
-            ..Cost::elements(n, dim, 2, 1)
-        });
-        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, i, x| {
-            let mut added = vec![0.0; dim];
-            // No sequence is longer than the table, which has a row for each position of the context.
-            table.format().dequantize(table.file_row(at[i]).unwrap_or(&[]), &mut added);
-            add(x, &added);
-        });
     }
 
     /// The sines and cosines of each table for each row.
@@ -319,11 +311,18 @@ impl<'m> Forward<'m, '_> {
             None if w.hyper.is_some() => self.leave_streams(wanted)?,
             None => self.keep(wanted),
         }
-        self.normed(Some(&w.out_norm));
-        self.quantize_h(&[&w.output], || "before the output projection".into())?;
+        self.normed(w.out_norm.as_ref());
+        let output = match (self.gives, &w.output) {
+            (Gives::Logits, Some(output)) => output,
+            _ => {
+                out.copy_from_slice(&self.s.h[..self.n * c.dim]);
+                return self.check_finite(out, "among the rows");
+            }
+        };
+        self.quantize_h(&[output], || "before the output projection".into())?;
         let x = Input { floats: &self.s.h[..self.n * c.dim], blocks: blocks_of(&self.s.blocks, self.n, c.dim) };
-        self.lap.op(Op::Logits, || Cost::products(self.n, &[w.output.view(self.model.gguf())]));
-        matmul(self.crew, self.n, &mut [Product { w: w.output.view(self.model.gguf()), x, out: &mut *out }]);
+        self.lap.op(Op::Logits, || Cost::products(self.n, &[output.view(self.model.gguf())]));
+        matmul(self.crew, self.n, &mut [Product { w: output.view(self.model.gguf()), x, out: &mut *out }]);
         let isa = self.crew.isa();
         if let Some(b) = &w.output_bias {
             self.lap.op(Op::LogitBounds, || Cost::elements(self.n, c.vocab, 2, 1));
@@ -346,6 +345,10 @@ impl<'m> Forward<'m, '_> {
             let rows = out.chunks_exact_mut(c.vocab);
             rows.for_each(|row| row[tokens.clone()].fill(f32::MIN));
         }
+        self.check_finite(out, "among the logits")
+    }
+
+    fn check_finite(&self, out: &mut [f32], at: &str) -> Result<(), EngineError> {
         let bad = AtomicBool::new(false);
         self.crew.rows(out, LOOK, true, |_, _, part| {
             // Without a way out of the loop, so that the compiler looks at several at once.
@@ -353,7 +356,7 @@ impl<'m> Forward<'m, '_> {
                 bad.store(true, Ordering::Relaxed);
             }
         });
-        if bad.into_inner() { Err(EngineError::NonFinite { at: "among the logits".into() }) } else { Ok(()) }
+        if bad.into_inner() { Err(EngineError::NonFinite { at: at.into() }) } else { Ok(()) }
     }
 
     /// Keeps the rows in `wanted` only.
@@ -384,26 +387,6 @@ impl<'m> Forward<'m, '_> {
         let (c, n, crew) = (self.model.config(), self.n, self.crew);
         self.lap.op(Op::Norm, || norm_cost(n, c.dim, Some(with)));
         crew.rows(&mut self.s.x[..n * c.dim], c.dim, n >= SPLIT, |_, _, x| norm(crew.isa(), x, with, c.eps));
-    }
-
-    /// Keeps the stream as it is for [`join_embedding`](Self::join_embedding).
-    fn keep_embedding(&mut self) {
-        let (dim, n) = (self.model.config().dim, self.n);
-        self.lap.op(Op::Embedding, || Cost::elements(n, dim, 2, 0));
-        let x = &self.s.x;
-        self.crew.rows(&mut self.s.embedding[..n * dim], dim, n >= SPLIT, |_, r, kept| {
-            kept.copy_from_slice(&x[r * dim..][..dim]);
-        });
-    }
-
-    /// `x += share * embedding`, row by row.
-    fn join_embedding(&mut self, share: f32) {
-        let (dim, n) = (self.model.config().dim, self.n);
-        self.lap.op(Op::ResidualAdd, || Cost::elements(n, dim, 3, 1));
-        let kept = &self.s.embedding;
-        self.crew.rows(&mut self.s.x[..n * dim], dim, n >= SPLIT, |_, r, x| {
-            add_scaled(x, &kept[r * dim..][..dim], share);
-        });
     }
 
     /// `x = h` times a factor, where parts are added to what they read.

@@ -55,7 +55,7 @@ impl<'m> Forward<'m, '_> {
         let weights = self.model.weights();
         match weights.layers.get(i + 1) {
             Some(next) => Next { weights: next.first(), norms: next.before_attention.iter().collect() },
-            None => Next { weights: vec![&weights.output], norms: vec![&weights.out_norm] },
+            None => Next { weights: weights.output.iter().collect(), norms: weights.out_norm.iter().collect() },
         }
     }
 }

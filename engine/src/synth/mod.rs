@@ -170,8 +170,8 @@ fn tensors(s: &Shape, mix: Mix) -> Vec<Tensor> {
         Tensor { name, count: 1, rows, cols, format, fill: Fill::Random(size / (cols as f32).sqrt()) }
     };
     all.push(matrix("token_embd.weight".into(), [s.vocab, s.dim], 1.0));
-    let out_norm = crate::arch::find(s.arch).map_or("output_norm", |arch| arch.out_norm);
-    all.push(vector(format!("{out_norm}.weight"), s.dim, Fill::Norm));
+    let out_norm = crate::arch::find(s.arch).map_or(Some("output_norm"), |arch| arch.out_norm);
+    all.extend(out_norm.map(|norm| vector(format!("{norm}.weight"), s.dim, Fill::Norm)));
     if !s.tied {
         all.push(matrix("output.weight".into(), [s.vocab, s.dim], 1.0));
     }

@@ -63,7 +63,7 @@ impl Roles {
         // Texts of these vocabularies end with what separates sentences.
         let separator = check("tokenizer.ggml.seperator_token_id", source.separator)?;
         let eos = check(EOS, source.eos)?;
-        let eos = if source.model == "bert" { separator.or(eos) } else { eos };
+        let eos = if source.model == "bert" { separator.or(eos) } else { eos.or(separator) };
         let eom = check("tokenizer.ggml.eom_token_id", source.eom)?;
         let eot = check("tokenizer.ggml.eot_token_id", source.eot)?;
         check("tokenizer.ggml.unknown_token_id", source.unknown)?;

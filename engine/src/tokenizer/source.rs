@@ -90,6 +90,10 @@ pub struct VocabSource<'a> {
     pub unknown: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`
     pub add_bos: Option<bool>,
+    /// `tokenizer.ggml.normalizer.lowercase`: whether `bert` vocabularies have no capitals; they have none where it is missing.
+    pub lowercase: Option<bool>,
+    /// `tokenizer.ggml.normalizer.strip_accents`: whether they have no accents; as with capitals where it is missing.
+    pub strip_accents: Option<bool>,
     /// `tokenizer.ggml.add_eos_token`
     pub add_eos: Option<bool>,
     /// `tokenizer.ggml.add_space_prefix`
@@ -126,6 +130,8 @@ impl<'a> VocabSource<'a> {
             separator: meta.u32("tokenizer.ggml.seperator_token_id")?,
             unknown: meta.u32("tokenizer.ggml.unknown_token_id")?,
             add_bos: meta.bool("tokenizer.ggml.add_bos_token")?,
+            lowercase: meta.bool("tokenizer.ggml.normalizer.lowercase")?,
+            strip_accents: meta.bool("tokenizer.ggml.normalizer.strip_accents")?,
             add_eos: meta.bool("tokenizer.ggml.add_eos_token")?,
             add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
             remove_extra_whitespaces: meta.bool("tokenizer.ggml.remove_extra_whitespaces")?,

@@ -422,3 +422,19 @@ fn no_score_of_plamo_is_out_of_bounds() {
     assert_eq!(encode("abcdef"), [97, 98, 99, 100, ids[4]]);
     assert_eq!(encode("ee"), [101, 101]);
 }
+
+#[test]
+fn word_pieces_have_capitals_where_the_file_says_so() {
+    let mut p = Parts::default();
+    let (unknown, cls, sep) = (p.add("[UNK]", 3), p.add("[CLS]", 3), p.add("[SEP]", 3));
+    let [small, large, accent, rest] = ["▁ete", "▁Ete", "▁\u{c9}te", "s"].map(|t| p.add(t, 1));
+    let tokens = |lowercase, strip_accents| {
+        let ids = VocabSource { unknown: Some(unknown), cls: Some(cls), separator: Some(sep), ..p.source("bert") };
+        let t = Tokenizer::new(VocabSource { lowercase, strip_accents, ..ids }).unwrap();
+        t.encode("Etes \u{c9}te", &EncodeOptions { add_special: true, parse_special: false })
+    };
+    assert_eq!(tokens(None, None), [cls, small, rest, small, sep]);
+    assert_eq!(tokens(Some(false), None), [cls, large, rest, accent, sep]);
+    assert_eq!(tokens(Some(false), Some(true)), [cls, large, rest, large, sep]);
+    assert_eq!(tokens(Some(true), Some(false)), [cls, small, rest, unknown, sep]);
+}

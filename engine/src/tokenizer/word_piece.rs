@@ -1,8 +1,8 @@
-//! WordPiece (`tokenizer.ggml.model` = `bert`): words, in lower case and without accents, from the longest tokens that they
-//! begin with.
+//! WordPiece (`tokenizer.ggml.model` = `bert`): words, in lower case and without accents where the file does not say otherwise,
+//! from the longest tokens that they begin with.
 //!
 //! Files write a token that begins a word with `▁` before it, and others without the `##` of the original vocabularies. The
-//! rules are those of BERT's own uncased tokenizer: a word of more than [`MAX_WORD`] characters, or one that tokens do not
+//! rules are those of BERT's own tokenizer: a word of more than [`MAX_WORD`] characters, or one that tokens do not
 //! cover, is the unknown token as a whole.
 
 use super::error::TokenizerError;
@@ -18,6 +18,8 @@ const MAX_WORD: usize = 100;
 #[derive(Clone)]
 pub(super) struct WordPiece {
     unknown: u32,
+    lowercase: bool,
+    strip_accents: bool,
 }
 
 impl WordPiece {
@@ -27,7 +29,8 @@ impl WordPiece {
             key: "tokenizer.ggml.unknown_token_id",
             model: source.model.into(),
         })?;
-        Ok(Self { unknown })
+        let lowercase = source.lowercase.unwrap_or(true);
+        Ok(Self { unknown, lowercase, strip_accents: source.strip_accents.unwrap_or(lowercase) })
     }
 
     /// Appends the tokens of `text`.
@@ -42,7 +45,12 @@ impl WordPiece {
             word.truncate(1);
             *chars = 0;
         };
-        for c in text.chars().filter(|c| !dropped(*c)).nfd().filter(|c| !is_accent(*c)) {
+        let kept = text.chars().filter(|c| !dropped(*c));
+        let text: String = match self.strip_accents {
+            true => kept.nfd().filter(|c| !is_accent(*c)).collect(),
+            false => kept.collect(),
+        };
+        for c in text.chars() {
             if is_space(c) {
                 end(&mut word, &mut chars);
                 continue;
@@ -51,12 +59,16 @@ impl WordPiece {
             if alone {
                 end(&mut word, &mut chars);
             }
-            for c in c.to_lowercase() {
+            let mut push = |c| {
                 chars += 1;
                 // Longer words are not looked at.
                 if chars <= MAX_WORD {
                     word.push(c);
                 }
+            };
+            match self.lowercase {
+                true => c.to_lowercase().for_each(push),
+                false => push(c),
             }
             if alone {
                 end(&mut word, &mut chars);

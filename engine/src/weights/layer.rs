@@ -24,6 +24,10 @@ pub(crate) struct LayerWeights {
     pub before_ff: Option<Norm>,
     pub feed_forward: Option<FeedForward>,
     pub after_ff: Option<Norm>,
+    /// Of the stream once the attention is added, and once the feed-forward part is.
+    pub behind: [Option<Norm>; 2],
+    /// Of that and the layer's input once more.
+    pub again: Option<Norm>,
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
     pub hyper: Option<Box<LayerHyper>>,
@@ -220,6 +224,8 @@ impl Loader<'_> {
             Some(own) if self.has(&format!("{}.weight", name(own))) => (Some(own), norms.before_attention),
             _ => (norms.before_attention, norms.before_ff),
         };
+        let lacking = |l: &Self, own: &str| c.arch.first_unnormed && i == 0 && !l.has(&format!("{}.weight", name(own)));
+        let first = first.filter(|own| !lacking(self, own));
         let (second, parallel) = match c.parallel {
             Some(parallel) => (second, parallel),
             None => {
@@ -242,6 +248,8 @@ impl Loader<'_> {
                 _ => None,
             },
             before_attention: if mixes { norm(self, first)? } else { None },
+            again: norm(self, c.arch.input_again.filter(|own| self.has(&format!("{}.weight", name(own)))))?,
+            behind: [norm(self, norms.behind_attention)?, norm(self, norms.behind_ff)?],
             space: match recurrent {
                 Some(RecurrentPart::Scan(s)) => Some(Box::new(self.state_space(s, &name)?)),
                 _ => None,

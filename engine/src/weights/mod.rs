@@ -18,6 +18,7 @@ mod short_convolution;
 mod state_space;
 mod streams;
 mod told_scan;
+mod vectors;
 mod wkv;
 
 pub(crate) use adapters::{Adapted, LayerAdapters};
@@ -36,6 +37,7 @@ pub(crate) use pooled::{Pool, Pooled};
 pub(crate) use selective::Selective;
 pub(crate) use streams::{Shares, StreamsHead};
 pub(crate) use told_scan::ToldScan;
+pub(crate) use vectors::{Classifier, Vectors};
 pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
 
 use crate::arch::NormKind;
@@ -94,7 +96,9 @@ pub(crate) struct LayerInputs {
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub embed: MatrixRef,
-    /// Of what is looked up there; its weights may all be ones.
+    /// A row for each kind of token, `[kinds, dim]`, which is added.
+    pub kinds: Option<MatrixRef>,
+    /// Of what comes of all that; its weights may all be ones.
     pub embed_norm: Option<Norm>,
     /// What is added to the embedding at each position, `[ctx, dim]`.
     pub positions: Option<MatrixRef>,
@@ -107,11 +111,12 @@ pub(crate) struct Weights {
     pub streams: Option<StreamsHead>,
     /// What kept streams are scored with behind the last layer, `[dim]`.
     pub kept: Option<Vec<f32>>,
-    pub out_norm: Norm,
-    /// The embedding again where the file ties them.
-    pub output: MatrixRef,
+    pub out_norm: Option<Norm>,
+    /// The embedding again where the file ties them; none where rows are all that a model gives.
+    pub output: Option<MatrixRef>,
     /// Added to the logits, `[vocab]`.
     pub output_bias: Option<Vec<f32>>,
+    pub vectors: Vectors,
     pub rope_factors: RopeFactors,
     /// The matrices that take part in products, in the order of their use. The embedding is none of them, as its rows
     /// are looked up in the file.
@@ -134,12 +139,13 @@ impl Weights {
             (false, true) => Some(Norm { kind: c.norm, w: vec![1.0; c.dim], bias: None }),
             (false, false) => None,
         };
+        let kinds = if c.arch.token_kinds { l.table("token_types.weight", c.vectors.kinds, c.dim)? } else { None };
         let there = c.arch.positions_if_there && l.has("position_embd.weight");
         let positions = match c.arch.learned_positions || there {
             true => Some(need(l.table("position_embd.weight", c.ctx, c.dim)?, "position_embd.weight")?),
             false => None,
         };
-        let out_norm = l.stream_norm(c.arch.out_norm)?;
+        let out_norm = c.arch.out_norm.map(|name| l.stream_norm(name)).transpose()?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
         let altup = l.altup()?;
@@ -158,19 +164,25 @@ impl Weights {
             Some(_) => Some(need(l.numbers("output_res_score.weight", &[c.dim])?, "output_res_score.weight")?),
             None => None,
         };
-        let output = match l.matrix("output.weight", c.vocab, c.dim)? {
-            Some(output) => output,
-            None => {
-                let output = embed.apart();
-                l.targets.push(output.target(true));
-                output
-            }
+        let vectors = l.vectors()?;
+        let output = match c.arch.encoder {
+            // Some files keep what they were trained with, which has nothing to do.
+            true => l.table("output.weight", c.vocab, c.dim)?.and(None),
+            false => Some(match l.matrix("output.weight", c.vocab, c.dim)? {
+                Some(output) => output,
+                None => {
+                    let output = embed.apart();
+                    l.targets.push(output.target(true));
+                    output
+                }
+            }),
         };
-        let output_bias = l.numbers("output.bias", &[c.vocab])?;
+        let output_bias = if c.arch.encoder { None } else { l.numbers("output.bias", &[c.vocab])? };
         l.finish()?;
         let targets = l.targets;
         Ok(Self {
             embed,
+            kinds,
             embed_norm,
             positions,
             layer_inputs,
@@ -183,6 +195,7 @@ impl Weights {
             out_norm,
             output,
             output_bias,
+            vectors,
             rope_factors,
             targets,
         })

@@ -48,6 +48,9 @@ pub static PRE_TOKENIZERS: &[PreTokenizer] = &[
         names: &[
             "gpt-2",
             "phi-2",
+            "jina-v1-en",
+            "jina-v2-code",
+            "roberta-bpe",
             "jina-es",
             "jina-de",
             "jina-v2-es",

@@ -5,7 +5,7 @@
 //! ```text
 //! s[i]   = scale * (FMA chain over channels of q[d] * k[d][i])        lanes over positions; then perhaps bounded, then perhaps
 //!                                                                    times the query's factor, then perhaps
-//!                                                                    fma(slope, i - p, s[i])
+//!                                                                    fma(slope, -|i - p|, s[i])
 //! m_t    = max s,  e[i] = exp(s[i] - m_t),  l_t = sum of e             16 virtual lanes, fixed tree
 //! o_t[c] = FMA chain over positions of e[i] * v[i][c]                  lanes over channels
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
@@ -18,7 +18,8 @@
 //! read for it.
 //!
 //! A sink is merged last, as a tile whose only score it is and whose value is 0. With a window, positions before it count as if
-//! they were not there, and tiles of nothing else are not read.
+//! they were not there, and tiles of nothing else are not read. A query of a text that is read as a whole sees what follows it,
+//! too.
 //!
 //! Tiles sit at absolute positions and are merged in order, so neither the batch nor the threads change a bit.
 //!
@@ -41,13 +42,16 @@ use crate::team::{Crew, SendPtr};
 use merge::Merge;
 use unit::Unit;
 
-/// One query row: a position of a sequence. The cache holds at least `pos + 1` positions.
+/// One query row: a position of a sequence.
 #[derive(Clone, Copy)]
 pub struct Query<'a> {
     /// The sequence's cache of this layer.
     pub kv: &'a KvLayer,
-    /// The position asking; it sees positions `0..=pos`, or the last of them.
+    /// The position asking.
     pub pos: usize,
+    /// It sees positions `0..end`, or those of them in its window: its own is the last of them, but where texts are read as a
+    /// whole. The cache holds as many.
+    pub end: usize,
     /// Which of those it sees, where not all; each of its heads at least one.
     pub chosen: Option<Chosen<'a>>,
     /// What it sees before those, of another cache.
@@ -82,9 +86,14 @@ pub struct Far<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Of all positions.
+    /// Of all positions up to its own.
     pub fn all(kv: &'a KvLayer, pos: usize) -> Self {
-        Self { kv, pos, chosen: None, far: None }
+        Self { kv, pos, end: pos + 1, chosen: None, far: None }
+    }
+
+    /// Of all positions of the cache.
+    pub fn whole(kv: &'a KvLayer, pos: usize) -> Self {
+        Self { end: kv.len(), ..Self::all(kv, pos) }
     }
 }
 
@@ -105,27 +114,32 @@ pub struct Rules<'a> {
     pub factors: Option<&'a [f32]>,
 }
 
-/// Which positions up to the one asking are seen.
+/// Which of the positions that a query may see it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// The last so many, the one asking among them; at least 1.
     Last(usize),
     /// Those of its own chunk, where chunks of so many begin at multiples of that; at least 1.
     Chunk(usize),
+    /// Its own, and so many on each side.
+    Around(usize),
 }
 
 impl Window {
     /// The most positions that are seen.
     pub fn most(self) -> usize {
-        let (Self::Last(n) | Self::Chunk(n)) = self;
-        n
+        match self {
+            Self::Last(n) | Self::Chunk(n) => n,
+            Self::Around(n) => n.saturating_mul(2).saturating_add(1),
+        }
     }
 
-    /// The first position that the one before `end` sees.
-    pub fn first(self, end: usize) -> usize {
+    /// Those that position `pos` sees of `0..end`: from the first to before the second.
+    pub fn seen(self, pos: usize, end: usize) -> [usize; 2] {
         match self {
-            Self::Last(n) => end.saturating_sub(n),
-            Self::Chunk(n) => end.saturating_sub(1) / n * n,
+            Self::Last(n) => [(pos + 1).saturating_sub(n), end],
+            Self::Chunk(n) => [pos / n * n, end],
+            Self::Around(n) => [pos.saturating_sub(n), end.min(pos.saturating_add(n).saturating_add(1))],
         }
     }
 }
@@ -193,8 +207,12 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert!(heads.is_multiple_of(shape.heads), "query heads are a multiple of KV heads");
     assert_eq!(q.len(), queries.len() * heads * shape.k_dim, "q [n, heads, k_dim]");
     assert_eq!(out.len(), queries.len() * heads * shape.v_dim, "out [n, heads, v_dim]");
-    assert!(queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.kv.len()), "the position is cached");
-    let bits = |q: &Query<'_>| q.chosen.is_none_or(|c| c.words.len() > c.stride * (shape.heads - 1) + q.pos / TILE);
+    assert!(
+        queries.iter().all(|q| *q.kv.shape() == shape && q.pos < q.end && q.end <= q.kv.len()),
+        "the position is cached"
+    );
+    let bits =
+        |q: &Query<'_>| q.chosen.is_none_or(|c| c.words.len() > c.stride * (shape.heads - 1) + (q.end - 1) / TILE);
     assert!(queries.iter().all(bits), "a bit for each position");
     let far = || queries.iter().filter_map(|q| q.far);
     assert!(far().all(|f| *f.kv.shape() == shape && f.len <= f.kv.len()), "the entry is cached");
@@ -230,8 +248,8 @@ impl<'a> Call<'a> {
 
     /// The positions that a query sees: from the first to before the second.
     fn seen(&self, query: usize) -> [usize; 2] {
-        let end = self.queries[query].pos + 1;
-        [self.rules.window.map_or(0, |w| w.first(end)), end]
+        let Query { pos, end, .. } = self.queries[query];
+        self.rules.window.map_or([0, end], |w| w.seen(pos, end))
     }
 
     /// Between which positions of a tile those are that a query sees.
@@ -323,7 +341,7 @@ impl<'a> Call<'a> {
                 (Some(a), Some(b)) => std::ptr::eq(a.kv, b.kv) && a.len <= b.len,
                 _ => false,
             };
-            std::ptr::eq(before.kv, query.kv) && before.pos <= query.pos && far
+            std::ptr::eq(before.kv, query.kv) && before.pos <= query.pos && before.end <= query.end && far
         };
         for (i, query) in self.queries.iter().enumerate() {
             let before = i.checked_sub(1).map(|b| &self.queries[b]);

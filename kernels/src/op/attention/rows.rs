@@ -258,14 +258,15 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
     }
 }
 
-/// Adds to each score its distance, which is `from` of the first, times the slope.
+/// Takes from each score its distance times the slope; `from` is where the first one is from the row's own.
 #[inline(always)]
 fn lean<S: Isa>(s: S, e: &mut [f32; TILE], slope: f32, from: f32) {
     const STEPS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-    let (steps, slope) = (s.f_load(&STEPS), s.f_splat(slope));
+    let (steps, slope, zero) = (s.f_load(&STEPS), s.f_splat(slope), s.f_splat(0.0));
     let mut from = from;
     for e in e.as_chunks_mut::<16>().0 {
-        let v = s.f_fma(slope, s.f_add(s.f_splat(from), steps), s.f_load(e));
+        let away = s.f_add(s.f_splat(from), steps);
+        let v = s.f_fma(slope, s.f_min(away, s.f_sub(zero, away)), s.f_load(e));
         s.f_store(e, v);
         from += 16.0;
     }

@@ -3,7 +3,7 @@
 use super::rows::{Rows, State};
 use super::{Block, Call, Place};
 use crate::isa::{Isa, Kernel};
-use crate::kv::{Elem, TILE, Tile};
+use crate::kv::{Elem, Tile};
 use crate::team::SendPtr;
 
 /// Tiles `span` of a unit; see [`Call::unit`].
@@ -57,8 +57,11 @@ impl<E: Elem> Kernel for Unit<'_, E> {
             };
             let mut work = Rows::new(call, block, self.head, (at.tile, tile), next.as_ptr().cast());
             let [first, last] = [block.first, block.first + block.count - 1].map(|query| call.within(query, at));
-            if !choosing && first[1] == TILE && last[0] == 0 {
-                work.run(s, [0, rows], [0, TILE], u64::MAX, &mut state);
+            if !choosing && first == last {
+                // Those between see the same, as no query of a block sees from or up to an earlier position than one before it.
+                if first[0] < first[1] {
+                    work.run(s, [0, rows], first, u64::MAX, &mut state);
+                }
             } else {
                 // Where the queries themselves are, and at a window's other end, each sees another part of the tile.
                 for j in 0..block.count {
