@@ -15,8 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A model and a runner for it; the model in the program where none is given, which is said unless it should be quiet.
 pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
-    // An instruction set that the CPU lacks is known before the file is touched.
+    // What the machine lacks is known before the file is touched.
     let isa = isa(a.isa.as_deref())?;
+    let threads = threads(a.threads)?;
     let model = Arc::new(match &a.model {
         Some(path) => Model::open(path, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })?,
         None => bundled::open(a)?,
@@ -24,7 +25,6 @@ pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
     if a.model.is_none() && !quiet {
         bundled::tell();
     }
-    let threads = threads(a.threads)?;
     let team = Arc::new(Team::new(threads, isa).map_err(hewn_engine::EngineError::from)?);
     Ok(Runner::new(model, team, &RunnerOptions { chunk: a.chunk as usize })?)
 }

@@ -244,6 +244,8 @@ fn more_threads_than_there_are_processors() {
     assert!(run(processors).ok().err.is_empty());
     if processors < 100 {
         two_lines(&run(8 * processors + 1), 2, "threads are far too many for the ");
+        // Nor is the bundled model told of before.
+        two_lines(&hewn(&["run", "x", "-t", "900"]), 2, "threads are far too many for the ");
         let done = run(processors + 1).ok();
         assert!(done.err.starts_with("warning: ") && done.err.contains("wait for each other"), "{}", done.err);
     }
