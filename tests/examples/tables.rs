@@ -1,20 +1,23 @@
 //! Writes the README's tables of formats and architectures: how fast each kernel is here, and how far each fixture's logits
-//! are from their reference.
+//! (of models that make vectors of texts, those) are from their reference.
 //!
 //!     cargo run --release -p hewn-tests --example tables               prints them
 //!     cargo run --release -p hewn-tests --example tables -- --write    puts them into the README
 //!
 //! Fixtures of `../shared`, where that lies beside the checkout, and of `tests/data`. It takes about a minute.
 
-use hewn_engine::{CpuIsa, KvType, LoadOptions, Model, Team, default_threads};
+use hewn_engine::embed::{EmbedOptions, Embedder};
+use hewn_engine::{CpuIsa, KvType, LoadOptions, Model, Runner, RunnerOptions, Team, default_threads};
 use hewn_kernels::Format;
 use hewn_kernels::op::matmul::Layout;
 use hewn_kernels::probe::kernels::Case;
 use hewn_kernels::probe::{Buffer, DotKind, data_caches, dot_rate, read_rate};
+use hewn_tests::embedding::{EmbedFixture, embed_fixtures};
 use hewn_tests::fixture::Fixture;
 use hewn_tests::{Setup, all_logits, nmse, shared};
 use std::error::Error;
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +116,13 @@ fn architectures(dirs: &[PathBuf]) -> Result<String, Box<dyn Error>> {
             }
         }
     }
+    for f in embed_fixtures() {
+        let model = Arc::new(Model::open(&f.model, &LoadOptions::default())?);
+        let (arch, error) = (model.config().arch.name, figure(nmse(&vectors(&f, model.clone())?, &f.vectors)));
+        let peer = figure(f.peer_nmse);
+        let row = format!("| `{arch}` | {}, vectors | F16 | {error} | {peer} |\n", f.name);
+        all.push((arch, f.name, row));
+    }
     all.sort_unstable();
     let head = "| architecture | fixture | weights | error | peer's error |\n| --- | --- | --- | --: | --: |\n";
     Ok(head.to_owned() + &all.into_iter().map(|row| row.2).collect::<String>())
@@ -122,7 +132,20 @@ fn architectures(dirs: &[PathBuf]) -> Result<String, Box<dyn Error>> {
 fn errors(f: &Fixture) -> Result<[String; 2], Box<dyn Error>> {
     let model = Arc::new(Model::open(&f.model, &LoadOptions::default())?);
     let kept = f.kept(&all_logits(&model, &f.tokens, Setup::new(KvType::F32)));
-    Ok([nmse(&kept, &f.logits), f.peer_nmse].map(|e| if e == 0.0 { "0".to_owned() } else { format!("{e:.1e}") }))
+    Ok([nmse(&kept, &f.logits), f.peer_nmse].map(figure))
+}
+
+/// The vectors of a fixture's texts, with keys and values in F32.
+fn vectors(f: &EmbedFixture, model: Arc<Model>) -> Result<Vec<f32>, Box<dyn Error>> {
+    let team = Arc::new(Team::new(default_threads(), CpuIsa::best())?);
+    let options = EmbedOptions { pooling: None, normalize: false, kv: KvType::F32 };
+    let mut embedder = Embedder::new(Runner::new(model, team, &RunnerOptions::default())?, &options)?;
+    let all = embedder.embed_tokens(&f.texts, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok(all.into_iter().flat_map(|e| e.values).collect())
+}
+
+fn figure(error: f64) -> String {
+    if error == 0.0 { "0".to_owned() } else { format!("{error:.1e}") }
 }
 
 /// Bytes and operations a second: the median of several samples.

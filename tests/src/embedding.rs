@@ -23,6 +23,8 @@ pub struct EmbedFixture {
     pub vectors: Vec<f32>,
     /// Of the first text in two parts.
     pub second_vector: Vec<f32>,
+    /// How far llama.cpp's vectors are from the reference.
+    pub peer_nmse: f64,
 }
 
 fn dir() -> PathBuf {
@@ -61,6 +63,7 @@ impl EmbedFixture {
             rows: all,
             vectors,
             second_vector,
+            peer_nmse: json["peer_nmse"][1].as_f64().unwrap(),
         }
     }
 }
