@@ -22,6 +22,7 @@ const WIDTH: usize = 32;
 
 /// Runs `hewn embed`.
 pub fn run(a: &EmbedArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     let texts = texts(&a.model, &a.texts, a.file.as_deref(), "text")?;
     let runner = setup::runner(&a.model, false)?;
     let tokenizer = setup::tokenizer(&runner)?;
@@ -30,7 +31,7 @@ pub fn run(a: &EmbedArgs) -> Result<(), CliError> {
     let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
     let options = EmbedOptions { pooling: a.pooling, normalize: !a.no_normalize, kv: a.model.kv.into() };
     let mut embedder = embedder(runner, longest, &options)?;
-    let vectors = interruptible(|go_on| embedder.embed_tokens(&tokens, go_on))?;
+    let vectors = interruptible(&interrupt, |go_on| embedder.embed_tokens(&tokens, go_on))?;
     let mut out = BufWriter::new(stdout().lock());
     if a.json {
         writeln!(out, "{}", as_json(&embedder, &vectors))?;
@@ -44,6 +45,7 @@ pub fn run(a: &EmbedArgs) -> Result<(), CliError> {
 
 /// Runs `hewn rerank`.
 pub fn rerank(a: &RerankArgs) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
     let documents = texts(&a.model, &a.documents, a.file.as_deref(), "document")?;
     let runner = setup::runner(&a.model, false)?;
     let tokenizer = setup::tokenizer(&runner)?;
@@ -51,7 +53,7 @@ pub fn rerank(a: &RerankArgs) -> Result<(), CliError> {
     let longest = pairs.iter().map(|p| p.tokens.len()).max().unwrap_or(0);
     let options = EmbedOptions { pooling: Some(TextPooling::Rank), kv: a.model.kv.into(), ..EmbedOptions::default() };
     let mut embedder = embedder(runner, longest, &options)?;
-    let scores = interruptible(|go_on| embedder.rank_pairs(&pairs, go_on))?;
+    let scores = interruptible(&interrupt, |go_on| embedder.rank_pairs(&pairs, go_on))?;
     let mut out = BufWriter::new(stdout().lock());
     if a.json {
         let scores: Vec<Value> = documents.iter().zip(&scores).map(|(d, s)| json!({"text": d, "score": s})).collect();
@@ -107,9 +109,9 @@ fn embedder(runner: Runner, longest: usize, options: &EmbedOptions) -> Result<Em
 }
 
 fn interruptible<R>(
+    interrupt: &Interrupt,
     work: impl FnOnce(&mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Result<R, EmbedError>,
 ) -> Result<R, CliError> {
-    let interrupt = Interrupt::install()?;
     let result = interrupt.guard(|cancel| {
         work(&mut |_, _| if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
