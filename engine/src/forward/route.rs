@@ -107,7 +107,8 @@ fn best_groups(e: &Experts, worth: &dyn Fn(usize) -> f32, biased: bool) -> Vec<b
     open
 }
 
-fn softmax(x: &mut [f32]) {
+/// Numbers that are all positive and have the sum 1, `e^x` in proportion.
+pub(super) fn softmax(x: &mut [f32]) {
     let top = x.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
     x.iter_mut().for_each(|v| *v = libm::expf(*v - top));
     let sum: f32 = x.iter().sum();

@@ -1,6 +1,7 @@
 //! What comes behind the rows of texts: matrices that vectors go through, and classifiers.
 
 use super::blocks_of;
+use super::route::softmax;
 use super::rows::quantize_rows;
 use crate::arch::Scoring;
 use crate::error::{EngineError, zeroed};
@@ -66,11 +67,4 @@ pub(crate) fn classify(model: &Model, team: &Team, w: &Classifier, x: &[f32]) ->
         scores.chunks_exact_mut(c.vectors.labels).for_each(softmax);
     }
     Ok(scores)
-}
-
-fn softmax(row: &mut [f32]) {
-    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|v| *v = libm::expf(*v - top));
-    let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|v| *v /= sum);
 }
