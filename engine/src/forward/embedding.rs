@@ -10,10 +10,9 @@ impl Forward<'_, '_> {
     pub(super) fn embed(&mut self) {
         let embed = self.model.weights().embed.view(self.model.gguf());
         let factor = self.model.config().embed_scale;
-        let mut tokens = self.tokens.clone();
-        if let Some(adapters) = &self.model.config().adapters {
-            tokens.iter_mut().for_each(|token| *token = adapters.of(*token).map_or(*token, |[_, other]| other));
-        }
+        let adapters = self.model.config().adapters.as_ref();
+        let shown = |token: u32| adapters.and_then(|a| a.of(token)).map_or(token, |[_, other]| other);
+        let tokens = &self.tokens;
         let dim = embed.cols();
         self.lap.op(Op::Embedding, || Cost {
             weight_bytes: (embed.data().len() / embed.rows().max(1) * self.n) as u64,
@@ -21,7 +20,7 @@ impl Forward<'_, '_> {
         });
         self.crew.rows(&mut self.s.x[..self.n * dim], dim, self.n >= SPLIT, |_, i, x| {
             // Tokens were checked against the vocabulary.
-            let row = embed.file_row(tokens[i] as usize).unwrap_or(&[]);
+            let row = embed.file_row(shown(tokens[i]) as usize).unwrap_or(&[]);
             embed.format().dequantize(row, x);
             if factor != 1.0 {
                 scale(x, factor);
