@@ -1,6 +1,6 @@
 //! Sixteen lanes as one 512-bit register: what AVX-512 with and without VNNI has in common.
 
-use std::arch::x86_64::__m512i;
+use std::arch::x86_64::{__m512, __m512i};
 
 /// The same value, of which the compiler knows nothing.
 ///
@@ -11,6 +11,20 @@ use std::arch::x86_64::__m512i;
 pub(super) unsafe fn hidden(mut v: __m512i) -> __m512i {
     // SAFETY: no instructions.
     unsafe { std::arch::asm!("/* {} */", inout(zmm_reg) v, options(pure, nomem, nostack, preserves_flags)) };
+    v
+}
+
+/// Sixteen halves as floats. The intrinsic's instruction suppresses exceptions: that form takes no operand from memory, and
+/// with one from a register it takes the port of shuffles besides.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn widen(p: &[u16; 16]) -> __m512 {
+    let v;
+    // SAFETY: reads the halves that `p` refers to.
+    unsafe {
+        std::arch::asm!("vcvtph2ps {v}, [{p}]", v = lateout(zmm_reg) v, p = in(reg) p,
+            options(pure, readonly, nostack, preserves_flags));
+    }
     v
 }
 
@@ -242,7 +256,7 @@ macro_rules! lanes512 {
         }
         #[inline(always)]
         fn f_load_f16(self, p: &[u16; 16]) -> Self::F {
-            simd!(_mm512_cvtph_ps(_mm256_loadu_si256(p.as_ptr().cast())))
+            simd!(super::lanes512::widen(p))
         }
         #[inline(always)]
         fn f_store_f16(self, p: &mut [u16; 16], v: Self::F) {

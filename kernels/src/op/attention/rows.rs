@@ -27,6 +27,30 @@ pub(super) enum State<'a> {
     Part(&'a mut [f32]),
 }
 
+/// Addresses to prefetch, turn by turn of a loop: the rest of a tile, then the next one. What a loop would read anyway where
+/// nothing is to be fetched, so that it has no branch.
+struct Ahead {
+    at: *const u8,
+    step: usize,
+    /// Turns left in this tile.
+    turns: usize,
+    /// Where the next one begins.
+    then: *const u8,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn turn(&mut self) -> *const u8 {
+        if self.turns == 0 {
+            self.at = self.then;
+        }
+        self.turns = self.turns.wrapping_sub(1);
+        let at = self.at;
+        self.at = at.wrapping_add(self.step);
+        at
+    }
+}
+
 /// The rows of a unit against one tile.
 pub(super) struct Rows<'a, E> {
     call: &'a Call<'a>,
@@ -50,11 +74,24 @@ impl<'a, E: Elem> Rows<'a, E> {
         Self { call, block, head, tile: t, keys, values, next, fetch: true }
     }
 
-    /// Where what is read [`Call::ahead`] bytes after byte `at` of the tile lies: an address to prefetch.
+    /// What to fetch while the tile is read from byte `from` on, `step` bytes a turn: what is [`Call::ahead`] bytes ahead of
+    /// that, if anything is to be fetched.
     #[inline(always)]
-    fn ahead(&self, at: usize) -> *const u8 {
-        let (at, whole) = (at + self.call.ahead, size_of_val(self.keys) + size_of_val(self.values));
-        if at < whole { self.keys.as_ptr().cast::<u8>().wrapping_add(at) } else { self.next.wrapping_add(at - whole) }
+    fn ahead(&self, fetch: bool, from: usize, step: usize) -> Ahead {
+        let this = self.keys.as_ptr().cast::<u8>();
+        if !fetch {
+            return Ahead { at: this.wrapping_add(from), step, turns: usize::MAX, then: this };
+        }
+        let (at, whole) = (from + self.call.ahead, size_of_val(self.keys) + size_of_val(self.values));
+        match whole.checked_sub(at) {
+            None | Some(0) => {
+                Ahead { at: self.next.wrapping_add(at - whole), step, turns: usize::MAX, then: self.next }
+            }
+            Some(left) => {
+                let turns = left.div_ceil(step);
+                Ahead { at: this.wrapping_add(at), step, turns, then: self.next.wrapping_add(at + turns * step - whole) }
+            }
+        }
     }
 
     /// Rows `rows[0]..rows[1]`, all of which see the chosen ones of positions `n[0]..n[1]` of the tile.
@@ -167,14 +204,13 @@ impl<'a, E: Elem> Rows<'a, E> {
             let (query, head) = (self.block.first + (row + g) / group, self.head * group + (row + g) % group);
             q[g] = &call.q[(query * call.heads + head) * k_dim..][..k_dim];
         }
-        let lines = TILE * size_of::<E>() / 64;
         for i in (0..TILE).step_by(16 * L) {
             let mut acc = [[s.f_splat(0.0); L]; G];
+            let mut ahead = self.ahead(self.fetch && i == 0, 0, TILE * size_of::<E>());
             for (d, k) in self.keys.as_chunks::<TILE>().0.iter().enumerate() {
-                if self.fetch && i == 0 {
-                    for line in 0..lines {
-                        s.prefetch_far(self.ahead((d * lines + line) * 64));
-                    }
+                let line = ahead.turn();
+                for at in (0..TILE * size_of::<E>()).step_by(LINE) {
+                    s.prefetch_far(line.wrapping_add(at));
                 }
                 let mut lanes = [s.f_splat(0.0); L];
                 each!(L, j => { lanes[j] = E::load(s, k[i + 16 * j..].first_chunk().expect("16 of 64")); });
@@ -220,14 +256,13 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
         let (row_bytes, width) = (v_pad * size_of::<E>(), 16 * L * size_of::<E>());
         // Each pass over the positions fetches the lines of its own channels; where two share them, the first does.
         let fetch = rows.fetch && (c * size_of::<E>()).is_multiple_of(LINE);
-        let mut at = size_of_val(rows.keys) + from * row_bytes + c * size_of::<E>();
+        let at = size_of_val(rows.keys) + from * row_bytes + c * size_of::<E>();
+        let mut ahead = rows.ahead(fetch, at, row_bytes);
         for (p, v) in (from..to).zip(rows.values[from * v_pad..to * v_pad].chunks_exact(v_pad)) {
-            if fetch {
-                for line in (0..width).step_by(LINE) {
-                    s.prefetch_far(rows.ahead(at + line));
-                }
+            let line = ahead.turn();
+            for at in (0..width).step_by(LINE) {
+                s.prefetch_far(line.wrapping_add(at));
             }
-            at += row_bytes;
             let v = &v[c..].as_chunks::<16>().0[..L];
             let mut lanes = [s.f_splat(0.0); L];
             each!(L, j => { lanes[j] = E::load(s, &v[j]); });
