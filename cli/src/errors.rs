@@ -134,7 +134,7 @@ impl From<EngineError> for CliError {
             EngineError::Context { .. } => "shorten the prompt or raise --ctx",
             EngineError::NoLogits { .. } => "`hewn embed MODEL TEXT...` makes vectors of texts",
             EngineError::WholeText { .. } => "shorten the text or raise --chunk",
-            EngineError::Memory { .. } => "lower --ctx or --chunk, or use a smaller model",
+            EngineError::Memory { .. } => "lower --ctx or --chunk, try --kv q8_0, or use a smaller model",
             EngineError::NonFinite { .. } => "try --kv f32; if that does not help, get the file again",
             EngineError::Isa(_) => "leave out --isa and HEWN_ISA to use the best one",
             EngineError::Option { .. } | EngineError::Sampler(_) => {

@@ -1,6 +1,7 @@
 //! What an operation has to read and compute at the least, from the shapes alone.
 
 use crate::format::Format;
+use crate::kv::{KvShape, KvType};
 use crate::op::matmul::Matrix;
 use crate::op::quantize::ActBlock;
 use std::ops::AddAssign;
@@ -51,6 +52,15 @@ impl Cost {
     pub fn elements(rows: usize, width: usize, moved: usize, float: usize) -> Self {
         let n = (rows * width) as u64;
         Self { rows, activation_bytes: n * 4 * moved as u64, float: n * float as u64, ..Self::default() }
+    }
+
+    /// The same with the products of so many pairs of a query and a position besides: of a key's channels and of a value's.
+    pub fn attending(self, shape: &KvShape, pairs: usize) -> Self {
+        let [k, v] = [shape.k_dim, shape.v_dim].map(|dim| (pairs * dim) as u64);
+        match shape.kind {
+            KvType::F16 | KvType::F32 => Self { float: self.float + k + v, ..self },
+            KvType::Q8_0 => Self { signed: self.signed + k, float: self.float + v, ..self },
+        }
     }
 
     /// `rows` of `width` f32 to blocks: read twice, for the largest and for the rounding.

@@ -4,7 +4,7 @@
 
 use crate::format::{Float, Form, Format, FormatVisitor, Quant, SUB};
 use crate::isa::{Isa, Kernel, scalar::Scalar};
-use crate::kv::TILE;
+use crate::kv::{KvType, TILE};
 use crate::op::altup::{Router, STREAMS};
 use crate::op::attention::{Rules, Window};
 use crate::op::convolution::{Convolution, Then};
@@ -81,17 +81,49 @@ pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(x + x) + 1.0)
 }
 
-/// Attention of one head: the query `q` of a position over positions `0..seen` (or those in its window), whose keys and values (already rounded
-/// to the cache's number format) come from `k(position, channel)` and `v(position, channel)`. The head's sink and slope and
+/// A query or a row of keys or values as a cache of this format holds them: numbers, and what those from each multiple of 32 on
+/// are multiplied with.
+pub fn cached(kind: KvType, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    match kind {
+        KvType::F32 => (x.to_vec(), Vec::new()),
+        KvType::F16 => (x.iter().map(|x| half::f16::from_f32(*x).to_f32()).collect(), Vec::new()),
+        KvType::Q8_0 => {
+            let (q, d): (Vec<_>, Vec<_>) = x.chunks(SUB).map(eight_bits).unzip();
+            (q.concat(), d.into_iter().map(|d| half::f16::from_f32(d).to_f32()).collect())
+        }
+    }
+}
+
+/// Up to 32 values as integers, and their scale.
+fn eight_bits(x: &[f32]) -> (Vec<f32>, f32) {
+    let d = x.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
+    let q = |x: &f32| if d < f32::MIN_POSITIVE { 0.0 } else { (x * (1.0 / d)).round_ties_even() };
+    (x.iter().map(q).collect(), if d < f32::MIN_POSITIVE { 0.0 } else { d })
+}
+
+/// The product of a query with a [`cached`] key.
+pub fn score(kind: KvType, q: &[f32], (k, scales): &(Vec<f32>, Vec<f32>)) -> f32 {
+    match kind {
+        KvType::F16 | KvType::F32 => q.iter().zip(k).fold(0.0f32, |acc, (q, k)| q.mul_add(*k, acc)),
+        KvType::Q8_0 => q.chunks(SUB).zip(k.chunks(SUB)).zip(scales).fold(0.0, |acc, ((q, k), d_k)| {
+            let (q, d_q) = eight_bits(q);
+            // Exact: integers below 2^24.
+            let sum: f32 = q.iter().zip(k).map(|(q, k)| q * k).sum();
+            (d_k * d_q).mul_add(sum, acc)
+        }),
+    }
+}
+
+/// Attention of one head: a query at position `pos` over positions `0..seen` (or those in its window), whose [`score`]s and
+/// [`cached`] values come from `score(position)` and `v(position, channel)`, with the value's scale (1 where its format has none). The head's sink and slope and
 /// the query's factor are the ones of `rules`; of the positions, only the chosen ones count.
 pub fn attention(
-    q: &[f32],
     [pos, seen]: [usize; 2],
     v_dim: usize,
     rules: &Rules<'_>,
     chosen: impl Fn(usize) -> bool,
-    k: impl Fn(usize, usize) -> f32,
-    v: impl Fn(usize, usize) -> f32,
+    score: impl Fn(usize) -> f32,
+    v: impl Fn(usize, usize) -> [f32; 2],
 ) -> Vec<f32> {
     let (mut max, mut sum, mut out) = (f32::NEG_INFINITY, 0.0f32, vec![0.0f32; v_dim]);
     let (first, seen) = match rules.window {
@@ -105,13 +137,13 @@ pub fn attention(
         if positions().next().is_none() {
             continue;
         }
-        let score = |p| {
-            let s = q.iter().enumerate().fold(0.0f32, |acc, (d, q)| q.mul_add(k(p, d), acc)) * rules.scale;
+        let finished = |p| {
+            let s = score(p) * rules.scale;
             let s = rules.cap.map_or(s, |cap| cap * tanh(s / cap));
             let s = rules.factors.map_or(s, |factor| s * factor[0]);
             rules.slopes.map_or(s, |slope| slope[0].mul_add(-(p.abs_diff(pos) as f32), s))
         };
-        let scores: Vec<f32> = positions().map(score).collect();
+        let scores: Vec<f32> = positions().map(finished).collect();
         let top = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
         let e: Vec<f32> = scores.iter().map(|s| exp(s - top)).collect();
         let mut lanes = [0.0f32; 16];
@@ -121,7 +153,10 @@ pub fn attention(
         max = new;
         sum = tree(lanes).mul_add(add, sum * keep);
         for (c, o) in out.iter_mut().enumerate() {
-            let part = positions().zip(&e).fold(0.0f32, |acc, (p, e)| e.mul_add(v(p, c), acc));
+            let part = positions().zip(&e).fold(0.0f32, |acc, (p, e)| {
+                let [value, scale] = v(p, c);
+                (e * scale).mul_add(value, acc)
+            });
             *o = part.mul_add(add, *o * keep);
         }
     }

@@ -34,6 +34,7 @@ impl Kernel for All<'_> {
             s.h_mul_high(a, b),
             s.b_lookup_low(self.1.first_chunk().unwrap(), s.i_and(a, s.i_splat(0x7f7f_7f7f))),
             s.i_load_u8(self.1.first_chunk().unwrap()),
+            s.i_load_i8(bytemuck::cast_ref::<_, [[i8; 16]; 4]>(self.1).first().unwrap()),
             s.i_load_u16(bytemuck::cast_ref::<_, [[u16; 16]; 2]>(self.1).first().unwrap()),
             s.f_as_i(s.i_half(s.i_shr(a, 16))),
         ];

@@ -24,10 +24,12 @@ fn own_models_agree_with_the_naive_decoder() {
             let model = Arc::new(Model::from_gguf(Gguf::from_bytes(tiny.bytes.clone()).unwrap()).unwrap());
             let tokens: Vec<u32> = (0..tokens(90)).map(|i| (i * i * 7 + 3) % tiny.vocab() as u32).collect();
             let want: Vec<f32> = naive::logits(&tiny, &tokens, false).iter().map(|v| *v as f32).collect();
-            for (kv, float_bar) in [(KvType::F32, 1e-9), (KvType::F16, wider * 1e-6)] {
+            for (kv, float_bar) in [(KvType::F32, 1e-9), (KvType::F16, wider * 1e-6), (KvType::Q8_0, wider * 1e-3)] {
                 let err = nmse(&all_logits(&model, &tokens, Setup::new(kv)), &want);
                 // Blocks of 32 eight-bit activations cost about 1e-4 over two layers of random weights.
-                let bar = if format.is_quant() { wider * 1e-3 } else { float_bar };
+                // Keys, values and queries of eight bits cost as much again.
+                let quant_bar = wider * if kv == KvType::Q8_0 { 2e-3 } else { 1e-3 };
+                let bar = if format.is_quant() { quant_bar } else { float_bar };
                 println!("{arch:6} {:5} {kv:?}: nmse {err:.2e}", format.name());
                 assert!(err <= bar, "{arch} {format:?} {kv:?}: {err:e} > {bar:e}");
             }
@@ -122,7 +124,7 @@ fn caches_take_what_was_estimated() {
         "afmoe",
     ] {
         let model = Arc::new(Model::open(&dir.join(format!("{name}.gguf")), &LoadOptions::default()).unwrap());
-        for kv in [KvType::F32, KvType::F16] {
+        for kv in KvType::ALL {
             let team = Arc::new(Team::new(1, CpuIsa::best()).unwrap());
             let mut runner = Runner::new(model.clone(), team, &RunnerOptions::default()).unwrap();
             let mut seq = Sequence::new(&model, &SequenceOptions { ctx: Some(130), kv }).unwrap();

@@ -114,10 +114,13 @@ impl ModelCost {
         let states: Vec<_> = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes()).collect();
         let attending = (0..c.layers).filter(|i| c.attends(*i));
         // A cache that several layers read is read by each.
-        let layer = |i| c.layer(i).k_width() + c.layer(i).v_width();
+        let layer = |i: usize| {
+            let l = c.layer(i);
+            l.kv_heads * (kv.bytes_of(l.k_dim) + kv.bytes_of(l.v_dim))
+        };
         let mut kv_position = [0.0; 2];
         for i in attending {
-            kv_position[usize::from(c.window_of(i).is_some())] += (layer(i) * kv.bytes()) as f64;
+            kv_position[usize::from(c.window_of(i).is_some())] += layer(i) as f64;
         }
         let window = c.window.as_ref().map_or(f64::INFINITY, |w| w.size as f64);
         let states = 2.0 * states.iter().sum::<usize>() as f64;

@@ -21,7 +21,8 @@ use crate::roofline::{Machine, available_memory, large_buffer};
 use crate::synth::{self, Synthetic, Temporary};
 use cost::{Ceilings, Cost, ModelCost};
 use hewn_engine::{
-    CancelToken, EngineError, LoadOptions, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions, Team,
+    CancelToken, EngineError, KvType, LoadOptions, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions,
+    Team,
 };
 use hewn_kernels::probe::Buffer;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -257,7 +258,7 @@ impl Bench {
             size_bytes: tensors.iter().map(|t| t.bytes).sum(),
             parameters: tensors.iter().map(|t| t.elements()).sum(),
             layout: subject.layout.to_owned(),
-            kv: format!("{:?}", a.kv).to_lowercase(),
+            kv: KvType::from(a.kv).name().into(),
             chunk: a.chunk as usize,
             isa: team.isa().kind().name().to_owned(),
             threads: team.threads(),

@@ -304,9 +304,10 @@ impl Forward<'_, '_> {
             };
             let read: usize = segments.iter().map(read).sum();
             // A bound on scores is a hyperbolic tangent, some 20 instructions.
-            let score = sizes.k_dim + sizes.v_dim + if rules.cap.is_some() { 20 } else { 0 };
+            let (pairs, bound) = (seen * sizes.heads, if rules.cap.is_some() { 20 } else { 0 });
             let rows = Cost::elements(n, qw + aw, 1, 0);
-            Cost { kv_bytes: (read * kv_row) as u64, float: (seen * sizes.heads * score) as u64, ..rows }
+            let cost = Cost { kv_bytes: (read * kv_row) as u64, float: (pairs * bound) as u64, ..rows };
+            queries.first().map_or(cost, |q| cost.attending(q.kv.shape(), pairs))
         });
         attention(crew, &queries, sizes.heads, &rules, &s.q[..n * qw], &mut s.att[..n * aw]);
         // Nobody will see them again: the next layer's go where they were.

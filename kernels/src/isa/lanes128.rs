@@ -203,6 +203,19 @@ macro_rules! lanes128 {
             })
         }
         #[inline(always)]
+        fn i_load_i8(self, p: &[i8; 16]) -> Self::I {
+            simd!({
+                let v = vld1q_s8(p.as_ptr());
+                let (low, high) = (vmovl_s8(vget_low_s8(v)), vmovl_s8(vget_high_s8(v)));
+                [
+                    vmovl_s16(vget_low_s16(low)),
+                    vmovl_s16(vget_high_s16(low)),
+                    vmovl_s16(vget_low_s16(high)),
+                    vmovl_s16(vget_high_s16(high)),
+                ]
+            })
+        }
+        #[inline(always)]
         fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
             let mut out = self.i_splat(0);
             quads!(h => {

@@ -134,6 +134,13 @@ macro_rules! lanes256 {
             })
         }
         #[inline(always)]
+        fn i_load_i8(self, p: &[i8; 16]) -> Self::I {
+            simd!({
+                let v = _mm_loadu_si128(p.as_ptr().cast());
+                [_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(v))]
+            })
+        }
+        #[inline(always)]
         fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
             simd!([
                 _mm256_cvtepu16_epi32(_mm_loadu_si128(p.as_ptr().cast())),

@@ -116,6 +116,10 @@ macro_rules! lanes512 {
             simd!(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.as_ptr().cast())))
         }
         #[inline(always)]
+        fn i_load_i8(self, p: &[i8; 16]) -> Self::I {
+            simd!(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.as_ptr().cast())))
+        }
+        #[inline(always)]
         fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
             simd!(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.as_ptr().cast())))
         }

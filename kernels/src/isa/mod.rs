@@ -272,6 +272,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn i_narrow(self, a: Self::I) -> [i8; 16];
     /// Sixteen bytes, zero-extended.
     fn i_load_u8(self, p: &[u8; 16]) -> Self::I;
+    /// Sixteen bytes, sign-extended.
+    fn i_load_i8(self, p: &[i8; 16]) -> Self::I;
     /// Sixteen u16, zero-extended.
     fn i_load_u16(self, p: &[u16; 16]) -> Self::I;
     /// The low 16 bits of each lane, below 2^16, as an IEEE half float, widened.

@@ -118,6 +118,10 @@ impl Isa for Scalar {
         p.map(i32::from)
     }
     #[inline(never)]
+    fn i_load_i8(self, p: &[i8; 16]) -> Self::I {
+        p.map(i32::from)
+    }
+    #[inline(never)]
     fn i_load_u16(self, p: &[u16; 16]) -> Self::I {
         p.map(i32::from)
     }

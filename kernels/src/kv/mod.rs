@@ -6,12 +6,19 @@
 //!   V  [64][v_pad]     position by position: channels side by side, the lanes of the value loop
 //! ```
 //!
-//! `v_pad` is `v_dim` rounded up to 16 lanes. Memory is taken a tile at a time, as positions arrive (see `slab`).
+//! `v_pad` is `v_dim` rounded up to 16 lanes. Blocks of 8 bits lie otherwise: see `blocks`. Memory is taken a tile at a time, as
+//! positions arrive (see `slab`).
 
+mod append;
+pub(crate) mod blocks;
+mod elem;
 pub(crate) mod slab;
 
-use crate::isa::{CpuIsa, Isa, Kernel, load_tail, prefetch_write};
+use crate::format::SUB;
+use crate::isa::{CpuIsa, prefetch_write};
 use crate::team::Crew;
+use append::Positions;
+pub(crate) use elem::Elem;
 use slab::Pool;
 pub(crate) use slab::Tile;
 use std::ops::Range;
@@ -30,14 +37,30 @@ pub enum KvType {
     F16,
     /// 4-byte floats.
     F32,
+    /// Blocks of 32 channels: 8-bit integers and a half float for their scale, as in the weight format of that name. 53 % of
+    /// the memory of half floats. Queries are quantized to 8 bits, too.
+    Q8_0,
 }
 
 impl KvType {
-    /// Bytes of an element.
-    pub fn bytes(self) -> usize {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F16, Self::F32, Self::Q8_0];
+
+    /// The customary name, in small letters.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Q8_0 => "q8_0",
+        }
+    }
+
+    /// Bytes of so many channels, without padding.
+    pub fn bytes_of(self, channels: usize) -> usize {
+        match self {
+            Self::F16 => 2 * channels,
+            Self::F32 => 4 * channels,
+            Self::Q8_0 => channels + 2 * channels.div_ceil(SUB),
         }
     }
 }
@@ -56,13 +79,24 @@ pub struct KvShape {
 }
 
 impl KvShape {
-    pub(crate) fn v_pad(&self) -> usize {
-        self.v_dim.next_multiple_of(16)
+    /// Channels of a key, padding included.
+    pub(crate) fn k_pad(&self) -> usize {
+        if self.kind == KvType::Q8_0 { self.k_dim.next_multiple_of(SUB) } else { self.k_dim }
     }
 
-    /// Elements of one head of a tile.
-    pub(crate) fn head_len(&self) -> usize {
-        (self.k_dim + self.v_pad()) * TILE
+    /// Channels of a value, padding included.
+    pub(crate) fn v_pad(&self) -> usize {
+        self.v_dim.next_multiple_of(if self.kind == KvType::Q8_0 { SUB } else { 16 })
+    }
+
+    /// Bytes of a head's keys in a tile.
+    pub(crate) fn keys_bytes(&self) -> usize {
+        self.kind.bytes_of(self.k_pad()) * TILE
+    }
+
+    /// Bytes of one head of a tile: keys, then values.
+    pub(crate) fn head_bytes(&self) -> usize {
+        self.keys_bytes() + self.kind.bytes_of(self.v_pad()) * TILE
     }
 
     /// Bytes that one position of one layer takes, padding included.
@@ -72,7 +106,7 @@ impl KvShape {
 
     /// Bytes of one tile of one layer.
     pub fn tile_bytes(&self) -> usize {
-        self.heads * self.head_len() * self.kind.bytes()
+        self.heads * self.head_bytes()
     }
 }
 
@@ -84,38 +118,22 @@ pub struct KvFull {
     pub bytes: usize,
 }
 
-/// An element type of the cache.
-pub(crate) trait Elem: bytemuck::Zeroable + Copy + Send + Sync + 'static {
-    fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F;
-    fn store<S: Isa>(s: S, p: &mut [Self; 16], v: S::F);
-}
-
-impl Elem for f32 {
-    #[inline(always)]
-    fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F {
-        s.f_load(p)
-    }
-    #[inline(always)]
-    fn store<S: Isa>(s: S, p: &mut [Self; 16], v: S::F) {
-        s.f_store(p, v);
-    }
-}
-
-impl Elem for u16 {
-    #[inline(always)]
-    fn load<S: Isa>(s: S, p: &[Self; 16]) -> S::F {
-        s.f_load_f16(p)
-    }
-    #[inline(always)]
-    fn store<S: Isa>(s: S, p: &mut [Self; 16], v: S::F) {
-        s.f_store_f16(p, v);
-    }
-}
-
 #[derive(Debug)]
 pub(crate) enum Tiles {
     F16(Vec<Tile<u16>>),
     F32(Vec<Tile<f32>>),
+    Q8_0(Vec<Tile<i8>>),
+}
+
+/// The same for tiles of any elements.
+macro_rules! of_any {
+    ($tiles:expr, $t:ident => $body:expr) => {
+        match $tiles {
+            Tiles::F16($t) => $body,
+            Tiles::F32($t) => $body,
+            Tiles::Q8_0($t) => $body,
+        }
+    };
 }
 
 /// Keys and values of one layer of one sequence. Where it attends through a window only, the tiles of positions that nothing
@@ -133,31 +151,23 @@ impl Tiles {
         match kind {
             KvType::F16 => Self::F16(Vec::new()),
             KvType::F32 => Self::F32(Vec::new()),
+            KvType::Q8_0 => Self::Q8_0(Vec::new()),
         }
     }
 
     /// How many hold something.
     fn held(&self) -> usize {
-        match self {
-            Self::F16(t) => t.iter().filter(|t| !t.is_empty()).count(),
-            Self::F32(t) => t.iter().filter(|t| !t.is_empty()).count(),
-        }
+        of_any!(self, t => t.iter().filter(|t| !t.is_empty()).count())
     }
 
     /// Whether tile `i` holds something.
     fn has(&self, i: usize) -> bool {
-        match self {
-            Self::F16(t) => t.get(i).is_some_and(|t| !t.is_empty()),
-            Self::F32(t) => t.get(i).is_some_and(|t| !t.is_empty()),
-        }
+        of_any!(self, t => t.get(i).is_some_and(|t| !t.is_empty()))
     }
 
     /// Gives back the memory of tile `i`.
     fn give_back(&mut self, i: usize) {
-        match self {
-            Self::F16(t) => t[i] = Tile::default(),
-            Self::F32(t) => t[i] = Tile::default(),
-        }
+        of_any!(self, t => t[i] = Tile::default())
     }
 }
 
@@ -189,30 +199,20 @@ impl KvLayer {
 
     /// Makes room for `len` positions in all.
     pub fn reserve(&mut self, len: usize) -> Result<(), KvFull> {
-        let (tiles, n) = (len.div_ceil(TILE), self.shape.heads * self.shape.head_len());
-        match &mut self.tiles {
-            Tiles::F16(t) => grow(&self.pool, t, tiles, n),
-            Tiles::F32(t) => grow(&self.pool, t, tiles, n),
-        }
+        let (tiles, bytes) = (len.div_ceil(TILE), self.shape.tile_bytes());
+        of_any!(&mut self.tiles, t => grow(&self.pool, t, tiles, bytes))
     }
 
     /// Fetches what [`append`](Self::append) will write one more position to: a key's channels lie in a cache line each,
     /// and the threads that attended last have them all. A hint, for the thread that will append.
     pub fn expect(&self) {
-        match &self.tiles {
-            Tiles::F16(tiles) => self.fetch(tiles),
-            Tiles::F32(tiles) => self.fetch(tiles),
-        }
+        of_any!(&self.tiles, tiles => self.fetch(tiles))
     }
 
     fn fetch<E: Elem>(&self, tiles: &[Tile<E>]) {
         let Some(tile) = tiles.get(self.len / TILE) else { return };
-        let (at, v_pad) = (self.len % TILE, self.shape.v_pad());
-        for head in tile.chunks_exact(self.shape.head_len()) {
-            let (keys, values) = head.split_at(self.shape.k_dim * TILE);
-            keys.chunks_exact(TILE).for_each(|k| prefetch_write((&raw const k[at]).cast()));
-            let line = LINE / size_of::<E>();
-            values[at * v_pad..][..v_pad].chunks(line).for_each(|v| prefetch_write(v.as_ptr().cast()));
+        for head in tile.chunks_exact(E::head_len(&self.shape)) {
+            E::each_line(&self.shape, head, self.len % TILE, |line| prefetch_write(line.cast()));
         }
     }
 
@@ -222,14 +222,9 @@ impl KvLayer {
     /// There is not enough memory; nothing was appended.
     pub fn append(&mut self, isa: CpuIsa, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
         let new = self.admit(k, v)?;
-        match &mut self.tiles {
-            Tiles::F16(tiles) => {
-                new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run_lanes(new.part(i, t)))
-            }
-            Tiles::F32(tiles) => {
-                new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run_lanes(new.part(i, t)))
-            }
-        }
+        of_any!(&mut self.tiles, tiles => {
+            new.tiles(tiles).iter_mut().enumerate().for_each(|(i, t)| isa.run_lanes(new.part(i, t)));
+        });
         self.len += new.n;
         Ok(())
     }
@@ -240,10 +235,9 @@ impl KvLayer {
     /// As [`append`](Self::append).
     pub fn append_with(&mut self, crew: &Crew<'_>, k: &[f32], v: &[f32]) -> Result<(), KvFull> {
         let (new, isa) = (self.admit(k, v)?, crew.isa());
-        match &mut self.tiles {
-            Tiles::F16(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run_lanes(new.part(i, &mut t[0]))),
-            Tiles::F32(tiles) => crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run_lanes(new.part(i, &mut t[0]))),
-        }
+        of_any!(&mut self.tiles, tiles => {
+            crew.rows(new.tiles(tiles), 1, true, |_, i, t| isa.run_lanes(new.part(i, &mut t[0])));
+        });
         self.len += new.n;
         Ok(())
     }
@@ -262,10 +256,7 @@ impl KvLayer {
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
         let tiles = self.len.div_ceil(TILE);
-        match &mut self.tiles {
-            Tiles::F16(t) => t.truncate(tiles),
-            Tiles::F32(t) => t.truncate(tiles),
-        }
+        of_any!(&mut self.tiles, t => t.truncate(tiles));
     }
 
     /// Gives back the memory of the tiles that lie wholly within `positions`, from the last one down to one that was given
@@ -298,6 +289,7 @@ impl KvLayer {
         match (&mut other.tiles, &self.tiles) {
             (Tiles::F16(to), Tiles::F16(from)) => copy(&self.pool, to, from)?,
             (Tiles::F32(to), Tiles::F32(from)) => copy(&self.pool, to, from)?,
+            (Tiles::Q8_0(to), Tiles::Q8_0(from)) => copy(&self.pool, to, from)?,
             _ => unreachable!("both were made for one number format"),
         }
         other.len = self.len;
@@ -320,83 +312,13 @@ fn copy<E: Elem>(pool: &Pool, to: &mut Vec<Tile<E>>, from: &[Tile<E>]) -> Result
     Ok(())
 }
 
-fn grow<E: Elem>(pool: &Pool, tiles: &mut Vec<Tile<E>>, want: usize, n: usize) -> Result<(), KvFull> {
+fn grow<E: Elem>(pool: &Pool, tiles: &mut Vec<Tile<E>>, want: usize, bytes: usize) -> Result<(), KvFull> {
     while tiles.len() < want {
-        let tile = pool.take(n)?;
-        tiles.try_reserve(1).map_err(|_| KvFull { bytes: n * size_of::<E>() })?;
+        let tile = pool.take(bytes / size_of::<E>())?;
+        tiles.try_reserve(1).map_err(|_| KvFull { bytes })?;
         tiles.push(tile);
     }
     Ok(())
-}
-
-/// Positions `from..from + n` on their way to the cache.
-#[derive(Clone, Copy)]
-struct Positions<'a> {
-    shape: KvShape,
-    from: usize,
-    n: usize,
-    k: &'a [f32],
-    v: &'a [f32],
-}
-
-impl<'a> Positions<'a> {
-    /// Those that get some, of a layer's `tiles`.
-    fn tiles<'t, E>(&self, tiles: &'t mut [Tile<E>]) -> &'t mut [Tile<E>] {
-        &mut tiles[self.from / TILE..(self.from + self.n).div_ceil(TILE)]
-    }
-
-    /// What the `i`th of them gets.
-    fn part<'t, E>(&self, i: usize, tile: &'t mut Tile<E>) -> Append<'a, 't, E> {
-        let first = (self.from / TILE + i) * TILE;
-        let range = [first.max(self.from), (first + TILE).min(self.from + self.n)];
-        let cut = |rows: &'a [f32], width: usize| &rows[(range[0] - self.from) * width..(range[1] - self.from) * width];
-        let KvShape { heads, k_dim, v_dim, .. } = self.shape;
-        Append {
-            tile,
-            shape: self.shape,
-            first: range[0] % TILE,
-            k: cut(self.k, heads * k_dim),
-            v: cut(self.v, heads * v_dim),
-        }
-    }
-}
-
-/// Stores positions of one tile, from its position `first` on.
-struct Append<'a, 't, E> {
-    tile: &'t mut Tile<E>,
-    shape: KvShape,
-    first: usize,
-    k: &'a [f32],
-    v: &'a [f32],
-}
-
-impl<E: Elem> Kernel for Append<'_, '_, E> {
-    type Out = ();
-
-    #[inline(always)]
-    fn call<S: Isa>(self, s: S) {
-        let KvShape { heads, k_dim, v_dim, .. } = self.shape;
-        let v_pad = self.shape.v_pad();
-        let mut lanes = [E::zeroed(); 16];
-        for i in 0..self.k.len() / (heads * k_dim).max(1) {
-            let at = self.first + i;
-            for (h, head) in self.tile.chunks_exact_mut(self.shape.head_len()).enumerate() {
-                let (keys, values) = head.split_at_mut(k_dim * TILE);
-                let k = self.k[(i * heads + h) * k_dim..][..k_dim].chunks(16);
-                for (k, keys) in k.zip(keys.chunks_mut(16 * TILE)) {
-                    E::store(s, &mut lanes, load_tail(s, k));
-                    for (keys, k) in keys.chunks_exact_mut(TILE).zip(&lanes) {
-                        keys[at] = *k;
-                    }
-                }
-                let v = self.v[(i * heads + h) * v_dim..][..v_dim].chunks(16);
-                for (v, values) in v.zip(values[at * v_pad..].as_chunks_mut::<16>().0) {
-                    // Where channels end within the sixteen, zeros follow.
-                    E::store(s, values, load_tail(s, v));
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -430,7 +352,7 @@ mod tests {
         assert_eq!((other.len(), held(&other)), (layer.len(), 8));
         let keys = |layer: &KvLayer, i: usize| match &layer.tiles {
             Tiles::F32(tiles) => tiles[i].to_vec(),
-            Tiles::F16(_) => unreachable!(),
+            _ => unreachable!(),
         };
         assert_eq!(keys(&other, 10), keys(&layer, 10));
         assert!(keys(&other, 2).is_empty());
@@ -470,13 +392,14 @@ mod tests {
                     .unwrap();
                 let held = |layer: &KvLayer| match &layer.tiles {
                     Tiles::F16(tiles) => tiles.iter().map(|t| t.to_vec()).collect::<Vec<_>>(),
-                    Tiles::F32(_) => unreachable!(),
+                    _ => unreachable!(),
                 };
                 assert_eq!((held(&shared), shared.len()), (held(&layer), layer.len()));
                 let (v_pad, Tiles::F16(tiles)) = (layer.shape.v_pad(), &layer.tiles) else { unreachable!() };
                 for pos in 0..n {
                     for h in 0..heads {
-                        let head = &tiles[pos / TILE][h * layer.shape.head_len()..][..layer.shape.head_len()];
+                        let len = u16::head_len(&layer.shape);
+                        let head = &tiles[pos / TILE][h * len..][..len];
                         let half = |x: f32| half::f16::from_f32(x).to_bits();
                         for d in 0..k_dim {
                             assert_eq!(head[d * TILE + pos % TILE], half(k[pos * kw + h * k_dim + d]));

@@ -10,7 +10,7 @@ use crate::isa::{CpuIsa, Isa, Kernel};
 ///
 /// Besides the block itself it holds what the kernels start their integer sums from: a format whose stored weights have
 /// a zero point `z` needs `-z * sum(q)`, and one load is cheaper there than a product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C, align(64))]
 pub struct ActBlock {
     /// The integers, -127..=127, in fours as the dot instructions take them.

@@ -87,7 +87,7 @@ impl Case {
                 all.extend(layouts.iter().map(|&layout| Self::Matmul { format, layout, columns }));
             }
         }
-        for kv in [KvType::F16, KvType::F32] {
+        for kv in KvType::ALL {
             all.extend([1, 64].map(|queries| Self::Attention { kv, positions: 1024, queries }));
         }
         all.extend([1, BATCH].map(|rows| Self::DeltaRule { rows }));
@@ -104,7 +104,7 @@ impl Case {
                 format!("matmul/{}/{layout}/{columns}", format.name().to_lowercase())
             }
             Self::Attention { kv, positions, queries } => {
-                format!("attention/{}/{positions}/{queries}", if *kv == KvType::F16 { "f16" } else { "f32" })
+                format!("attention/{}/{positions}/{queries}", kv.name())
             }
             Self::DeltaRule { rows } => format!("delta-rule/{rows}"),
             Self::Scan { rows } => format!("scan/{rows}"),
@@ -226,8 +226,8 @@ impl Ready {
                 let seen: usize = (positions - queries..positions).map(|p| p + 1).sum();
                 let rows = Cost::elements(queries, heads * dim, 2, 0);
                 let held = (positions * layer.shape().position_bytes()) as u64;
-                let float = (seen * heads * 2 * dim) as u64;
-                Cost { activation_bytes: rows.activation_bytes + held, float, ..rows }
+                let cost = Cost { activation_bytes: rows.activation_bytes + held, ..rows };
+                cost.attending(layer.shape(), seen * heads)
             }
             (_, Case::DeltaRule { rows }) => {
                 stateful(rows, DELTA.channels() + DELTA.width(), &DELTA.state(), DELTA.operations())

@@ -8,8 +8,9 @@ use hewn_kernels::{CpuIsa, KvLayer, KvShape, KvType, Team, reference};
 /// Keys and values of one sequence, and its cache.
 struct Cached {
     shape: KvShape,
-    k: Vec<f32>,
-    v: Vec<f32>,
+    /// `[len, heads]`: as the cache holds them.
+    keys: Vec<(Vec<f32>, Vec<f32>)>,
+    values: Vec<(Vec<f32>, Vec<f32>)>,
     kv: KvLayer,
     /// Whether queries see what follows them, too.
     whole: bool,
@@ -23,7 +24,8 @@ impl Cached {
         let cut = len / 2;
         kv.append(CpuIsa::best(), &k[..cut * kw], &v[..cut * vw]).unwrap();
         kv.append(CpuIsa::best(), &k[cut * kw..], &v[cut * vw..]).unwrap();
-        Self { shape, k, v, kv, whole: false }
+        let cached = |x: &[f32], dim: usize| x.chunks(dim).map(|x| reference::cached(shape.kind, x)).collect();
+        Self { shape, keys: cached(&k, shape.k_dim), values: cached(&v, shape.v_dim), kv, whole: false }
     }
 
     fn query(&self, pos: usize) -> Query<'_> {
@@ -33,16 +35,24 @@ impl Cached {
     /// The oracle's answer for one head at one position.
     fn want(&self, q: &[f32], pos: usize, head: usize, rules: &Rules<'_>, chosen: Option<&[u64]>) -> Vec<f32> {
         let s = self.shape;
-        let round = |x: f32| if s.kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
         reference::attention(
-            q,
             [pos, if self.whole { self.kv.len() } else { pos + 1 }],
             s.v_dim,
             rules,
             |p| chosen.is_none_or(|c| c[p / 64] >> (p % 64) & 1 == 1),
-            |p, d| round(self.k[(p * s.heads + head) * s.k_dim + d]),
-            |p, c| round(self.v[(p * s.heads + head) * s.v_dim + c]),
+            |p| self.score(q, p, head),
+            |p, c| self.value(p, head, c),
         )
+    }
+
+    fn score(&self, q: &[f32], p: usize, head: usize) -> f32 {
+        let KvShape { kind, heads, .. } = self.shape;
+        reference::score(kind, q, &self.keys[p * heads + head])
+    }
+
+    fn value(&self, p: usize, head: usize, c: usize) -> [f32; 2] {
+        let (v, scales) = &self.values[p * self.shape.heads + head];
+        [v[c], scales.get(c / 32).copied().unwrap_or(1.0)]
     }
 }
 
@@ -105,10 +115,16 @@ fn check_chosen(
 fn attention_equals_the_oracle() {
     let teams = teams();
     let mut rng = Lcg(31);
-    for (heads, group, k_dim, v_dim) in
-        [(1, 1, 8, 8), (2, 3, 64, 64), (2, 6, 128, 128), (1, 5, 96, 80), (3, 4, 16, 208), (1, 13, 24, 48)]
-    {
-        for kind in [KvType::F16, KvType::F32] {
+    for (heads, group, k_dim, v_dim) in [
+        (1, 1, 8, 8),
+        (2, 3, 64, 64),
+        (2, 6, 128, 128),
+        (1, 5, 96, 80),
+        (3, 4, 16, 208),
+        (1, 13, 24, 48),
+        (2, 2, 33, 15),
+    ] {
+        for kind in KvType::ALL {
             let seqs = [Cached::new(&mut rng, KvShape { kind, heads, k_dim, v_dim }, 150)];
             let at = [0, 1, 62, 63, 64, 65, 127, 128, 149].map(|pos| (0, pos));
             check_attention(&mut rng, &seqs, group, &at, &teams);
@@ -121,7 +137,7 @@ fn long_contexts_are_split_over_threads() {
     let teams = teams();
     let mut rng = Lcg(37);
     for (heads, group, k_dim, v_dim) in [(2, 6, 32, 32), (1, 1, 16, 40)] {
-        for kind in [KvType::F16, KvType::F32] {
+        for kind in KvType::ALL {
             let shape = KvShape { kind, heads, k_dim, v_dim };
             let seqs = [1400, 700, 64].map(|len| Cached::new(&mut rng, shape, len));
             check_attention(&mut rng, &seqs, group, &[(0, 1399)], &teams);
@@ -183,7 +199,7 @@ fn whole_texts_equal_the_oracle() {
     let mut rng = Lcg(67);
     let slopes = [0.5, 0.25, 0.0, 1.0, 0.001953125, 0.3];
     let plain = Rules::plain(0.3);
-    for (kind, group) in [(KvType::F32, 1), (KvType::F16, 3)] {
+    for (kind, group) in [(KvType::F32, 1), (KvType::F16, 3), (KvType::Q8_0, 3)] {
         let shape = KvShape { kind, heads: 2, k_dim: 24, v_dim: 40 };
         let mut seqs = [1, 40, 64, 65, 300, 1400].map(|len| Cached::new(&mut rng, shape, len));
         seqs.iter_mut().for_each(|s| s.whole = true);
@@ -247,7 +263,8 @@ fn chosen_positions_equal_the_oracle() {
 fn entries_of_a_second_cache_equal_the_oracle() {
     let teams = teams();
     let mut rng = Lcg(61);
-    for (kind, window) in [(KvType::F32, Some(100)), (KvType::F16, None), (KvType::F32, Some(1))] {
+    let kinds = [(KvType::F32, Some(100)), (KvType::F16, None), (KvType::F32, Some(1)), (KvType::Q8_0, Some(100))];
+    for (kind, window) in kinds {
         let shape = KvShape { kind, heads: 2, k_dim: 24, v_dim: 40 };
         let (near, far) = (Cached::new(&mut rng, shape, 900), Cached::new(&mut rng, shape, 700));
         let (sinks, heads) = (rng.floats(6), 6);
@@ -273,17 +290,15 @@ fn entries_of_a_second_cache_equal_the_oracle() {
                         None => p < len && chosen[i].as_ref().is_none_or(|c| c[p / 64] >> (p % 64) & 1 == 1),
                         Some(p) => p >= first,
                     };
-                    let round = |x: f32| if kind == KvType::F16 { half::f16::from_f32(x).to_f32() } else { x };
                     let of = |p: usize| p.checked_sub(behind).map_or((&far, p), |p| (&near, p));
-                    let (k_dim, v_dim) = (shape.k_dim, shape.v_dim);
+                    let q = &q[(i * heads + h) * shape.k_dim..][..shape.k_dim];
                     want.extend(reference::attention(
-                        &q[(i * heads + h) * k_dim..][..k_dim],
                         [behind + pos, behind + pos + 1],
-                        v_dim,
+                        shape.v_dim,
                         &Rules { window: None, sinks: Some(&sinks[h..=h]), ..rules },
                         seen,
-                        |p, d| round(of(p).0.k[(of(p).1 * shape.heads + h / 3) * k_dim + d]),
-                        |p, c| round(of(p).0.v[(of(p).1 * shape.heads + h / 3) * v_dim + c]),
+                        |p| of(p).0.score(q, of(p).1, h / 3),
+                        |p, c| of(p).0.value(of(p).1, h / 3, c),
                     ));
                 }
             }
@@ -309,7 +324,11 @@ fn entries_of_a_second_cache_equal_the_oracle() {
 
 #[test]
 fn a_window_does_not_look_outside() {
-    let shape = KvShape { kind: KvType::F32, heads: 1, k_dim: 16, v_dim: 16 };
+    KvType::ALL.into_iter().for_each(look_outside);
+}
+
+fn look_outside(kind: KvType) {
+    let shape = KvShape { kind, heads: 1, k_dim: 16, v_dim: 16 };
     let mut rng = Lcg(47);
     let (mut k, mut v) = (rng.floats(200 * 16), rng.floats(200 * 16));
     let team = Team::new(1, CpuIsa::best()).unwrap();
@@ -331,7 +350,11 @@ fn a_window_does_not_look_outside() {
 
 #[test]
 fn a_truncated_cache_is_as_if_never_filled() {
-    let shape = KvShape { kind: KvType::F16, heads: 2, k_dim: 16, v_dim: 16 };
+    KvType::ALL.into_iter().for_each(truncate);
+}
+
+fn truncate(kind: KvType) {
+    let shape = KvShape { kind, heads: 2, k_dim: 16, v_dim: 16 };
     let mut rng = Lcg(41);
     let (k, v) = (rng.floats(200 * 32), rng.floats(200 * 32));
     let mut kv = KvLayer::new(shape);

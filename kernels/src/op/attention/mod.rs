@@ -11,6 +11,13 @@
 //! merge:   M' = max(M, m_t);  L = fma(l_t, exp(m_t - M'), L exp(M - M'));  o likewise
 //! ```
 //!
+//! Of a cache in blocks of 8 bits (Q8_0), queries are quantized like activations; for each block of 32 channels
+//!
+//! ```text
+//! s[i]   = scale * (FMA chain over blocks of (d_k[i] * d_q) * sum of k[d][i] * q[d])       the sum is exact, in integers
+//! o_t[c] = FMA chain over positions of (e[i] * d_v[i]) * v[i][c]
+//! ```
+//!
 //! A query may see entries of a second cache besides, such as what stands for positions that are long past. Their tiles come
 //! first, and are merged like the others.
 //!
@@ -26,18 +33,21 @@
 //! ```text
 //! attention   cuts the queries into blocks of one sequence's neighbours; a unit is a block and a KV head
 //!   unit      walks the tiles: each is read once for all rows (queries x heads that share it) of the unit
-//!     rows    up to six rows at a time in registers: scores, softmax, values
+//!     rows    up to six rows at a time in registers: scores, softmax, values (blocks: of 8 bits)
 //!   merge     where units are fewer than threads need: their tiles are cut into spans, each tile's part goes to
 //!             memory, and the parts are merged in order
 //! ```
 
+mod blocks;
 mod merge;
 mod rows;
 mod unit;
 
+use crate::format::SUB;
 use crate::isa::{CpuIsa, Isa};
-use crate::kv::{KvLayer, KvShape, TILE, Tiles};
+use crate::kv::{KvLayer, KvShape, KvType, TILE, Tiles};
 use crate::math::exp;
+use crate::op::quantize::ActBlock;
 use crate::team::{Crew, SendPtr};
 use merge::Merge;
 use unit::Unit;
@@ -221,7 +231,7 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     assert!(rules.window.is_none_or(|w| w.most() > 0), "a window");
     assert!([rules.sinks, rules.slopes].into_iter().flatten().all(|v| v.len() == heads), "sinks and slopes [heads]");
     assert!(rules.factors.is_none_or(|v| v.len() == queries.len()), "factors [queries]");
-    let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_len() * shape.kind.bytes()));
+    let (isa, ahead) = (crew.isa(), crew.ahead().context.min(shape.head_bytes()));
     let call = Call { isa, shape, queries, heads, rules: *rules, ahead, q, out: SendPtr(out.as_mut_ptr()) };
     let blocks = call.blocks();
     let units = blocks.len() * shape.heads;
@@ -233,9 +243,12 @@ pub fn attention(crew: &Crew<'_>, queries: &[Query<'_>], heads: usize, rules: &R
     }
     crew.run(units, &|worker, u| {
         let (block, head) = (blocks[u / shape.heads], u % shape.heads);
-        let len = block.count * call.group() * (shape.v_pad() + 2);
-        crew.with_scratch(worker, len * size_of::<f32>(), |bytes| {
-            call.unit(block, head, [0, call.tiles(block)], None, bytemuck::cast_slice_mut(bytes));
+        let rows = block.count * call.group();
+        let (queries, sums) = (call.queries_bytes(block), rows * (shape.v_pad() + 2) * size_of::<f32>());
+        crew.with_scratch(worker, queries + sums, |bytes| {
+            let (queries, sums) = bytes.split_at_mut(queries);
+            let (queries, sums) = (bytemuck::cast_slice_mut(queries), bytemuck::cast_slice_mut(sums));
+            call.unit(block, head, [0, call.tiles(block)], None, queries, sums);
         });
     });
 }
@@ -353,20 +366,38 @@ impl<'a> Call<'a> {
         blocks
     }
 
+    /// Bytes of a block's rows of a KV head, quantized, where that is needed.
+    fn queries_bytes(&self, block: Block) -> usize {
+        let blocks = if self.shape.kind == KvType::Q8_0 { self.shape.k_pad() / SUB } else { 0 };
+        block.count * self.group() * blocks * size_of::<ActBlock>()
+    }
+
     /// Runs tiles `span` of a unit. Without `parts` they are all its tiles, and the result goes to the output; else each
     /// tile's part goes to `parts` (`[tiles, rows, part_len]`, from the first that the unit sees), of which other spans
-    /// have other tiles.
-    fn unit(&self, block: Block, head: usize, span: [usize; 2], parts: Option<SendPtr<f32>>, scratch: &mut [f32]) {
+    /// have other tiles. `queries` is room of [`queries_bytes`](Self::queries_bytes), `scratch` for sums where there are no parts.
+    fn unit(
+        &self,
+        block: Block,
+        head: usize,
+        span: [usize; 2],
+        parts: Option<SendPtr<f32>>,
+        queries: &mut [ActBlock],
+        scratch: &mut [f32],
+    ) {
         let query = &self.queries[block.first];
         let far = query.far.map(|f| &f.kv.tiles);
         match (&query.kv.tiles, far) {
             (Tiles::F16(tiles), far) => {
                 let far = if let Some(Tiles::F16(far)) = far { far } else { &[][..] };
-                self.isa.run_lanes(Unit { call: self, tiles, far, block, head, span, parts, scratch });
+                self.isa.run_lanes(Unit { call: self, tiles, far, block, head, span, parts, scratch, queries });
             }
             (Tiles::F32(tiles), far) => {
                 let far = if let Some(Tiles::F32(far)) = far { far } else { &[][..] };
-                self.isa.run_lanes(Unit { call: self, tiles, far, block, head, span, parts, scratch });
+                self.isa.run_lanes(Unit { call: self, tiles, far, block, head, span, parts, scratch, queries });
+            }
+            (Tiles::Q8_0(tiles), far) => {
+                let far = if let Some(Tiles::Q8_0(far)) = far { far } else { &[][..] };
+                self.isa.run_products(Unit { call: self, tiles, far, block, head, span, parts, scratch, queries });
             }
         }
     }
@@ -389,11 +420,14 @@ impl<'a> Call<'a> {
         }
         crew.with_common(parts * size_of::<f32>(), |bytes| {
             let parts = SendPtr(bytemuck::cast_slice_mut::<u8, f32>(bytes).as_mut_ptr());
-            crew.run(spans.len(), &|_, i| {
+            crew.run(spans.len(), &|worker, i| {
                 let s = &spans[i];
                 // SAFETY: within the buffer: the parts of a unit begin at `part`, and all units' parts fit.
                 let parts = SendPtr(unsafe { parts.get().add(s.part) });
-                self.unit(s.block, s.head, s.tiles, Some(parts), &mut []);
+                crew.with_scratch(worker, self.queries_bytes(s.block), |queries| {
+                    let queries = bytemuck::cast_slice_mut(queries);
+                    self.unit(s.block, s.head, s.tiles, Some(parts), queries, &mut []);
+                });
             });
             let group = self.group();
             let rows: Vec<Merge<'_>> = units

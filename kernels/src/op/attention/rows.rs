@@ -6,10 +6,13 @@
 //! The loops over positions are kept plain: there are few products to each, and what an iterator that skips and a loop over
 //! a changing number of lines added was as much work again (AVX2, in cache: attention took 1.8 times as long).
 
+use super::blocks::Scaled;
 use super::{Block, Call};
+use crate::format::SUB;
 use crate::isa::{Isa, Kernel, each};
-use crate::kv::{Elem, LINE, TILE};
+use crate::kv::{Elem, LINE, TILE, blocks};
 use crate::math::exp;
+use crate::op::quantize::ActBlock;
 use crate::op::soft_cap::cap;
 
 /// Where the result of a tile goes.
@@ -29,7 +32,7 @@ pub(super) enum State<'a> {
 
 /// Addresses to prefetch, turn by turn of a loop: the rest of a tile, then the next one. What a loop would read anyway where
 /// nothing is to be fetched, so that it has no branch.
-struct Ahead {
+pub(super) struct Ahead {
     at: *const u8,
     step: usize,
     /// Turns left in this tile.
@@ -40,7 +43,7 @@ struct Ahead {
 
 impl Ahead {
     #[inline(always)]
-    fn turn(&mut self) -> *const u8 {
+    pub fn turn(&mut self) -> *const u8 {
         if self.turns == 0 {
             self.at = self.then;
         }
@@ -53,31 +56,40 @@ impl Ahead {
 
 /// The rows of a unit against one tile.
 pub(super) struct Rows<'a, E> {
-    call: &'a Call<'a>,
+    pub call: &'a Call<'a>,
     block: Block,
     head: usize,
     /// Which tile it is.
     tile: usize,
-    /// `[k_dim][64]`
-    keys: &'a [E],
-    /// `[64][v_pad]`
-    values: &'a [E],
+    /// `[k_dim][64]`, or as `blocks` draws them.
+    pub keys: &'a [E],
+    /// `[64][v_pad]`, or likewise.
+    pub values: &'a [E],
+    /// Where those lie in blocks, the rows, quantized: `[rows][k_pad / 32]`.
+    pub queries: &'a [ActBlock],
     /// The next tile: an address to prefetch, nothing else.
     next: *const u8,
     /// Whether the prefetches are still to be made: by the first rows.
-    fetch: bool,
+    pub fetch: bool,
 }
 
 impl<'a, E: Elem> Rows<'a, E> {
-    pub fn new(call: &'a Call<'a>, block: Block, head: usize, (t, tile): (usize, &'a [E]), next: *const u8) -> Self {
-        let (keys, values) = tile.split_at(call.shape.k_dim * TILE);
-        Self { call, block, head, tile: t, keys, values, next, fetch: true }
+    pub fn new(
+        call: &'a Call<'a>,
+        block: Block,
+        head: usize,
+        (t, tile): (usize, &'a [E]),
+        next: *const u8,
+        queries: &'a [ActBlock],
+    ) -> Self {
+        let (keys, values) = tile.split_at(E::keys_len(&call.shape));
+        Self { call, block, head, tile: t, keys, values, queries, next, fetch: true }
     }
 
     /// What to fetch while the tile is read from byte `from` on, `step` bytes a turn: what is [`Call::ahead`] bytes ahead of
     /// that, if anything is to be fetched.
     #[inline(always)]
-    fn ahead(&self, fetch: bool, from: usize, step: usize) -> Ahead {
+    pub fn ahead(&self, fetch: bool, from: usize, step: usize) -> Ahead {
         let this = self.keys.as_ptr().cast::<u8>();
         if !fetch {
             return Ahead { at: this.wrapping_add(from), step, turns: usize::MAX, then: this };
@@ -89,29 +101,43 @@ impl<'a, E: Elem> Rows<'a, E> {
             }
             Some(left) => {
                 let turns = left.div_ceil(step);
-                Ahead { at: this.wrapping_add(at), step, turns, then: self.next.wrapping_add(at + turns * step - whole) }
+                Ahead {
+                    at: this.wrapping_add(at),
+                    step,
+                    turns,
+                    then: self.next.wrapping_add(at + turns * step - whole),
+                }
             }
         }
     }
 
-    /// Rows `rows[0]..rows[1]`, all of which see the chosen ones of positions `n[0]..n[1]` of the tile.
+    /// Rows `rows[0]..rows[1]`, all of which see the chosen ones of positions `n[0]..n[1]` of the tile. Where keys and values lie
+    /// in blocks, `scaled` is room for six rows.
     #[inline(always)]
-    pub fn run<S: Isa>(&mut self, s: S, rows: [usize; 2], n: [usize; 2], chosen: u64, state: &mut State<'_>) {
+    pub fn run<S: Isa>(
+        &mut self,
+        s: S,
+        rows: [usize; 2],
+        n: [usize; 2],
+        chosen: u64,
+        state: &mut State<'_>,
+        scaled: &mut [Scaled],
+    ) {
         let mut row = rows[0];
         while rows[1] - row >= 6 {
-            self.some::<S, 6, 4, 1>(s, row, n, chosen, state);
+            self.some::<S, 6, 4, 1>(s, row, n, chosen, state, scaled);
             row += 6;
         }
         if rows[1] - row >= 4 {
-            self.some::<S, 4, 4, 1>(s, row, n, chosen, state);
+            self.some::<S, 4, 4, 1>(s, row, n, chosen, state, scaled);
             row += 4;
         }
         if rows[1] - row >= 2 {
-            self.some::<S, 2, 4, 2>(s, row, n, chosen, state);
+            self.some::<S, 2, 4, 2>(s, row, n, chosen, state, scaled);
             row += 2;
         }
         if rows[1] > row {
-            self.some::<S, 1, 8, 4>(s, row, n, chosen, state);
+            self.some::<S, 1, 8, 4>(s, row, n, chosen, state, scaled);
         }
     }
 
@@ -124,9 +150,12 @@ impl<'a, E: Elem> Rows<'a, E> {
         n: [usize; 2],
         chosen: u64,
         state: &mut State<'_>,
+        scaled: &mut [Scaled],
     ) {
         let mut e = [[0.0f32; TILE]; G];
-        if S::MANY {
+        if E::IN_BLOCKS {
+            self.scores_of_blocks::<S, G>(s, row, &mut e);
+        } else if S::MANY {
             self.scores::<S, G, 4>(s, row, &mut e);
         } else {
             self.scores::<S, G, FEW>(s, row, &mut e);
@@ -182,20 +211,19 @@ impl<'a, E: Elem> Rows<'a, E> {
         let mut c = 0;
         while v_pad - c >= step {
             if S::MANY {
-                s.run(Channels::<E, G, MANY> { rows: self, row, n, c, e: &e, factors: &factors, state });
+                s.run(Channels::<E, G, MANY> { rows: self, row, n, c, e: &e, factors: &factors, state, scaled });
             } else {
-                s.run(Channels::<E, G, FEW> { rows: self, row, n, c, e: &e, factors: &factors, state });
+                s.run(Channels::<E, G, FEW> { rows: self, row, n, c, e: &e, factors: &factors, state, scaled });
             }
             c += step;
         }
         while c < v_pad {
-            s.run(Channels::<E, G, 1> { rows: self, row, n, c, e: &e, factors: &factors, state });
+            s.run(Channels::<E, G, 1> { rows: self, row, n, c, e: &e, factors: &factors, state, scaled });
             c += 16;
         }
         self.fetch = false;
     }
 
-    /// Scores of `G` rows against the whole tile, `L` registers of positions at a time.
     #[inline(always)]
     fn scores<S: Isa, const G: usize, const L: usize>(&self, s: S, row: usize, e: &mut [[f32; TILE]; G]) {
         let (call, k_dim, group) = (self.call, self.call.shape.k_dim, self.call.group());
@@ -240,6 +268,7 @@ struct Channels<'r, 'a, 's, E, const G: usize, const L: usize> {
     c: usize,
     /// The weights of the tile's positions.
     e: &'r [[f32; TILE]; G],
+    scaled: &'r mut [Scaled],
     /// What each row's sums so far are multiplied with, and from 8 on what this tile's are.
     factors: &'r [f32; 16],
     state: &'r mut State<'s>,
@@ -250,15 +279,22 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
 
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
-        let Self { rows, row, n: [from, to], c, e, factors, state } = self;
+        let Self { rows, row, n: [from, to], c, e, scaled, factors, state } = self;
         let v_pad = rows.call.shape.v_pad();
         let mut acc = [[s.f_splat(0.0); L]; G];
         let (row_bytes, width) = (v_pad * size_of::<E>(), 16 * L * size_of::<E>());
         // Each pass over the positions fetches the lines of its own channels; where two share them, the first does.
         let fetch = rows.fetch && (c * size_of::<E>()).is_multiple_of(LINE);
-        let at = size_of_val(rows.keys) + from * row_bytes + c * size_of::<E>();
+        let (mut values, mut at) = (rows.values, size_of_val(rows.keys) + from * row_bytes + c * size_of::<E>());
+        if E::IN_BLOCKS {
+            rows.scale(s, e, [c / SUB, L.div_ceil(2)], scaled);
+            let of = blocks::values(&rows.call.shape, bytemuck::cast_slice(rows.values));
+            values = bytemuck::cast_slice(of.rows);
+            at += size_of_val(of.scales);
+        }
+        let scaled: &[Scaled] = scaled;
         let mut ahead = rows.ahead(fetch, at, row_bytes);
-        for (p, v) in (from..to).zip(rows.values[from * v_pad..to * v_pad].chunks_exact(v_pad)) {
+        for (p, v) in (from..to).zip(values[from * v_pad..to * v_pad].chunks_exact(v_pad)) {
             let line = ahead.turn();
             for at in (0..width).step_by(LINE) {
                 s.prefetch_far(line.wrapping_add(at));
@@ -267,8 +303,13 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
             let mut lanes = [s.f_splat(0.0); L];
             each!(L, j => { lanes[j] = E::load(s, &v[j]); });
             each!(G, g => {
-                let w = s.f_splat(e[g][p]);
-                each!(L, j => { acc[g][j] = s.f_fma(w, lanes[j], acc[g][j]); });
+                let mut w = s.f_splat(if E::IN_BLOCKS { scaled[g][0][p] } else { e[g][p] });
+                each!(L, j => {
+                    if E::IN_BLOCKS && j > 0 && j.is_multiple_of(2) {
+                        w = s.f_splat(scaled[g][j / 2][p]);
+                    }
+                    acc[g][j] = s.f_fma(w, lanes[j], acc[g][j]);
+                });
             });
         }
         match state {
