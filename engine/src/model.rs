@@ -58,13 +58,14 @@ impl Model {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn from_gguf(gguf: Gguf) -> Result<Self, EngineError> {
-        let config = match ModelConfig::from_gguf(&gguf) {
+        let mut config = match ModelConfig::from_gguf(&gguf) {
             Ok(_) | Err(EngineError::MissingTensor { .. }) if gguf.tensors().is_empty() => {
                 return Err(EngineError::VocabularyOnly);
             }
             config => config?,
         };
         let weights = Weights::load(&gguf, &config)?;
+        config.low_rank = weights.low_rank;
         let ropes = Ropes::new(&config, &weights.rope_factors);
         Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, worker: None })
     }

@@ -120,6 +120,8 @@ pub struct ModelConfig {
     pub window: Option<Window>,
     /// Low-rank adapters that tokens switch on.
     pub adapters: Option<Adapters>,
+    /// What a row takes inside and behind the widest adapter, 0 without any.
+    pub(crate) low_rank: usize,
     /// Channels of what each token brings to each layer besides its embedding; 0 for nothing.
     pub layer_inputs: usize,
     /// Several residual streams, with a low-rank part beside the attention.
@@ -332,6 +334,7 @@ impl ModelConfig {
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
             adapters: if arch.adapters { Some(r.adapters(vocab)?) } else { None },
+            low_rank: 0,
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             altup: AltUp::read(&r, arch, gguf)?,
             hyper: Hyper::read(&r, arch)?,

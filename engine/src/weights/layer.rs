@@ -3,8 +3,8 @@
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
-    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, LayerHyper, Lightning, Linear, Norm,
-    Pooled, Selective, Shares, ToldScan, Wkv,
+    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAltUp, LayerHyper, Lightning, Linear, Norm, Pooled,
+    Selective, Shares, ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -31,7 +31,6 @@ pub(crate) struct LayerWeights {
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
     pub hyper: Option<Box<LayerHyper>>,
-    pub adapters: Option<Box<LayerAdapters>>,
     /// Of several streams that stay apart, what is read by the attention and by the feed-forward part, and what is added.
     pub shares_of: Option<Box<[Shares; 2]>>,
     /// What kept streams are scored with before the attention and before the feed-forward part, `[dim]` each.
@@ -239,7 +238,7 @@ impl Loader<'_> {
         let mixes = attends || recurrent.is_some() || linear;
         let after_ff =
             norms.after_ff_or.filter(|other| self.has(&format!("{}.weight", name(other)))).or(norms.after_ff);
-        let layer = LayerWeights {
+        let mut layer = LayerWeights {
             ahead: match &c.experts {
                 Some(e) if c.arch.experts_ahead => Some(Box::new(Ahead {
                     norm: self.stream_norm(&name("ffn_norm_exps"))?,
@@ -292,7 +291,6 @@ impl Loader<'_> {
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
             hyper: if c.hyper.is_some() { Some(Box::new(self.layer_hyper(&name)?)) } else { None },
-            adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
             shares_of: c.streams.map(|s| self.layer_shares(s.count, &name).map(Box::new)).transpose()?,
             kept: match c.kept_every {
                 Some(_) => {
@@ -312,6 +310,9 @@ impl Loader<'_> {
         };
         if let Some(w) = layer.feed_forward.as_ref().filter(|_| c.cut_off(i).is_some()) {
             self.check_cut_off(w, &name)?;
+        }
+        if let Some(adapters) = &c.adapters {
+            self.switched(adapters, &mut layer, &name)?;
         }
         Ok(layer)
     }

@@ -19,11 +19,13 @@ pub(super) struct Loader<'a> {
     used: HashSet<String>,
     /// What may be packed, in the order of the first use.
     pub targets: Vec<Target>,
+    /// What a row takes inside and behind the widest adapter so far.
+    pub low_rank: usize,
 }
 
 impl<'a> Loader<'a> {
     pub fn new(gguf: &'a Gguf, config: &'a ModelConfig) -> Self {
-        Self { gguf, config, used: HashSet::new(), targets: Vec::new() }
+        Self { gguf, config, used: HashSet::new(), targets: Vec::new(), low_rank: 0 }
     }
 
     /// Whether the file has a tensor of this name.

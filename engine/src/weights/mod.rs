@@ -21,7 +21,7 @@ mod told_scan;
 mod vectors;
 mod wkv;
 
-pub(crate) use adapters::{Adapted, LayerAdapters};
+pub(crate) use adapters::LowRank;
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Narrow, Shared};
@@ -118,6 +118,8 @@ pub(crate) struct Weights {
     pub output_bias: Option<Vec<f32>>,
     pub vectors: Vectors,
     pub rope_factors: RopeFactors,
+    /// What a row takes inside and behind the widest adapter, 0 without any.
+    pub low_rank: usize,
     /// The matrices that take part in products, in the order of their use. The embedding is none of them, as its rows
     /// are looked up in the file.
     targets: Vec<Target>,
@@ -179,7 +181,7 @@ impl Weights {
         };
         let output_bias = if c.arch.encoder { None } else { l.numbers("output.bias", &[c.vocab])? };
         l.finish()?;
-        let targets = l.targets;
+        let (targets, low_rank) = (l.targets, l.low_rank);
         Ok(Self {
             embed,
             kinds,
@@ -197,6 +199,7 @@ impl Weights {
             output_bias,
             vectors,
             rope_factors,
+            low_rank,
             targets,
         })
     }
