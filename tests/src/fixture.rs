@@ -1,5 +1,6 @@
 //! Reading the reference fixtures: a model, the tokens, and float32 reference logits of some positions.
 
+use hewn_engine::AdapterFile;
 use std::path::{Path, PathBuf};
 
 /// One fixture.
@@ -20,6 +21,8 @@ pub struct Fixture {
     pub peer_nmse: f64,
     /// How often its best token is the reference's.
     pub peer_top1: f64,
+    /// What changes the model.
+    pub adapters: Vec<AdapterFile>,
 }
 
 impl Fixture {
@@ -28,10 +31,15 @@ impl Fixture {
         let json = std::fs::read_to_string(dir.join(format!("{name}.json"))).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let ints = |key: &str| json[key].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>();
+        let adapter = |a: &serde_json::Value| AdapterFile {
+            path: dir.join(format!("{}.gguf", a[0].as_str().unwrap())),
+            scale: a[1].as_f64().unwrap() as f32,
+        };
         let raw = std::fs::read(dir.join(format!("{name}.f32"))).unwrap();
         Self {
             name: name.to_owned(),
-            model: dir.join(format!("{name}.gguf")),
+            model: dir.join(json["model"].as_str().unwrap()),
+            adapters: json["adapters"].as_array().into_iter().flatten().map(adapter).collect(),
             tokens: ints("tokens").iter().map(|t| *t as u32).collect(),
             positions: ints("positions").iter().map(|p| *p as usize).collect(),
             logits: raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),

@@ -122,7 +122,8 @@ impl Bench {
         let mut opened = Vec::new();
         for path in models {
             // Without its packed file first: what cannot run is told before that is made.
-            let model = Model::open(path, &LoadOptions::default())?;
+            let adapters = a.change.adapters();
+            let model = Model::open(path, &LoadOptions { adapters, ..LoadOptions::default() })?;
             let (ctx, most) = (plan.ctx(), model.config().ctx);
             if ctx > most {
                 let cause = format!("{} has a context of {most}, but a test needs {ctx}", path.display());
@@ -136,7 +137,8 @@ impl Bench {
             let cost = ModelCost::new(model.gguf(), model.config(), a.kv.into(), chunk);
             for layout in &plan.layouts {
                 let mode = if *layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
-                let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
+                let (pack, adapters) = (pack::options(mode)?, a.change.adapters());
+                let options = LoadOptions { pack, adapters, ..LoadOptions::default() };
                 let model = Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?;
                 let model = Arc::new(model);
                 // Floating-point matrices have no other layout.

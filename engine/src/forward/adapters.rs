@@ -3,7 +3,7 @@
 use super::running::take;
 use super::{Forward, Segment};
 use crate::config::ModelConfig;
-use crate::weights::{LowRank, MatrixRef, Stack};
+use crate::weights::{LookedUp, LowRank, MatrixRef, Stack};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::add_scaled;
 use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
@@ -140,6 +140,27 @@ impl<'a> Times<'a> {
         }
     }
 
+    /// `out += scale * B a`, where `a` is the row of `A` that is looked up for each row.
+    pub fn look_up(&self, low: &LookedUp, rows: &[usize], out: &mut [f32], room: &mut [f32]) {
+        let (table, b) = (low.a.view(self.gguf), low.b.view(self.gguf));
+        let (rank, outs) = (table.cols(), b.rows());
+        let at_once = (room.len() / (rank + outs)).max(1);
+        for (rows, out) in rows.chunks(at_once).zip(out.chunks_mut(at_once * outs)) {
+            let (inside, added) = room.split_at_mut(rows.len() * rank);
+            for (to, row) in inside.chunks_exact_mut(rank).zip(rows) {
+                table.format().dequantize(table.file_row(*row).unwrap_or(&[]), to);
+            }
+            let added = &mut added[..out.len()];
+            matmul(self.crew, rows.len(), &mut [Product { w: b, x: floats(inside), out: &mut *added }]);
+            self.join(out, added, low.scale);
+        }
+    }
+
+    /// `out += scale * added`
+    fn join(&self, out: &mut [f32], added: &[f32], scale: f32) {
+        self.crew.rows(out, PART, true, |_, i, out| add_scaled(out, &added[i * PART..][..out.len()], scale));
+    }
+
     /// `out += scale * B (A x)` for each job's adapters in their order. The products with `A` of all jobs are one region, as are
     /// those with `B`, as far as there is room for what they give.
     fn add<'x>(&self, mut jobs: Vec<Job<'x>>, room: &mut [f32])
@@ -197,9 +218,7 @@ impl<'a> Times<'a> {
             let outs = p.b.rows();
             let out = &mut jobs[p.job].out[p.first * outs..][..added.len()];
             match p.only {
-                None => {
-                    crew.rows(out, PART, true, |_, i, out| add_scaled(out, &added[i * PART..][..out.len()], p.scale))
-                }
+                None => self.join(out, added, p.scale),
                 Some(rows) => {
                     let here = rows.iter().filter_map(|r| r.checked_sub(p.first)).take_while(|r| *r < p.rows());
                     here.for_each(|r| add_scaled(&mut out[r * outs..][..outs], &added[r * outs..][..outs], p.scale));

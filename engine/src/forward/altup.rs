@@ -126,6 +126,7 @@ impl Forward<'_, '_> {
     /// `beside = norm(Up Down h) + h`
     pub(super) fn laurel(&mut self, i: usize, w: &Laurel, then: Option<&AttentionWeights>) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         let at = || format!("beside the attention of layer {i}");
         self.quantize_h(&[&w.down], at)?;
         let s = &mut *self.s;
@@ -135,7 +136,7 @@ impl Forward<'_, '_> {
         let down = w.down.view(gguf);
         self.lap.op(Op::Laurel, || Cost::products(n, &[down]));
         foresee(crew, n, self.model, &[&w.up]);
-        matmul(crew, n, &mut [Product { w: down, x, out: &mut *inner }]);
+        times.one(n, &w.down, x, inner, &mut s.low);
 
         self.lap_quantize(w.up.is_quant(), n, rank);
         let s = &mut *self.s;
@@ -150,7 +151,7 @@ impl Forward<'_, '_> {
         });
         let beside = &mut s.altup.beside[..n * dim];
         foresee(crew, n, self.model, &then.map_or_else(Vec::new, AttentionWeights::first));
-        matmul(crew, n, &mut [Product { w: up, x, out: &mut *beside }]);
+        times.one(n, &w.up, x, beside, &mut s.low);
         crew.rows(beside, dim, n >= SPLIT, |_, r, row| {
             norm(crew.isa(), row, &w.norm, c.eps);
             add(row, &h[r * dim..][..dim]);

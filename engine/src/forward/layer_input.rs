@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{LayerInput, LayerInputs, LayerWeights, MatrixRef};
 use hewn_kernels::op::activation::{add, gate, scale};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::Input;
 use std::f32::consts::FRAC_1_SQRT_2;
 
 impl Forward<'_, '_> {
@@ -69,6 +69,7 @@ impl Forward<'_, '_> {
         at: impl Fn() -> String,
     ) -> Result<(), EngineError> {
         let (dim, n, crew, gguf) = (self.model.config().dim, self.n, self.crew, self.model.gguf());
+        let times = self.times();
         self.lap_quantize(w.is_quant(), n, dim);
         let s = &mut *self.s;
         let floats = &s.x[..n * dim];
@@ -80,7 +81,7 @@ impl Forward<'_, '_> {
         };
         self.lap.op(Op::LayerInput, || Cost::products(n, &[w.view(gguf)]));
         foresee(crew, n, self.model, then);
-        matmul(crew, n, &mut [Product { w: w.view(gguf), x, out }]);
+        times.one(n, w, x, out, &mut s.low);
         Ok(())
     }
 }

@@ -269,7 +269,9 @@ impl Loader<'_> {
                 (Some(RecurrentPart::Lightning(shape)), _) => {
                     Some(AttentionWeights::Lightning(Box::new(self.lightning(i, shape, &name)?)))
                 }
-                (Some(RecurrentPart::Wkv(w)), _) => Some(AttentionWeights::Wkv(Box::new(self.wkv(i, w, &name)?))),
+                (Some(RecurrentPart::Wkv(w)), _) => {
+                    Some(AttentionWeights::Wkv(Box::new(self.bare(|l| l.wkv(i, w, &name))?)))
+                }
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
                 }
@@ -279,7 +281,7 @@ impl Loader<'_> {
                 _ if !attends => None,
                 (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, c.layer(i).heads, &name)?))),
                 (_, None) => Some(match &c.pooling {
-                    Some(p) => AttentionWeights::Pooled(Box::new(self.pooled(i, p, &name)?)),
+                    Some(p) => AttentionWeights::Pooled(Box::new(self.bare(|l| l.pooled(i, p, &name))?)),
                     None => AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)),
                 }),
             },
@@ -290,8 +292,8 @@ impl Loader<'_> {
             after_ff: norm(self, after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
-            hyper: if c.hyper.is_some() { Some(Box::new(self.layer_hyper(&name)?)) } else { None },
-            shares_of: c.streams.map(|s| self.layer_shares(s.count, &name).map(Box::new)).transpose()?,
+            hyper: if c.hyper.is_some() { Some(Box::new(self.bare(|l| l.layer_hyper(&name))?)) } else { None },
+            shares_of: c.streams.map(|s| self.bare(|l| l.layer_shares(s.count, &name)).map(Box::new)).transpose()?,
             kept: match c.kept_every {
                 Some(_) => {
                     let mut score = |part: &str| need(self.numbers(&name(part), &[c.dim])?, &name(part));
@@ -334,7 +336,7 @@ impl Loader<'_> {
             Some(e) if e.in_layer(i) && !c.arch.experts_ahead => {
                 FeedForward::Experts(Box::new(self.experts_of(i, e, name)?))
             }
-            _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.channel_mix(ff, name)?)),
+            _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.bare(|l| l.channel_mix(ff, name))?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }
@@ -420,7 +422,7 @@ impl Loader<'_> {
             }
         };
         let indexer = match c.indexer.as_ref().filter(|x| x.layers.has(i)) {
-            Some(x) => Some(self.block_indexer(x, name)?),
+            Some(x) => Some(self.bare(|l| l.block_indexer(x, name))?),
             None => None,
         };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;

@@ -18,6 +18,16 @@ struct Stored {
     cols: usize,
     row_bytes: usize,
     slot: Slot,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Where a matrix lies that is not in the model's file.
+#[derive(Debug)]
+pub(crate) enum Elsewhere {
+    /// In another file.
+    File(Arc<Gguf>),
+    /// In memory, as f32.
+    Numbers(Vec<f32>),
 }
 
 /// A matrix `[rows, cols]` that stays in the file, or in a packed file once it was switched to that.
@@ -36,8 +46,20 @@ impl MatrixRef {
     /// All rows of a tensor whose shape and bytes were checked.
     pub fn whole(tensor: TensorInfo, format: Format, rows: usize, cols: usize) -> Self {
         let row_bytes = format.row_bytes(cols).unwrap_or(0);
-        let stored = Stored { tensor, format, rows, cols, row_bytes, slot: Slot::default() };
+        let stored = Stored { tensor, format, rows, cols, row_bytes, slot: Slot::default(), elsewhere: None };
         Self { stored: Arc::new(stored), first: 0, rows, cols, low: Vec::new() }
+    }
+
+    /// The same of a tensor that is not the model's; its bytes were checked, too.
+    pub fn elsewhere(tensor: TensorInfo, format: Format, [rows, cols]: [usize; 2], at: Elsewhere) -> Self {
+        let row_bytes = format.row_bytes(cols).unwrap_or(0);
+        let stored = Stored { tensor, format, rows, cols, row_bytes, slot: Slot::default(), elsewhere: Some(at) };
+        Self { stored: Arc::new(stored), first: 0, rows, cols, low: Vec::new() }
+    }
+
+    /// The same with these adapters.
+    pub fn with(self, low: Vec<LowRank>) -> Self {
+        Self { low, ..self }
     }
 
     /// `rows` of its rows from `first` on.
@@ -58,9 +80,11 @@ impl MatrixRef {
         let s = &*self.stored;
         let (start, end) = (self.first + first, self.first + first + n);
         // A packed tensor has as many bytes a row, and only parts that are whole tiles but for the last.
-        let (layout, data, end) = match s.slot.get() {
-            Some(packed) => (Layout::Packed, packed, end.next_multiple_of(TILE_ROWS)),
-            None => (Layout::File, gguf.tensor_data(&s.tensor), end),
+        let (layout, data, end) = match (s.slot.get(), &s.elsewhere) {
+            (Some(packed), _) => (Layout::Packed, packed, end.next_multiple_of(TILE_ROWS)),
+            (None, None) => (Layout::File, gguf.tensor_data(&s.tensor), end),
+            (None, Some(Elsewhere::File(other))) => (Layout::File, other.tensor_data(&s.tensor), end),
+            (None, Some(Elsewhere::Numbers(all))) => (Layout::File, bytemuck::cast_slice(all), end),
         };
         let data = &data[start * s.row_bytes..end * s.row_bytes];
         Matrix::new(s.format, layout, n, s.cols, data).expect("checked when the model was opened")
@@ -109,7 +133,7 @@ impl Stack {
         assert!(all.rows.is_multiple_of(2 * rows), "whole pairs of matrices");
         [0, rows].map(|first| {
             let low = all.low.iter().map(|low| low.part(first, rows)).collect();
-            Self { tensors: vec![MatrixRef { low, ..all.clone() }], rows, first, stride: 2 * rows }
+            Self { tensors: vec![all.clone().with(low)], rows, first, stride: 2 * rows }
         })
     }
 
