@@ -3,6 +3,7 @@
 use super::running::take;
 use super::{Forward, Segment};
 use crate::config::ModelConfig;
+use crate::record::Cost;
 use crate::weights::{LookedUp, LowRank, MatrixRef, Stack};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::add_scaled;
@@ -97,6 +98,33 @@ impl<'a> Times<'a> {
     /// Whether an adapter adds anything to the product with `w`; then it reads `w`'s input as f32.
     pub fn adapts(&self, w: &MatrixRef) -> bool {
         w.low.iter().any(|low| !low.switched || !self.switched.is_empty())
+    }
+
+    /// What the products of `n` rows with matrices and their adapters cost.
+    pub fn cost<'w>(&self, n: usize, of: impl IntoIterator<Item = &'w MatrixRef> + Clone) -> Cost {
+        let views: Vec<_> = of.clone().into_iter().map(|w| w.view(self.gguf)).collect();
+        let mut all = Cost::products(n, &views);
+        self.add_cost(&mut all, of.into_iter().map(|w| (&w.low[..], 0)), n);
+        all
+    }
+
+    /// Counts what adapters add to `n` rows of products of the same input.
+    pub fn add_cost<'w>(&self, all: &mut Cost, of: impl Iterator<Item = (&'w [LowRank], usize)>, n: usize) {
+        let mut seen = Vec::new();
+        for (low, matrix) in of.flat_map(|(low, matrix)| low.iter().map(move |low| (low, matrix))) {
+            let mut count = |matrix: usize, rows: usize| {
+                let (a, b) = (low.a.view(self.gguf, matrix), low.b.view(self.gguf, matrix));
+                // Parts of one matrix share it.
+                let first = if seen.contains(&a.data().as_ptr()) { &[][..] } else { &[a] };
+                seen.push(a.data().as_ptr());
+                *all += Cost { rows: 0, ..Cost::products(rows, first) };
+                *all += Cost { rows: 0, ..Cost::products(rows, &[b]) };
+            };
+            match low.switched {
+                false => count(matrix, n),
+                true => self.switched.iter().for_each(|(adapter, rows)| count(*adapter, rows.len())),
+            }
+        }
     }
 
     /// `out = w x`, of `n` rows.
@@ -205,16 +233,23 @@ impl<'a> Times<'a> {
 
     fn add_pieces(&self, pieces: &[Piece<'_>], jobs: &mut [Job<'_>], mut room: &mut [f32]) {
         let crew = self.crew;
-        let mut parts: Vec<[&mut [f32]; 2]> = Vec::with_capacity(pieces.len());
-        for p in pieces {
-            parts.push([take(&mut room, p.rows() * p.a.rows()), take(&mut room, p.rows() * p.b.rows())]);
+        // Parts of one matrix share the first of an adapter's two.
+        let same = |p: &Piece<'_>, q: &Piece<'_>| p.a.data().as_ptr() == q.a.data().as_ptr() && std::ptr::eq(p.x, q.x);
+        let (mut insides, mut inside_of, mut added) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, p) in pieces.iter().enumerate() {
+            let shared = pieces[..i].iter().position(|q| same(p, q)).map(|q| inside_of[q]);
+            inside_of.push(shared.unwrap_or_else(|| {
+                insides.push((p, take(&mut room, p.rows() * p.a.rows())));
+                insides.len() - 1
+            }));
+            added.push(take(&mut room, p.rows() * p.b.rows()));
         }
-        let inside =
-            parts.iter_mut().zip(pieces).map(|([inside, _], p)| Product { w: p.a, x: floats(p.x), out: inside });
-        matmul_each(crew, &mut inside.collect::<Vec<_>>());
-        let added = parts.iter_mut().zip(pieces).map(|([x, out], p)| Product { w: p.b, x: floats(x), out });
-        matmul_each(crew, &mut added.collect::<Vec<_>>());
-        for ([_, added], p) in parts.iter().zip(pieces) {
+        let first = insides.iter_mut().map(|(p, inside)| Product { w: p.a, x: floats(p.x), out: inside });
+        matmul_each(crew, &mut first.collect::<Vec<_>>());
+        let second = pieces.iter().zip(&inside_of).zip(&mut added);
+        let second = second.map(|((p, i), out)| Product { w: p.b, x: floats(insides[*i].1), out });
+        matmul_each(crew, &mut second.collect::<Vec<_>>());
+        for (added, p) in added.iter().zip(pieces) {
             let outs = p.b.rows();
             let out = &mut jobs[p.job].out[p.first * outs..][..added.len()];
             match p.only {

@@ -48,8 +48,7 @@ impl Forward<'_, '_> {
                 (g.gate.as_ref(), gates.map_or(&mut [], |gates| &mut gates[..n * width(&g.gate)])),
             ];
             let gguf = self.model.gguf();
-            let views = || matrices.iter().map(|w| w.view(gguf));
-            self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
+            self.lap.op(Op::QkvProduct, || times.cost(n, matrices.iter().copied()));
             foresee(crew, n, self.model, &[&g.o.w]);
             let biases =
                 [Some(&g.q), g.k.as_ref(), g.v.as_ref()].into_iter().flatten().filter_map(|l| l.bias.as_deref());

@@ -4,6 +4,7 @@
 //! expert that nobody chose are not read at all. A row's result is the sum over its experts, the best first: neither the
 //! other rows of the step nor the threads have a say in it.
 
+use super::adapters::Times;
 use super::route::{route, route_to, sigmoid};
 use super::rows::{gather_parts, quantize_parts};
 use super::{Forward, SPLIT, bias, blocks_of, foresee, quantize_rows};
@@ -14,7 +15,7 @@ use crate::scratch::Choice;
 use crate::weights::{Beside, ExpertStacks, Experts, Shared, Stack};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::{activate, add, add_scaled, gate, scale};
-use hewn_kernels::op::matmul::{Input, Matrix, Product};
+use hewn_kernels::op::matmul::{Input, Product};
 use hewn_kernels::op::quantize::ActBlock;
 use hewn_kernels::op::soft_cap::soft_cap;
 
@@ -139,8 +140,7 @@ impl Forward<'_, '_> {
             products.push(Product { w: gate.view(gguf), x, out: &mut s.experts.shared[..n] });
         }
         self.lap.op(Op::Router, || {
-            let views: Vec<_> = [&w.router.w].into_iter().chain(shared).map(|m| m.view(gguf)).collect();
-            let mut cost = Cost::products(n, &views);
+            let mut cost = times.cost(n, [&w.router.w].into_iter().chain(shared));
             // An exponential, and a comparison for each one that is chosen.
             cost += Cost { rows: 0, ..Cost::elements(n, e.count, 2, 20 + e.used) };
             cost
@@ -197,7 +197,7 @@ impl Forward<'_, '_> {
             }
         }
         let (out, up) = (&mut s.gate[..all * ff], &mut s.up[..all * ff]);
-        self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| w.first().map(|m| m.view(gguf, i)).collect()));
+        self.lap.op(Op::ExpertGateUp, || expert_cost(times, order, || w.first()));
         {
             let input = |first: usize, rows: usize| match single {
                 true => Input { floats: &h[..dim], blocks: blocks_of(h_blocks, 1, dim) },
@@ -239,7 +239,7 @@ impl Forward<'_, '_> {
             self.lap.op(Op::Quantize, || Cost::quantize(all, ff));
             quantize_parts(crew, &parts, out, ff, blocks, || format!("in the experts of layer {i}"))?;
         }
-        self.lap.op(Op::ExpertDown, || expert_cost(order, |i| vec![w.down.view(gguf, i)]));
+        self.lap.op(Op::ExpertDown, || expert_cost(times, order, || [&w.down].into_iter()));
         let (mut outs, mut first) = (floats, 0);
         let mut products = Vec::with_capacity(parts.len());
         for &(expert, rows) in &order.experts {
@@ -286,7 +286,7 @@ impl Forward<'_, '_> {
         let at = || format!("in the shared expert of layer {i}");
         quantize_rows(crew, down.w.is_quant(), floats, down.w.cols, &mut s.blocks, at)?;
         let x = Input { floats, blocks: blocks_of(&s.blocks, n, down.w.cols) };
-        self.lap.op(Op::DownProduct, || Cost::products(n, &[down.w.view(self.model.gguf())]));
+        self.lap.op(Op::DownProduct, || times.cost(n, [&down.w]));
         let out = &mut s.experts.rows[..n * dim];
         foresee(crew, n, self.model, &then.weights);
         times.one(n, &down.w, x, out, &mut s.low);
@@ -315,9 +315,13 @@ fn weigh(crew: &Crew<'_>, chosen: &mut [Choice], order: &Sorted, ff: usize, part
 }
 
 /// What products of each expert's rows with its matrices cost: the weights of those that take rows, and no others.
-fn expert_cost<'a>(order: &Sorted, matrices: impl Fn(usize) -> Vec<Matrix<'a>>) -> Cost {
+fn expert_cost<'a, I: Iterator<Item = &'a Stack>>(times: Times<'_>, order: &Sorted, stacks: impl Fn() -> I) -> Cost {
     let mut all = Cost::default();
-    order.experts.iter().for_each(|(expert, rows)| all += Cost::products(*rows, &matrices(*expert)));
+    for (expert, rows) in &order.experts {
+        let views: Vec<_> = stacks().map(|m| m.view(times.gguf, *expert)).collect();
+        all += Cost::products(*rows, &views);
+        times.add_cost(&mut all, stacks().map(|stack| stack.low(*expert)), *rows);
+    }
     all
 }
 

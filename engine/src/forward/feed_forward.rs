@@ -78,10 +78,7 @@ impl Forward<'_, '_> {
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (out, up) = (&mut s.gate[..n * ff], &mut s.up[..n * ff]);
         let then: [&MatrixRef; 1] = [&w.down.w];
-        self.lap.op(Op::GateUpProduct, || {
-            let views: Vec<_> = w.first().into_iter().map(|m| m.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::GateUpProduct, || times.cost(n, w.first()));
         foresee(crew, n, self.model, &then);
         let Some(gated) = &w.gate else {
             return times.one(n, &w.up.w, x, out, &mut s.low);

@@ -320,8 +320,9 @@ impl<'m> Forward<'m, '_> {
         };
         self.quantize_h(&[output], || "before the output projection".into())?;
         let x = Input { floats: &self.s.h[..self.n * c.dim], blocks: blocks_of(&self.s.blocks, self.n, c.dim) };
-        self.lap.op(Op::Logits, || Cost::products(self.n, &[output.view(self.model.gguf())]));
-        self.times().one(self.n, output, x, out, &mut self.s.low);
+        let times = self.times();
+        self.lap.op(Op::Logits, || times.cost(self.n, [output]));
+        times.one(self.n, output, x, out, &mut self.s.low);
         let isa = self.crew.isa();
         if let Some(b) = &w.output_bias {
             self.lap.op(Op::LogitBounds, || Cost::elements(self.n, c.vocab, 2, 1));
@@ -483,7 +484,7 @@ impl<'m> Forward<'m, '_> {
         let blocks = if matches!(source, Source::Fused) { &s.inner } else { &s.blocks };
         let x = Input { floats, blocks: blocks_of(blocks, n, width) };
         let t = &mut s.t[..n * c.dim];
-        self.lap.op(source.op(), || Cost::products(n, &[linear.w.view(self.model.gguf())]));
+        self.lap.op(source.op(), || times.cost(n, [&linear.w]));
         foresee(crew, n, self.model, &then.weights);
         foresee_alone(
             crew,
