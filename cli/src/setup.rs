@@ -19,10 +19,7 @@ pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
     let isa = isa(a.isa.as_deref())?;
     let threads = threads(a.threads)?;
     let model = Arc::new(match &a.model {
-        Some(path) => {
-            let (pack, adapters) = (pack::options(a.pack.into())?, a.change.adapters());
-            Model::open(path, &LoadOptions { mmap: !a.no_mmap, pack, adapters })?
-        }
+        Some(path) => Model::open(path, &a.change.options(!a.no_mmap, pack::options(a.pack.into())?))?,
         None => bundled::open(a)?,
     });
     if a.model.is_none() && !quiet {

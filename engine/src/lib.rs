@@ -72,7 +72,7 @@ pub mod tokenizer;
 pub use adapter::{Adapter, AdapterFile};
 pub use arch::Arch;
 pub use cancel::CancelToken;
-pub use config::ModelConfig;
+pub use config::{ModelConfig, RopeOptions, RopeScaling};
 pub use error::EngineError;
 pub use generate::{Event, FinishReason, GenerateOptions, Generation, Thinking, Timings, generate};
 pub use hewn_kernels::{CpuIsa, IsaError, IsaKind, KvType, Team, TeamError};

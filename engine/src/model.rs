@@ -1,7 +1,7 @@
 //! A model: one opened file, immutable, shared by any number of sequences and threads.
 
 use crate::adapter::{Adapter, AdapterFile};
-use crate::config::{ModelConfig, RopeTable};
+use crate::config::{ModelConfig, RopeOptions, RopeTable};
 use crate::error::EngineError;
 use crate::memory::Memory;
 use crate::packed::{PackMode, PackOptions, Plan, Worker};
@@ -22,11 +22,13 @@ pub struct LoadOptions {
     pub pack: PackOptions,
     /// Files with adapters of low rank that change the model, added in this order.
     pub adapters: Vec<AdapterFile>,
+    /// What replaces the file's rotary positions, for contexts beyond those of the training.
+    pub rope: RopeOptions,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { mmap: true, pack: PackOptions::default(), adapters: Vec::new() }
+        Self { mmap: true, pack: PackOptions::default(), adapters: Vec::new(), rope: RopeOptions::default() }
     }
 }
 
@@ -52,7 +54,7 @@ impl Model {
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, EngineError> {
         let gguf = Gguf::open(path, &OpenOptions { mmap: options.mmap })?;
         let adapters = options.adapters.iter().map(|file| Adapter::open(file, options)).collect::<Result<_, _>>()?;
-        let mut model = Self::with_adapters(gguf, adapters)?;
+        let mut model = Self::changed(gguf, adapters, &options.rope)?;
         if options.mmap || options.pack.mode != PackMode::Auto {
             model.worker = Worker::start(model.plan(), &options.pack)?;
         }
@@ -65,14 +67,14 @@ impl Model {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn from_gguf(gguf: Gguf) -> Result<Self, EngineError> {
-        Self::with_adapters(gguf, Vec::new())
+        Self::changed(gguf, Vec::new(), &RopeOptions::default())
     }
 
-    /// The same, changed by adapters, which are added in their order.
+    /// The same, changed by adapters, which are added in their order, and with other rotary positions.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub fn with_adapters(gguf: Gguf, adapters: Vec<Adapter>) -> Result<Self, EngineError> {
+    pub fn changed(gguf: Gguf, adapters: Vec<Adapter>, rope: &RopeOptions) -> Result<Self, EngineError> {
         let said = |key: &str| gguf.metadata().str(key).ok().flatten().unwrap_or("").to_owned();
         let arch = said("general.architecture");
         if said("general.type") == "adapter" {
@@ -81,7 +83,7 @@ impl Model {
         if let Some(other) = adapters.iter().find(|a| a.architecture() != arch) {
             return Err(other.bad(format!("it is for `{}` models, and the model is `{arch}`", other.architecture())));
         }
-        let mut config = match ModelConfig::from_gguf(&gguf) {
+        let mut config = match ModelConfig::changed(&gguf, rope) {
             Ok(_) | Err(EngineError::MissingTensor { .. }) if gguf.tensors().is_empty() => {
                 return Err(EngineError::VocabularyOnly);
             }

@@ -28,7 +28,30 @@ CHANGED = {
     'seed_oss': dict(of='seed_oss', adapters=[['seed_oss-a', 0.75]]),
     'seed_oss-two': dict(of='seed_oss', adapters=[['seed_oss-a', 1.0], ['seed_oss-b', -0.5]]),
     'bailingmoe2': dict(of='bailingmoe2', adapters=[['bailingmoe2-a', 1.0]]),
+    'rope-yarn': dict(of='seed_oss', rope=dict(scaling='yarn', scale=4.0, yarn_orig_ctx=32)),
+    'rope-yarn-mixed': dict(of='internlm2', rope=dict(scaling='yarn', scale=3.0, freq_base=5000.0, yarn_orig_ctx=24,
+                                                      yarn_ext_factor=0.5, yarn_beta_fast=16.0, yarn_beta_slow=0.5)),
+    'rope-yarn-alike': dict(of='bailingmoe2', rope=dict(scaling='yarn', scale=2.0, yarn_ext_factor=0.0, yarn_attn_factor=1.25)),
+    'rope-linear': dict(of='olmo2', rope=dict(scale=3.0)),
+    # The file says YaRN.
+    'rope-none': dict(of='llama-yarn', rope=dict(scaling='none', freq_base=300.0)),
+    'rope-rescaled': dict(of='llama-yarn', rope=dict(scale=6.0)),
+    # Layers with a window stay as they are.
+    'rope-windows': dict(of='olmo3', rope=dict(scale=2.0, yarn_orig_ctx=30)),
 }
+
+SCALINGS = {'none': 0, 'linear': 1, 'yarn': 2}
+
+
+def context(rope):
+    """The parameters of the peer's context that say the same."""
+    names = {'freq_base': 'rope_freq_base'}
+    params = {names.get(name, name): value for name, value in rope.items() if name not in ('scaling', 'scale')}
+    if 'scaling' in rope:
+        params['rope_scaling_type'] = SCALINGS[rope['scaling']]
+    if 'scale' in rope:
+        params['rope_freq_scale'] = 1 / rope['scale']
+    return params
 
 
 def model(name):
@@ -77,7 +100,7 @@ def main():
             path = pathlib.Path(tmp) / 'f32.gguf'
             write(path, s, values, False)
             plain = logits(path, tokens, s['ctx'], s['start'], s['flash'])
-            ref = logits(path, tokens, s['ctx'], s['start'], s['flash'], adapters)
+            ref = logits(path, tokens, s['ctx'], s['start'], s['flash'], adapters, context(change.get('rope', {})))
         # How far the change moves it stands where the peer's error is elsewhere.
         keep_logits(out, name, tokens, ref, plain, model=f"../arch/{change['of']}.gguf", more=change)
 

@@ -4,9 +4,10 @@ use hewn_engine::embed::{EmbedOptions, Embedder};
 use hewn_engine::loader::{Gguf, MetaValue, TensorInfo, TensorType};
 use hewn_engine::packed::{self, PackEvent};
 use hewn_engine::quantize::{QuantType, QuantizeOptions, quantize};
+use hewn_engine::record::MemoryRecorder;
 use hewn_engine::{
-    Adapter, CancelToken, CpuIsa, KvType, LoadOptions, Logits, Model, Runner, RunnerOptions, Sequence, SequenceOptions,
-    Team, Work,
+    Adapter, CancelToken, CpuIsa, KvType, LoadOptions, Logits, Model, RopeOptions, Runner, RunnerOptions, Sequence,
+    SequenceOptions, Team, Work,
 };
 use hewn_kernels::Format;
 use hewn_tests::adapted::{self, Encode, arch};
@@ -39,7 +40,7 @@ fn with(model: Vec<u8>, adapters: &[(&[u8], f32)]) -> Result<Arc<Model>, String>
             .and_then(|gguf| Adapter::from_gguf(gguf, *scale).map_err(|e| e.to_string()))
     });
     let opened = opened.collect::<Result<Vec<_>, _>>()?;
-    Model::with_adapters(gguf(model), opened).map(Arc::new).map_err(|e| e.to_string())
+    Model::changed(gguf(model), opened, &RopeOptions::default()).map(Arc::new).map_err(|e| e.to_string())
 }
 
 fn bytes_of(name: &str) -> Vec<u8> {
@@ -53,8 +54,7 @@ fn the_peer_computes_the_same() {
         let f = Fixture::read(&dir, name);
         assert!(!f.adapters.is_empty() && f.peer_nmse > 0.1, "{name}: adapters that change much");
         for mmap in [true, false] {
-            let options = LoadOptions { mmap, adapters: f.adapters.clone(), ..LoadOptions::default() };
-            let model = Arc::new(Model::open(&f.model, &options).unwrap());
+            let model = Arc::new(Model::open(&f.model, &f.options(mmap)).unwrap());
             let err = nmse(&f.kept(&all_logits(&model, &f.tokens, Setup::new(KvType::F32))), &f.logits);
             println!("{name}: nmse {err:.2e}");
             assert!(err <= 1e-9, "{name}: {err:e}");
@@ -367,4 +367,28 @@ fn beside_a_quantized_model() {
     let model = with(exact, &[(&adapter, f.adapters[0].scale)]).unwrap();
     let err = nmse(&f.kept(&all_logits(&model, &f.tokens, Setup::new(KvType::F32))), &f.logits);
     assert!(err < 0.02, "{err:e}");
+}
+
+/// A profile counts an adapter's bytes where its product is, and once.
+#[test]
+fn adapters_cost_what_they_are() {
+    for name in ["seed_oss", "bailingmoe2"] {
+        let whole = fixture(name);
+        let wanted = |t: &TensorInfo| t.name == "output.weight" || t.name.contains("attn") || t.name.contains("ffn");
+        let wanted = |t: &TensorInfo| wanted(t) && !t.name.starts_with("blk.3") && !t.name.contains("exps");
+        let adapter = adapted::Adapter::of(&whole, 3, 1, wanted).file(None);
+        let read = |adapters: &[(&[u8], f32)]| {
+            let model = with(bytes_of(name), adapters).unwrap();
+            let team = Arc::new(Team::new(1, CpuIsa::best()).unwrap());
+            let mut runner = Runner::new(model.clone(), team, &RunnerOptions::default()).unwrap();
+            let recorder = Arc::new(MemoryRecorder::new(1, 10_000));
+            runner.record(Some(recorder.clone()));
+            let mut seq = Sequence::new(&model, &SequenceOptions::default()).unwrap();
+            let work = Work { seq: &mut seq, tokens: &[1], logits: Logits::Last };
+            runner.step(&mut [work], &mut |_, _| ControlFlow::Continue(())).unwrap();
+            recorder.take().ops.iter().map(|op| op.cost.weight_bytes).sum::<u64>()
+        };
+        let bytes: u64 = gguf(adapter.clone()).tensors().iter().map(|t| t.bytes).sum();
+        assert_eq!(read(&[(&adapter, 1.0)]), read(&[]) + bytes, "{name}");
+    }
 }

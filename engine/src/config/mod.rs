@@ -17,6 +17,7 @@ mod rope;
 mod slopes;
 mod sparse;
 mod streams;
+mod stretch;
 mod temperature;
 mod vectors;
 mod window;
@@ -35,9 +36,10 @@ pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use pooling::Pooling;
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
-pub use rope::Rope;
 pub(crate) use rope::RopeTable;
+pub use rope::{Rope, Scaling};
 pub use streams::Streams;
+pub use stretch::{RopeOptions, RopeScaling};
 pub use temperature::Growth;
 pub use vectors::{TextPooling, Vectors};
 pub use window::Window;
@@ -180,6 +182,11 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// Reads and checks the hyperparameters of a file.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, EngineError> {
+        Self::changed(gguf, &RopeOptions::default())
+    }
+
+    /// The same with other rotary positions.
+    pub(crate) fn changed(gguf: &Gguf, rope_options: &RopeOptions) -> Result<Self, EngineError> {
         let meta = gguf.metadata();
         let arch_key = "general.architecture";
         let Some(name) = meta.str(arch_key)? else {
@@ -382,6 +389,8 @@ impl ModelConfig {
             unread: Vec::new(),
         };
         r.check_caches(&config)?;
+        let [by_length, divided] = ["rope_factors_long.weight", "rope_freqs.weight"].map(|t| gguf.tensor(t).is_some());
+        config.stretch(rope_options, by_length, divided)?;
         config.unread = r.unread();
         Ok(config)
     }
