@@ -109,10 +109,7 @@ impl Forward<'_, '_> {
             .zip(outs)
             .map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] })
             .collect();
-        self.lap.op(Op::QkvProduct, || {
-            let views: Vec<_> = first.iter().map(|w| w.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::QkvProduct, || times.cost(n, first.iter().copied()));
         let second: Vec<_> = w.fade.second.iter().chain(&w.gate.second).collect();
         foresee(crew, n, self.model, &second);
         times.all(n, first.iter().copied(), &mut products, &mut s.low);
@@ -135,7 +132,7 @@ impl Forward<'_, '_> {
             }
             quantize_rows(crew, w.is_quant(), x, shape.dim, &mut s.blocks, at)?;
             let x = Input { floats: x, blocks: blocks_of(&s.blocks, n, shape.dim) };
-            self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.view(gguf)]));
+            self.lap.op(Op::QkvProduct, || times.cost(n, [w]));
             times.one(n, w, x, out, &mut s.low);
         }
         Ok(())

@@ -82,10 +82,7 @@ impl Forward<'_, '_> {
         for w in w.gates.all() {
             products.push(Product { w: w.view(gguf), x, out: take(&mut opening, n * w.rows) });
         }
-        self.lap.op(Op::QkvProduct, || {
-            let views: Vec<_> = all.iter().map(|w| w.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::QkvProduct, || times.cost(n, all.iter().copied()));
         foresee(crew, n, self.model, &[&w.o.w]);
         times.all(n, all.iter().copied(), &mut products, &mut s.low);
         Ok(())

@@ -19,8 +19,7 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         self.latent_products(i, w, segments)?;
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let times = self.times();
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let Some(sizes) = &c.latent else { return Ok(()) };
         let (nope, rot, rank, v_dim) = (sizes.nope, c.rope.dim, sizes.kv_rank, sizes.v_dim);
         let (k_dim, both, own) = (nope + rot, rank + rot, nope + v_dim);
@@ -37,7 +36,7 @@ impl Forward<'_, '_> {
         let at = || format!("in the attention of layer {i}");
         quantize_rows(crew, kv_b.is_quant(), latents, rank, &mut s.blocks, at)?;
         let x = Input { floats: latents, blocks: blocks_of(&s.blocks, n, rank) };
-        self.lap.op(Op::LatentProduct, || Cost::products(n, &[kv_b.view(gguf)]));
+        self.lap.op(Op::LatentProduct, || times.cost(n, [kv_b]));
         foresee(crew, n, self.model, &[&w.o.w]);
         let made = &mut s.latent.out[..n * kv_b.rows];
         times.one(n, kv_b, x, made, &mut s.low);

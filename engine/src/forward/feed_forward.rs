@@ -21,7 +21,8 @@ impl Forward<'_, '_> {
         let (cut, kind) = (self.model.config().cut_off(i), self.model.config().activation(i));
         // What an adapter adds comes before the activation, and is made of floats.
         let times = self.times();
-        let [inside, behind] = [w.first().into_iter().any(|m| times.adapts(m)), times.adapts(&w.down.w)];
+        let inside = w.gate.iter().chain([&w.up]).any(|l| times.adapts(&l.w));
+        let behind = times.adapts(&w.down.w);
         // A single row gains nothing by it, and where a row is cut off or adapted all of it must be there.
         if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none() && !inside && !behind) {
             self.fused(kind, gate, w, at)?;

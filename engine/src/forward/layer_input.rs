@@ -68,8 +68,7 @@ impl Forward<'_, '_> {
         to: Target,
         at: impl Fn() -> String,
     ) -> Result<(), EngineError> {
-        let (dim, n, crew, gguf) = (self.model.config().dim, self.n, self.crew, self.model.gguf());
-        let times = self.times();
+        let (dim, n, crew, times) = (self.model.config().dim, self.n, self.crew, self.times());
         self.lap_quantize(w.is_quant(), n, dim);
         let s = &mut *self.s;
         let floats = &s.x[..n * dim];
@@ -79,7 +78,7 @@ impl Forward<'_, '_> {
             Target::Inputs => &mut s.layer_inputs[..n * w.rows],
             Target::Gate => &mut s.gate[..n * w.rows],
         };
-        self.lap.op(Op::LayerInput, || Cost::products(n, &[w.view(gguf)]));
+        self.lap.op(Op::LayerInput, || times.cost(n, [w]));
         foresee(crew, n, self.model, then);
         times.one(n, w, x, out, &mut s.low);
         Ok(())

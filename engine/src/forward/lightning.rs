@@ -29,7 +29,7 @@ impl Forward<'_, '_> {
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (told, raw) = s.wkv.rows[..ARRAYS * n * width].split_at_mut(4 * n * width);
         let gates = &mut s.up[..n * width];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.qkv.view(gguf), w.gate.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.qkv, &w.gate]));
         foresee(crew, n, self.model, &[&w.o.w]);
         let qkv = Product { w: w.qkv.view(gguf), x, out: &mut *raw };
         let mut products = [qkv, Product { w: w.gate.view(gguf), x, out: &mut *gates }];

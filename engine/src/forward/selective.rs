@@ -34,7 +34,7 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (raw, values) = (&mut s.running.raw[..], &mut s.gate[..n * width]);
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[v.view(gguf), z.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [v, z]));
         foresee(crew, n, self.model, &[&w.select]);
         let (value, gates) = (&mut raw[..n * width], &mut s.up[..n * width]);
         let mut products = [(v, value), (z, gates)].map(|(w, out)| Product { w: w.view(gguf), x, out });
@@ -57,7 +57,7 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.select.is_quant(), values, width, &mut s.blocks, at)?;
         let x = Input { floats: values, blocks: blocks_of(&s.blocks, n, width) };
         let selected = &mut s.running.opening[..n * told];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.select.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.select]));
         foresee(crew, n, self.model, &[&w.step.w]);
         times.one(n, &w.select, x, selected, &mut s.low);
         self.lap.op(Op::Norm, || Cost::elements(n, told, 2, 2));
@@ -80,7 +80,7 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.step.w.is_quant(), ranks, rank, &mut s.blocks, at)?;
         let x = Input { floats: ranks, blocks: blocks_of(&s.blocks, n, rank) };
         let steps = &mut s.att[..n * width];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.step.w.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.step.w]));
         foresee(crew, n, self.model, &[&w.o.w]);
         times.one(n, &w.step.w, x, steps, &mut s.low);
         self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 30));

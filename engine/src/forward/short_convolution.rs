@@ -26,7 +26,7 @@ impl Forward<'_, '_> {
         let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
         let (before, after, raw) = (&mut s.gate[..n * dim], &mut s.up[..n * dim], &mut s.running.raw[..n * dim]);
         let views = w.input.each_ref().map(|w| w.view(gguf));
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &views));
+        self.lap.op(Op::QkvProduct, || times.cost(n, &w.input));
         foresee(crew, n, self.model, &[&w.o.w]);
         let [b, c, v] = views;
         let product = |w, out| Product { w, x, out };

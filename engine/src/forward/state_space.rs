@@ -79,7 +79,7 @@ impl Forward<'_, '_> {
         let outs = [&mut s.up, &mut s.running.raw, &mut s.running.opening];
         let products = all.iter().zip(outs).map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] });
         let mut products: Vec<_> = products.collect();
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &all.map(|w| w.view(gguf))));
+        self.lap.op(Op::QkvProduct, || times.cost(n, all));
         foresee(crew, n, self.model, &[&w.o.w]);
         times.all(n, all, &mut products, &mut s.low);
         Ok(())

@@ -19,8 +19,7 @@ impl Forward<'_, '_> {
         w: &ToldScan,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let times = self.times();
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let Some(RecurrentPart::ToldScan(part)) = c.recurrent_of(i) else { return Ok(()) };
         let (shape, rank) = (&part.shape, part.rank);
         let (width, v_dim, k_dim, heads) = (shape.width(), shape.v_dim, shape.k_dim, shape.heads);
@@ -45,7 +44,7 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.select.is_quant(), values, width, &mut s.blocks, at)?;
         let x = Input { floats: values, blocks: blocks_of(&s.blocks, n, width) };
         let selected = &mut s.running.opening[..n * told];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.select.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.select]));
         foresee(crew, n, self.model, &[&w.step]);
         times.one(n, &w.select, x, selected, &mut s.low);
         self.lap.op(Op::Norm, || Cost::elements(n, told, 2, 2));
@@ -64,7 +63,7 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.step.is_quant(), ranks, rank, &mut s.blocks, at)?;
         let x = Input { floats: ranks, blocks: blocks_of(&s.blocks, n, rank) };
         let steps = &mut s.att[..n * heads];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.step.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.step]));
         foresee(crew, n, self.model, &[&w.o.w]);
         times.one(n, &w.step, x, steps, &mut s.low);
         self.lap.op(Op::Activation, || Cost::elements(n, heads, 3, 60));
@@ -107,13 +106,12 @@ impl Forward<'_, '_> {
 
     /// `running.raw = V h`, `up = Z h`, which one matrix gives head by head.
     fn told_values(&mut self, i: usize, w: &ToldScan, width: usize, v_dim: usize) -> Result<(), EngineError> {
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let times = self.times();
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         self.quantize_h(&[&w.input], || format!("before the state space of layer {i}"))?;
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let both = &mut s.gate[..n * 2 * width];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.input.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.input]));
         foresee(crew, n, self.model, &[&w.select]);
         times.one(n, &w.input, x, both, &mut s.low);
         self.lap.op(Op::Regroup, || Cost::elements(n, 2 * width, 2, 0));
