@@ -33,7 +33,7 @@ pub fn open(a: &ModelArgs) -> Result<Model, CliError> {
             "leave out --pack",
         ));
     }
-    Ok(Model::from_gguf(gguf(a.no_mmap)?)?)
+    Ok(a.change.open(gguf(a.no_mmap)?, !a.no_mmap)?)
 }
 
 /// Says that it is in use, and which files do more.

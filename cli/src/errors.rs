@@ -126,6 +126,12 @@ impl From<EngineError> for CliError {
                 return if avoidable { e.hint_also("or run with --pack off") } else { e };
             }
             EngineError::VocabularyOnly => "`hewn tokenize` takes such a file; to run the model, get its whole file",
+            EngineError::Adapter { .. } => {
+                "`hewn inspect ADAPTER` shows what it is for; the model must be the one it was made for"
+            }
+            EngineError::IsAdapter { .. } => {
+                "name the model that it was made for, and give this file with --lora: `hewn run MODEL --lora FILE`"
+            }
             EngineError::Cancelled => return Self::interrupted(),
             EngineError::Architecture { .. } | EngineError::UnexpectedTensor { .. } => {
                 "`hewn inspect` shows what the file holds"

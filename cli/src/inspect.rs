@@ -10,7 +10,7 @@ use hewn_engine::chat::{family, template_from_gguf};
 use hewn_engine::loader::{Gguf, OpenOptions, TensorInfo};
 use hewn_engine::packed::{self, FoundPack, FoundState};
 use hewn_engine::tokenizer::Tokenizer;
-use hewn_engine::{Memory, Model, ModelConfig};
+use hewn_engine::{Adapter, Memory, ModelConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write, stdout};
@@ -27,7 +27,7 @@ pub fn run(a: &InspectArgs) -> Result<(), CliError> {
     // The memory needs a model that can run; a file that cannot is worth showing all the same.
     let model = match tensors.is_empty() {
         true => Err("the file holds a vocabulary only".to_owned()),
-        false => Model::from_gguf(gguf).map_err(|e| e.to_string()),
+        false => a.change.open(gguf, !a.no_mmap).map_err(|e| e.to_string()),
     };
     let packs = match &model {
         Ok(m) => packed::find(m, cache::folder()?.as_ref()),
@@ -82,6 +82,7 @@ struct Facts {
     fallback: Option<&'static str>,
     /// Keys of the architecture that nothing reads; empty where it cannot be run anyway.
     unread: Vec<String>,
+    adapter: Option<AdapterFacts>,
     /// How texts are read and what becomes of them, where that is known.
     reads: Option<Reads>,
 }
@@ -107,6 +108,52 @@ impl Reads {
             "rank" if self.labels == 1 => "one score of a query and a document (`hewn rerank`)".to_owned(),
             "rank" => format!("{} scores of a query and a document (`hewn rerank`)", self.labels),
             kind => format!("{} numbers, pooling {kind} (`hewn embed`)", self.width),
+        })
+    }
+}
+
+/// What an adapter's file says about it.
+struct AdapterFacts {
+    kind: String,
+    alpha: Option<f32>,
+    /// The lowest rank and the highest.
+    ranks: Option<[u64; 2]>,
+    matrices: usize,
+    /// Why it cannot be used.
+    unusable: Option<String>,
+}
+
+impl AdapterFacts {
+    fn read(gguf: &Gguf) -> Option<Self> {
+        let meta = gguf.metadata();
+        let text = |key: &str| meta.str(key).ok().flatten();
+        if text("general.type") != Some("adapter") {
+            return None;
+        }
+        let ranks: Vec<u64> =
+            gguf.tensors().iter().filter(|t| t.name.ends_with(".lora_b")).map(TensorInfo::cols).collect();
+        Some(Self {
+            kind: text("adapter.type").unwrap_or("unknown").to_owned(),
+            alpha: meta.f32("adapter.lora.alpha").ok().flatten(),
+            ranks: ranks.iter().min().zip(ranks.iter().max()).map(|(least, most)| [*least, *most]),
+            matrices: ranks.len(),
+            unusable: Adapter::check(gguf).err().map(|e| e.to_string()),
+        })
+    }
+
+    fn told(&self) -> String {
+        let rank = match self.ranks {
+            Some([least, most]) if least == most => format!(", rank {least}"),
+            Some([least, most]) => format!(", ranks {least} to {most}"),
+            None => String::new(),
+        };
+        let alpha = self.alpha.map_or(String::new(), |alpha| format!(", alpha {alpha}"));
+        format!("{}{rank}{alpha}, of {} matrices; it is used with --lora beside its model", self.kind, self.matrices)
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "type": self.kind, "alpha": self.alpha, "ranks": self.ranks, "matrices": self.matrices, "error": self.unusable,
         })
     }
 }
@@ -146,6 +193,7 @@ impl Facts {
             tokenizer: kind.map(|k| pre.map_or(k.clone(), |p| format!("{k}, {p}"))),
             template,
             fallback,
+            adapter: AdapterFacts::read(gguf),
             reads: config.as_ref().map(Reads::of),
             unread: config.map_or_else(Vec::new, |c| c.unread),
         })
@@ -184,8 +232,9 @@ impl Facts {
             "chat_template": self.template,
             "fallback_template": self.fallback,
             "metadata_not_read": self.unread,
+            "adapter": self.adapter.as_ref().map(AdapterFacts::json),
             "memory": match memory {
-                Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "kv": m.kv, "states": m.states, "scratch": m.scratch, "total": m.total()}),
+                Ok((ctx, m)) => json!({"ctx": ctx, "weights_mapped": m.weights, "adapters": m.adapters, "kv": m.kv, "states": m.states, "scratch": m.scratch, "total": m.total()}),
                 Err(why) => json!({"error": why}),
             },
             "packed": packs.iter().map(pack_json).collect::<Vec<_>>(),
@@ -224,6 +273,12 @@ impl Facts {
             row(if i == 0 { "parts" } else { "" }, format!("{} ({})", path.display(), bytes(*n)))?;
         }
         row("architecture", self.architecture.clone())?;
+        if let Some(adapter) = &self.adapter {
+            row("adapter", adapter.told())?;
+            if let Some(why) = &adapter.unusable {
+                row("", format!("it cannot be used: {why}"))?;
+            }
+        }
         if let Some(name) = &self.name {
             row("name", name.clone())?;
         }
@@ -254,6 +309,9 @@ impl Facts {
             let kind = self.tokenizer.as_deref().map_or(String::new(), |k| format!(" ({k})"));
             row("vocabulary", format!("{n} tokens{kind}"))?;
         }
+        if self.adapter.is_some() {
+            return Ok(());
+        }
         row(
             "chat template",
             match self.fallback {
@@ -275,6 +333,9 @@ impl Facts {
             Ok((ctx, m)) => {
                 row("memory", format!("{} at {ctx} tokens of context:", bytes(m.total())))?;
                 row("", format!("{} weights (mapped from the file)", bytes(m.weights)))?;
+                if m.adapters > 0 {
+                    row("", format!("{} adapters", bytes(m.adapters)))?;
+                }
                 row("", format!("{} key/value cache", bytes(m.kv)))?;
                 if m.states > 0 {
                     row("", format!("{} running states", bytes(m.states)))?;

@@ -19,7 +19,7 @@ pub fn runner(a: &ModelArgs, quiet: bool) -> Result<Runner, CliError> {
     let isa = isa(a.isa.as_deref())?;
     let threads = threads(a.threads)?;
     let model = Arc::new(match &a.model {
-        Some(path) => Model::open(path, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })?,
+        Some(path) => Model::open(path, &a.change.options(!a.no_mmap, pack::options(a.pack.into())?))?,
         None => bundled::open(a)?,
     });
     if a.model.is_none() && !quiet {
@@ -65,7 +65,8 @@ pub fn speculate(runner: &mut Runner, tokenizer: &Tokenizer, a: &ModelArgs, g: &
     }
     let mut speculator = Speculator::new(g.speculate.into())?;
     if let Some(path) = &g.draft {
-        let model = Model::open(path, &LoadOptions { mmap: !a.no_mmap, pack: pack::options(a.pack.into())? })
+        let (mmap, pack) = (!a.no_mmap, pack::options(a.pack.into())?);
+        let model = Model::open(path, &LoadOptions { mmap, pack, ..LoadOptions::default() })
             .map_err(|e| CliError::from(e).about(format_args!("the draft model {}", path.display())))?;
         let small = Runner::new(Arc::new(model), runner.team().clone(), &RunnerOptions { chunk: a.chunk as usize })?;
         let own = self::tokenizer(&small)?;

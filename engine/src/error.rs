@@ -101,6 +101,20 @@ pub enum EngineError {
         /// [`RunnerOptions::chunk`](crate::RunnerOptions::chunk).
         most: usize,
     },
+    /// An adapter cannot be used with the model.
+    #[error("the adapter {name}: {reason}")]
+    Adapter {
+        /// Its file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An adapter where a model should be.
+    #[error("the file holds an adapter for `{arch}` models, and none itself")]
+    IsAdapter {
+        /// The architecture of the models that it is for.
+        arch: String,
+    },
     /// The model reads texts as a whole, and generates none.
     #[error(
         "the model (`{arch}`) reads texts as a whole and generates none: it makes vectors of them, as `hewn embed` does"

@@ -41,6 +41,7 @@
 //! number of sequences in one step. [`generate()`] is the loop around it that most programs want, and [`embed`] makes
 //! vectors of texts. The library prints nothing, holds no global state, and reports failures as [`EngineError`].
 
+mod adapter;
 mod arch;
 mod cancel;
 mod config;
@@ -68,9 +69,10 @@ pub mod synth;
 pub mod text;
 pub mod tokenizer;
 
+pub use adapter::{Adapter, AdapterFile};
 pub use arch::Arch;
 pub use cancel::CancelToken;
-pub use config::ModelConfig;
+pub use config::{ModelConfig, RopeOptions, RopeScaling};
 pub use error::EngineError;
 pub use generate::{Event, FinishReason, GenerateOptions, Generation, Thinking, Timings, generate};
 pub use hewn_kernels::{CpuIsa, IsaError, IsaKind, KvType, Team, TeamError};

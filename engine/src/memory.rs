@@ -12,6 +12,8 @@ use hewn_loader::Gguf;
 pub struct Memory {
     /// The weights, mapped from the file and shared with the system's page cache.
     pub weights: u64,
+    /// The matrices of adapters: mapped from their files, and those in blocks as f32 besides.
+    pub adapters: u64,
     /// The key/value cache of one sequence when full. Layers with a window keep what they can still see, and what they could
     /// see at a mark.
     pub kv: u64,
@@ -43,6 +45,7 @@ impl Memory {
         let states = (0..c.layers).filter_map(|i| c.state_of(i)).map(|s| s.bytes() as u64);
         Self {
             weights: gguf.tensors().iter().map(|t| t.bytes).sum(),
+            adapters: 0,
             kv: tiles.fold(index, u64::saturating_add),
             states: states.fold(0, |sum, bytes| 3u64.saturating_mul(bytes).saturating_add(sum)),
             scratch: Scratch::bytes(c, chunk),
@@ -51,7 +54,11 @@ impl Memory {
 
     /// The sum.
     pub fn total(&self) -> u64 {
-        self.weights.saturating_add(self.kv).saturating_add(self.states).saturating_add(self.scratch)
+        self.weights
+            .saturating_add(self.adapters)
+            .saturating_add(self.kv)
+            .saturating_add(self.states)
+            .saturating_add(self.scratch)
     }
 }
 

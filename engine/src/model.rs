@@ -1,6 +1,7 @@
 //! A model: one opened file, immutable, shared by any number of sequences and threads.
 
-use crate::config::{ModelConfig, RopeTable};
+use crate::adapter::{Adapter, AdapterFile};
+use crate::config::{ModelConfig, RopeOptions, RopeTable};
 use crate::error::EngineError;
 use crate::memory::Memory;
 use crate::packed::{PackMode, PackOptions, Plan, Worker};
@@ -19,11 +20,15 @@ pub struct LoadOptions {
     /// Whether a packed file is used and made. [`PackMode::Auto`] counts as off for a file that is not mapped: who
     /// reads it into memory wants it there and nowhere else.
     pub pack: PackOptions,
+    /// Files with adapters of low rank that change the model, added in this order.
+    pub adapters: Vec<AdapterFile>,
+    /// What replaces the file's rotary positions, for contexts beyond those of the training.
+    pub rope: RopeOptions,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { mmap: true, pack: PackOptions::default() }
+        Self { mmap: true, pack: PackOptions::default(), adapters: Vec::new(), rope: RopeOptions::default() }
     }
 }
 
@@ -34,6 +39,7 @@ pub struct Model {
     config: ModelConfig,
     weights: Weights,
     ropes: Ropes,
+    adapters: Vec<Adapter>,
     /// Looks for a packed file, or makes it, until the model is dropped.
     worker: Option<Worker>,
 }
@@ -43,9 +49,12 @@ impl Model {
     ///
     /// # Errors
     /// The file is damaged, its architecture or one of its formats is not supported, or tensors and hyperparameters
-    /// do not fit together. With [`PackMode::Wait`] also: the packed file cannot be made.
+    /// do not fit together, or an adapter does not fit the model. With [`PackMode::Wait`] also: the packed file cannot be
+    /// made.
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, EngineError> {
-        let mut model = Self::from_gguf(Gguf::open(path, &OpenOptions { mmap: options.mmap })?)?;
+        let gguf = Gguf::open(path, &OpenOptions { mmap: options.mmap })?;
+        let adapters = options.adapters.iter().map(|file| Adapter::open(file, options)).collect::<Result<_, _>>()?;
+        let mut model = Self::changed(gguf, adapters, &options.rope)?;
         if options.mmap || options.pack.mode != PackMode::Auto {
             model.worker = Worker::start(model.plan(), &options.pack)?;
         }
@@ -58,15 +67,32 @@ impl Model {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn from_gguf(gguf: Gguf) -> Result<Self, EngineError> {
-        let config = match ModelConfig::from_gguf(&gguf) {
+        Self::changed(gguf, Vec::new(), &RopeOptions::default())
+    }
+
+    /// The same, changed by adapters, which are added in their order, and with other rotary positions.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn changed(gguf: Gguf, adapters: Vec<Adapter>, rope: &RopeOptions) -> Result<Self, EngineError> {
+        let said = |key: &str| gguf.metadata().str(key).ok().flatten().unwrap_or("").to_owned();
+        let arch = said("general.architecture");
+        if said("general.type") == "adapter" {
+            return Err(EngineError::IsAdapter { arch });
+        }
+        if let Some(other) = adapters.iter().find(|a| a.architecture() != arch) {
+            return Err(other.bad(format!("it is for `{}` models, and the model is `{arch}`", other.architecture())));
+        }
+        let mut config = match ModelConfig::changed(&gguf, rope) {
             Ok(_) | Err(EngineError::MissingTensor { .. }) if gguf.tensors().is_empty() => {
                 return Err(EngineError::VocabularyOnly);
             }
             config => config?,
         };
-        let weights = Weights::load(&gguf, &config)?;
+        let weights = Weights::load(&gguf, &config, &adapters)?;
+        config.low_rank = weights.low_rank;
         let ropes = Ropes::new(&config, &weights.rope_factors);
-        Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, worker: None })
+        Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, adapters, worker: None })
     }
 
     /// The hyperparameters.
@@ -79,9 +105,15 @@ impl Model {
         &self.gguf
     }
 
+    /// The adapters that change it.
+    pub fn adapters(&self) -> &[Adapter] {
+        &self.adapters
+    }
+
     /// What running with `ctx` positions, that cache format and steps of up to `chunk` rows will occupy.
     pub fn memory(&self, ctx: usize, kv: KvType, chunk: usize) -> Memory {
-        Memory::estimate(&self.gguf, &self.config, ctx, kv, chunk)
+        let adapters = self.adapters.iter().map(Adapter::bytes).fold(self.weights.low_numbers, u64::saturating_add);
+        Memory { adapters, ..Memory::estimate(&self.gguf, &self.config, ctx, kv, chunk) }
     }
 
     /// How many matrices are read from a packed file by now, and how many can be.

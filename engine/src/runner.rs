@@ -1,7 +1,7 @@
 //! Steps: tokens of any number of sequences go in, logits come out.
 
 use crate::error::{EngineError, zeroed};
-use crate::forward::{Forward, Gives, Segment};
+use crate::forward::{Forward, Gives, Segment, switched};
 use crate::model::Model;
 use crate::record::{Cost, Lap, Op, Recorder, StepEvent};
 use crate::scratch::Scratch;
@@ -277,9 +277,14 @@ impl Runner {
         let start = recorder.map(|_| Instant::now());
         let mut lap = Lap::new(recorder);
         lap.op(Op::Team, Cost::default);
+        let switched = switched(model.config(), &segments);
+        let switched = &switched;
         let result = self.team.watched_step(recorder.map(|r| r as &dyn TeamWatch), |crew| {
-            let result = Forward { model, crew, s, n, lap: &mut lap, tokens: Vec::new(), switched: Vec::new(), gives }
-                .run(&mut segments, &wanted, out);
+            let result = Forward { model, crew, s, n, lap: &mut lap, tokens: Vec::new(), switched, gives }.run(
+                &mut segments,
+                &wanted,
+                out,
+            );
             lap.op(Op::Team, Cost::default);
             result
         });

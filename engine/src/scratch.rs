@@ -3,7 +3,7 @@
 use crate::arch::HeadGates;
 use crate::config::{self, LayerSizes, ModelConfig, RecurrentPart};
 use crate::error::EngineError;
-use crate::forward::WKV_ARRAYS;
+use crate::forward::{LOW_ROOM, WKV_ARRAYS};
 use crate::speculate;
 use bytemuck::Zeroable;
 use hewn_kernels::op::altup::STREAMS;
@@ -78,6 +78,8 @@ pub(crate) struct Scratch {
     pub wkv: WkvScratch,
     /// Of a mixture of experts.
     pub experts: ExpertScratch,
+    /// What products of low rank give; nothing without.
+    pub low: Buffer<f32>,
 }
 
 /// What RWKV's layers take besides; nothing without.
@@ -186,7 +188,14 @@ pub(crate) struct ExpertScratch {
 
 /// Makes buffers of so many elements a row.
 trait Make {
-    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError>;
+    fn rows(&self) -> usize;
+
+    /// A buffer of so many elements whatever the rows.
+    fn take<T: Zeroable + Copy>(&mut self, elements: usize) -> Result<Buffer<T>, EngineError>;
+
+    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError> {
+        self.take(self.rows().saturating_mul(width))
+    }
 }
 
 /// What all buffers are cut from.
@@ -197,8 +206,12 @@ struct Rows {
 }
 
 impl Make for Rows {
-    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError> {
-        self.arena.take(self.rows.saturating_mul(width)).ok_or(too_much(self.bytes))
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn take<T: Zeroable + Copy>(&mut self, elements: usize) -> Result<Buffer<T>, EngineError> {
+        self.arena.take(elements).ok_or(too_much(self.bytes))
     }
 }
 
@@ -208,8 +221,12 @@ struct Count {
 }
 
 impl Make for Count {
-    fn make<T: Zeroable + Copy>(&mut self, width: usize) -> Result<Buffer<T>, EngineError> {
-        self.bytes = self.bytes.saturating_add(Arena::bytes_of::<T>(self.rows.saturating_mul(width)));
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn take<T: Zeroable + Copy>(&mut self, elements: usize) -> Result<Buffer<T>, EngineError> {
+        self.bytes = self.bytes.saturating_add(Arena::bytes_of::<T>(elements));
         Ok(Buffer::default())
     }
 }
@@ -310,6 +327,7 @@ impl Scratch {
             running: RunningScratch::build(c, m)?,
             wkv: WkvScratch::build(c, m)?,
             experts: ExpertScratch::build(c, m)?,
+            low: m.take(if c.low_rank > 0 { c.low_rank.max(LOW_ROOM) } else { 0 })?,
         })
     }
 }

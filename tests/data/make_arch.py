@@ -40,8 +40,9 @@ def as_reference(s, values):
     return {**s, 'inputs': 256}, [(name, np.ascontiguousarray(wider.get(key(name), lambda x: x)(x))) for name, x in values]
 
 
-def logits(path, tokens, ctx, start=0, flash=False):
-    """Logits of every token by llama.cpp, `[tokens, vocab]`; the first is at position `start`."""
+def logits(path, tokens, ctx, start=0, flash=False, adapters=(), params=None):
+    """Logits of every token by llama.cpp, `[tokens, vocab]`; the first is at position `start`. `adapters` are paths and scales,
+    `params` more parameters of the context."""
     model = L.llama_model_load_from_file(str(path).encode(), L.llama_model_default_params())
     assert model, f'cannot load {path}'
     cp = L.llama_context_default_params()
@@ -49,7 +50,14 @@ def logits(path, tokens, ctx, start=0, flash=False):
     cp.flash_attn_type = int(flash)
     cp.type_k = cp.type_v = 0
     cp.swa_full = True
+    for name, value in (params or {}).items():
+        setattr(cp, name, value)
     c = L.llama_init_from_model(model, cp)
+    if adapters:
+        loaded = [L.llama_adapter_lora_init(model, str(path).encode()) for path, _ in adapters]
+        assert all(loaded), f'an adapter of {path}'
+        n, scales = len(loaded), [scale for _, scale in adapters]
+        assert L.llama_set_adapters_lora(c, (L.llama_adapter_lora_p_ctypes * n)(*loaded), n, (ctypes.c_float * n)(*scales)) == 0
     n = len(tokens)
     b = L.llama_batch_init(n, 0, 1)
     b.n_tokens = n
@@ -69,7 +77,7 @@ def start():
     return keep
 
 
-def keep_logits(out, name, tokens, ref, peer, every=None):
+def keep_logits(out, name, tokens, ref, peer, every=None, model=None, more=None):
     """Writes the logits of some positions, and how far the peer is from them."""
     n = len(tokens)
     positions = sorted({*range(0, n, every or n // 10), n - 1})
@@ -77,9 +85,10 @@ def keep_logits(out, name, tokens, ref, peer, every=None):
     nmse = float(((p - r) ** 2).sum() / ((r - r.mean()) ** 2).sum())
     top1 = float((p.argmax(1) == r.argmax(1)).mean())
     r.astype('<f4').tofile(out / f'{name}.f32')
-    (out / f'{name}.json').write_text(json.dumps(dict(model=f'{name}.gguf', tokens=tokens, positions=positions,
-                                                      vocab=VOCAB, peer_nmse=nmse, peer_top1=top1)) + '\n')
-    print(f'{name}: {(out / f"{name}.gguf").stat().st_size} bytes, std {r.std():.3f}, peer nmse {nmse:.2e}')
+    model = model or f'{name}.gguf'
+    (out / f'{name}.json').write_text(json.dumps(dict(model=model, tokens=tokens, positions=positions, vocab=VOCAB,
+                                                      peer_nmse=nmse, peer_top1=top1, **(more or {}))) + '\n')
+    print(f'{name}: {(out / model).stat().st_size} bytes, std {r.std():.3f}, peer nmse {nmse:.2e}')
 
 
 def main():

@@ -1,5 +1,6 @@
 //! Shared helpers of the integration tests: the reference material beside a checkout, and running a model on tokens.
 
+pub mod adapted;
 pub mod altered;
 pub mod embedding;
 pub mod fixture;

@@ -24,7 +24,7 @@ fn parts(dir: &Path, count: u64) -> Vec<PathBuf> {
 }
 
 fn off() -> LoadOptions {
-    LoadOptions { mmap: true, pack: PackOptions { mode: PackMode::Off, ..PackOptions::default() } }
+    LoadOptions { pack: PackOptions { mode: PackMode::Off, ..PackOptions::default() }, ..LoadOptions::default() }
 }
 
 #[test]

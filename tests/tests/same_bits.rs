@@ -20,10 +20,10 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }
 
-/// Names of the models in a folder.
+/// Names of the fixtures in a folder.
 fn models(dir: &Path) -> Vec<String> {
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = files.filter_map(|f| f.strip_suffix(".gguf").map(str::to_owned)).collect();
+    let mut names: Vec<String> = files.filter_map(|f| f.strip_suffix(".json").map(str::to_owned)).collect();
     names.sort();
     names
 }
@@ -67,7 +67,7 @@ fn hash_vectors(model: &Arc<Model>, texts: &[Vec<u32>]) -> String {
 fn fixtures(all: &mut BTreeMap<String, String>, dir: &Path, prefix: &str) {
     for name in models(dir) {
         let f = Fixture::read(dir, &name);
-        let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
+        let model = Arc::new(Model::open(&f.model, &f.options(true)).unwrap());
         all.insert(format!("{prefix}/{name}"), hash(&model, &f.tokens, &[KvType::F16, KvType::F32]));
         if WITH_BLOCKS.contains(&name.as_str()) {
             all.insert(format!("{prefix}/{name}-q8_0"), hash(&model, &f.tokens, &[KvType::Q8_0]));
@@ -75,10 +75,11 @@ fn fixtures(all: &mut BTreeMap<String, String>, dir: &Path, prefix: &str) {
     }
 }
 
-/// Models of this repository: every architecture in `data/arch`, every format and layout of tensors in generated ones.
+/// Models of this repository: every architecture in `data/arch`, models that adapters or options change, every format and layout of tensors in generated ones.
 fn own() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     fixtures(&mut all, &data().join("arch"), "arch");
+    fixtures(&mut all, &data().join("changed"), "changed");
     for f in embed_fixtures() {
         let model = Arc::new(Model::open(&f.model, &LoadOptions::default()).unwrap());
         all.insert(format!("embed/{}", f.name), hash_vectors(&model, &f.texts));

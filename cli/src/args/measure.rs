@@ -1,6 +1,6 @@
 //! What the commands that measure take.
 
-use super::{Kv, isa_help};
+use super::{ChangeArgs, Kv, isa_help};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -30,7 +30,8 @@ pub struct BenchArgs {
     pub list_shapes: bool,
     /// Measure the kernels one by one instead: all, or those whose names contain this.
     #[arg(long, value_name = "FILTER", num_args = 0..=1, default_missing_value = "",
-        conflicts_with_all = ["models", "shape", "prompt", "generate", "depth", "batch", "layout", "kv", "chunk", "seed"])]
+        conflicts_with_all = ["models", "shape", "prompt", "generate", "depth", "batch", "layout", "kv", "chunk", "seed",
+            "lora", "lora_scaled"])]
     pub kernels: Option<String>,
     /// Prompts of so many tokens [default: 512, unless -n is given].
     #[arg(short, long, value_delimiter = ',', value_name = "TOKENS")]
@@ -79,6 +80,8 @@ pub struct BenchArgs {
     /// Show what changed between two results in JSON, and whether it is more than noise; runs nothing.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], exclusive = true)]
     pub compare: Vec<PathBuf>,
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Where the time of a prompt and of an answer goes.
@@ -131,6 +134,8 @@ pub struct ProfileArgs {
     /// Write every event to this file, for Perfetto or chrome://tracing.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 #[derive(Args)]

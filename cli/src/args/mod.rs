@@ -1,9 +1,11 @@
 //! The command line.
 
+mod change;
 mod embed;
 mod measure;
 mod template;
 
+pub use change::ChangeArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -153,6 +155,8 @@ pub struct ModelArgs {
     /// Prompt tokens computed at once, which Ctrl-C waits for.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub chunk: u32,
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 fn isa_help() -> String {
@@ -426,6 +430,8 @@ pub struct InspectArgs {
     /// Read the file into memory instead of mapping it.
     #[arg(long)]
     pub no_mmap: bool,
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 #[derive(Args)]

@@ -21,7 +21,7 @@ use crate::roofline::{Machine, available_memory, large_buffer};
 use crate::synth::{self, Synthetic, Temporary};
 use cost::{Ceilings, Cost, ModelCost};
 use hewn_engine::{
-    CancelToken, EngineError, KvType, LoadOptions, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions,
+    CancelToken, EngineError, KvType, Model, PackMode, PackOptions, Runner, RunnerOptions, Sequence, SequenceOptions,
     Team,
 };
 use hewn_kernels::probe::Buffer;
@@ -123,7 +123,7 @@ impl Bench {
         let mut opened = Vec::new();
         for path in models {
             // Without its packed file first: what cannot run is told before that is made.
-            let model = Model::open(path, &LoadOptions::default())?;
+            let model = Model::open(path, &a.change.options(true, PackOptions::default()))?;
             let (ctx, most) = (plan.ctx(), model.config().ctx);
             if ctx > most {
                 let cause = format!("{} has a context of {most}, but a test needs {ctx}", path.display());
@@ -137,7 +137,7 @@ impl Bench {
             let cost = ModelCost::new(model.gguf(), model.config(), a.kv.into(), chunk);
             for layout in &plan.layouts {
                 let mode = if *layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
-                let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
+                let options = a.change.options(true, pack::options(mode)?);
                 let model = Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?;
                 let model = Arc::new(model);
                 // Floating-point matrices have no other layout.

@@ -10,7 +10,7 @@ use crate::{pack, prompt, setup};
 use hewn_engine::record::{MemoryRecorder, Recorder, Recording};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
-    CancelToken, EngineError, LoadOptions, Logits, Model, PackMode, Runner, RunnerOptions, Sequence, SequenceOptions,
+    CancelToken, EngineError, Logits, Model, PackMode, PackOptions, Runner, RunnerOptions, Sequence, SequenceOptions,
     Team, Work,
 };
 use hewn_kernels::probe::read_rate_of;
@@ -61,7 +61,7 @@ pub struct PhaseRun {
 pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile, CliError> {
     let isa = setup::isa(a.isa.as_deref())?;
     // Without its packed file first: what cannot run is told before that is made.
-    let model = Model::open(path, &LoadOptions::default())?;
+    let model = Model::open(path, &a.change.options(true, PackOptions::default()))?;
     let mut rng = ChaCha8Rng::seed_from_u64(a.seed);
     let vocab = model.config().vocab;
     let random = a.pp.unwrap_or(if a.tg.is_some() { 0 } else { 512 });
@@ -89,7 +89,7 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
     let input = text.unwrap_or_else(|| tokens(&mut rng, random, vocab));
     drop(model);
     let mode = if a.layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
-    let options = LoadOptions { pack: pack::options(mode)?, ..LoadOptions::default() };
+    let options = a.change.options(true, pack::options(mode)?);
     let model = Arc::new(Model::open(path, &options).map_err(|e| CliError::from(e).of_layouts())?);
 
     // Counters see the threads that are started after them.

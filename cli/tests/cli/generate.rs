@@ -244,3 +244,20 @@ fn ctrl_c_ends_the_answer_and_tells_the_shell() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(err.contains("generated") && !err.contains("error"), "{err}");
 }
+
+#[test]
+fn contexts_beyond_the_file_s() {
+    let longer = ["--rope-scaling", "yarn", "--rope-scale", "4"];
+    let run = |more: &[&str]| hewn(&[&["run", TINY, "-p", "hi", "-n", "3", "-q", "--temp", "0"], more].concat());
+    refused(&run(&["-c", "2048"]), 2, "512");
+    run(&[&["-c", "2048"], &longer[..]].concat()).ok();
+    refused(&run(&[&["-c", "2049"], &longer[..]].concat()), 2, "2048");
+    let same = |a: &[&str], b: &[&str]| run(a).ok().out == run(b).ok().out;
+    assert!(same(&["--rope-scale", "4"], &["--rope-freq-scale", "0.25"]));
+    refused(&run(&["--rope-scaling", "yarn"]), 2, "needs a scale");
+    refused(&run(&["--yarn-beta-fast", "8"]), 2, "yarn-beta-fast");
+    refused(&run(&["--rope-freq-scale", "0"]), 2, "rope-scale");
+    assert_eq!(run(&["--rope-scale", "2", "--rope-freq-scale", "0.5"]).code, Some(2));
+    let memory = |more: &[&str]| hewn(&[&["inspect", TINY, "--json", "-c", "2000"], more].concat());
+    assert!(memory(&longer).ok().json()["memory"]["kv"].as_u64() > Some(0) && memory(&[]).code == Some(1));
+}

@@ -1,5 +1,6 @@
 //! The binary `hewn` as a user or a script meets it: what it prints, where, and with which exit code.
 
+mod adapters;
 mod bench;
 mod browser;
 mod bundled;

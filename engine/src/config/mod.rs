@@ -17,6 +17,7 @@ mod rope;
 mod slopes;
 mod sparse;
 mod streams;
+mod stretch;
 mod temperature;
 mod vectors;
 mod window;
@@ -35,9 +36,10 @@ pub use layer_set::LayerSet;
 pub use layers::{LayerSizes, Varied};
 pub use pooling::Pooling;
 pub use recurrent::{ChannelDelta, Recurrent, RecurrentPart, Selective, ToldScan};
-pub use rope::Rope;
 pub(crate) use rope::RopeTable;
+pub use rope::{Rope, Scaling};
 pub use streams::Streams;
+pub use stretch::{RopeOptions, RopeScaling};
 pub use temperature::Growth;
 pub use vectors::{TextPooling, Vectors};
 pub use window::Window;
@@ -120,6 +122,8 @@ pub struct ModelConfig {
     pub window: Option<Window>,
     /// Low-rank adapters that tokens switch on.
     pub adapters: Option<Adapters>,
+    /// What a row takes inside and behind the widest adapter, 0 without any.
+    pub(crate) low_rank: usize,
     /// Channels of what each token brings to each layer besides its embedding; 0 for nothing.
     pub layer_inputs: usize,
     /// Several residual streams, with a low-rank part beside the attention.
@@ -178,6 +182,11 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// Reads and checks the hyperparameters of a file.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, EngineError> {
+        Self::changed(gguf, &RopeOptions::default())
+    }
+
+    /// The same with other rotary positions.
+    pub(crate) fn changed(gguf: &Gguf, rope_options: &RopeOptions) -> Result<Self, EngineError> {
         let meta = gguf.metadata();
         let arch_key = "general.architecture";
         let Some(name) = meta.str(arch_key)? else {
@@ -332,6 +341,7 @@ impl ModelConfig {
             logit_cap: r.factor("final_logit_softcapping")?.or(arch.logit_cap),
             window,
             adapters: if arch.adapters { Some(r.adapters(vocab)?) } else { None },
+            low_rank: 0,
             layer_inputs: if arch.layer_inputs { r.layer_inputs(layers)? } else { 0 },
             altup: AltUp::read(&r, arch, gguf)?,
             hyper: Hyper::read(&r, arch)?,
@@ -379,6 +389,8 @@ impl ModelConfig {
             unread: Vec::new(),
         };
         r.check_caches(&config)?;
+        let [by_length, divided] = ["rope_factors_long.weight", "rope_freqs.weight"].map(|t| gguf.tensor(t).is_some());
+        config.stretch(rope_options, by_length, divided)?;
         config.unread = r.unread();
         Ok(config)
     }

@@ -125,32 +125,31 @@ impl Forward<'_, '_> {
 
     /// `beside = norm(Up Down h) + h`
     pub(super) fn laurel(&mut self, i: usize, w: &Laurel, then: Option<&AttentionWeights>) -> Result<(), EngineError> {
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let at = || format!("beside the attention of layer {i}");
         self.quantize_h(&[&w.down], at)?;
         let s = &mut *self.s;
         let (dim, rank) = (c.dim, w.down.rows);
         let inner = &mut s.altup.rank[..n * rank];
         let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
-        let down = w.down.view(gguf);
-        self.lap.op(Op::Laurel, || Cost::products(n, &[down]));
+        self.lap.op(Op::Laurel, || times.cost(n, [&w.down]));
         foresee(crew, n, self.model, &[&w.up]);
-        matmul(crew, n, &mut [Product { w: down, x, out: &mut *inner }]);
+        times.one(n, &w.down, x, inner, &mut s.low);
 
         self.lap_quantize(w.up.is_quant(), n, rank);
         let s = &mut *self.s;
         let inner = &s.altup.rank[..n * rank];
         quantize_rows(crew, w.up.is_quant(), inner, rank, &mut s.blocks, at)?;
         let x = Input { floats: inner, blocks: blocks_of(&s.blocks, n, rank) };
-        let (up, h) = (w.up.view(gguf), &s.h);
+        let h = &s.h;
         self.lap.op(Op::Laurel, || {
-            let mut all = Cost::products(n, &[up]);
+            let mut all = times.cost(n, [&w.up]);
             all += Cost { rows: 0, ..norm_cost(n, dim, Some(&w.norm)) };
             all
         });
         let beside = &mut s.altup.beside[..n * dim];
         foresee(crew, n, self.model, &then.map_or_else(Vec::new, AttentionWeights::first));
-        matmul(crew, n, &mut [Product { w: up, x, out: &mut *beside }]);
+        times.one(n, &w.up, x, beside, &mut s.low);
         crew.rows(beside, dim, n >= SPLIT, |_, r, row| {
             norm(crew.isa(), row, &w.norm, c.eps);
             add(row, &h[r * dim..][..dim]);

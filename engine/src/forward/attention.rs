@@ -11,7 +11,7 @@ use hewn_kernels::op::activation::{Activation, activate, gate, multiply};
 use hewn_kernels::op::attention::{Chosen, Far, Query, Rules, Window, attention};
 use hewn_kernels::op::elementary::softplus;
 use hewn_kernels::op::layer_norm::layer_norm;
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::rope;
 use hewn_kernels::{CpuIsa, Crew};
@@ -30,7 +30,7 @@ impl Forward<'_, '_> {
         g: &Grouped,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let matrices: Vec<&MatrixRef> = g.projections().map(|p| &p.w).collect();
         self.quantize_h(&matrices, || format!("before the attention of layer {i}"))?;
         let width = |p: &Option<Linear>| p.as_ref().map_or(0, |p| p.w.rows);
@@ -48,24 +48,18 @@ impl Forward<'_, '_> {
                 (g.gate.as_ref(), gates.map_or(&mut [], |gates| &mut gates[..n * width(&g.gate)])),
             ];
             let gguf = self.model.gguf();
-            let views = || matrices.iter().map(|w| w.view(gguf));
-            self.lap.op(Op::QkvProduct, || Cost::products(n, &views().collect::<Vec<_>>()));
+            self.lap.op(Op::QkvProduct, || times.cost(n, matrices.iter().copied()));
             foresee(crew, n, self.model, &[&g.o.w]);
             let biases =
                 [Some(&g.q), g.k.as_ref(), g.v.as_ref()].into_iter().flatten().filter_map(|l| l.bias.as_deref());
             foresee_alone(crew, n, biases);
             let there = outs.into_iter().filter_map(|(linear, out)| Some((linear?, out)));
             let mut products: Vec<_> = there.map(|(l, out)| Product { w: l.w.view(gguf), x, out }).collect();
-            matmul(crew, n, &mut products);
+            times.all(n, matrices.iter().copied(), &mut products, &mut s.low);
             // Asked for before, they would have been pushed out again.
             if g.k.is_some() {
                 foresee_store(i, segments);
             }
-        }
-        if let Some(w) = self.adapters(i) {
-            self.adapt(&w.q, |s| (&s.h, &mut s.q));
-            self.adapt(&w.k, |s| (&s.h, &mut s.k));
-            self.adapt(&w.v, |s| (&s.h, &mut s.v));
         }
         if with_queries {
             self.part_queries(&g.q);
@@ -161,11 +155,7 @@ impl Forward<'_, '_> {
             crew.rows(&mut rows[..n * width], width, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
         }
         let then = self.after_attention(i);
-        self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))?;
-        if let Some(w) = self.adapters(i) {
-            self.adapt(&w.o, |s| (&s.att, &mut s.t));
-        }
-        Ok(())
+        self.project(source, &g.o, &then, || format!("after the attention of layer {i}"))
     }
 
     /// `q` = the queries among queries and gates (`gate`, `[rows, heads, 2, k_dim]`), after the bias of both.

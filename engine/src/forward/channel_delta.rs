@@ -10,7 +10,7 @@ use hewn_kernels::op::activation::{Activation, activate, add, gate, scale};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{ChannelGates, DeltaShape, channel_delta_rule};
 use hewn_kernels::op::elementary::{exp, softplus};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 
 impl Forward<'_, '_> {
     /// `t = O(norm(delta_rule(convolve(QKV h), Fade h, Beta h)) * sigmoid(Gate h))`.
@@ -90,6 +90,7 @@ impl Forward<'_, '_> {
         shape: &DeltaShape,
     ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         let (width, heads) = (shape.width(), shape.v_heads);
         let first = w.first();
         let at = || format!("before the delta net of layer {i}");
@@ -108,13 +109,10 @@ impl Forward<'_, '_> {
             .zip(outs)
             .map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] })
             .collect();
-        self.lap.op(Op::QkvProduct, || {
-            let views: Vec<_> = first.iter().map(|w| w.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::QkvProduct, || times.cost(n, first.iter().copied()));
         let second: Vec<_> = w.fade.second.iter().chain(&w.gate.second).collect();
         foresee(crew, n, self.model, &second);
-        matmul(crew, n, &mut products);
+        times.all(n, first.iter().copied(), &mut products, &mut s.low);
 
         self.lap.op(Op::Regroup, || Cost::elements(n, 3 * width, 2, 0));
         let sides = &s.gate[..n * 3 * width];
@@ -134,8 +132,8 @@ impl Forward<'_, '_> {
             }
             quantize_rows(crew, w.is_quant(), x, shape.dim, &mut s.blocks, at)?;
             let x = Input { floats: x, blocks: blocks_of(&s.blocks, n, shape.dim) };
-            self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.view(gguf)]));
-            matmul(crew, n, &mut [Product { w: w.view(gguf), x, out }]);
+            self.lap.op(Op::QkvProduct, || times.cost(n, [w]));
+            times.one(n, w, x, out, &mut s.low);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use hewn_kernels::op::activation::{Activation, activate, add, gate, multiply};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::delta::{DeltaShape, delta_rule};
 use hewn_kernels::op::elementary::{exp, softplus};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 
 impl Forward<'_, '_> {
     /// `t = O(norm(delta_rule(convolve(QKV h), gates)) * silu(Z h))`.
@@ -69,6 +69,7 @@ impl Forward<'_, '_> {
     /// `raw = QKV h`, `up = Z h`, and what the gates are made of.
     fn delta_products(&mut self, i: usize, w: &DeltaNet) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         let mut all = vec![&w.qkv, &w.z];
         all.extend(w.gates.all());
         self.quantize_h(&all, || format!("before the delta net of layer {i}"))?;
@@ -81,12 +82,9 @@ impl Forward<'_, '_> {
         for w in w.gates.all() {
             products.push(Product { w: w.view(gguf), x, out: take(&mut opening, n * w.rows) });
         }
-        self.lap.op(Op::QkvProduct, || {
-            let views: Vec<_> = all.iter().map(|w| w.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::QkvProduct, || times.cost(n, all.iter().copied()));
         foresee(crew, n, self.model, &[&w.o.w]);
-        matmul(crew, n, &mut products);
+        times.all(n, all.iter().copied(), &mut products, &mut s.low);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ impl Forward<'_, '_> {
     /// `x` = the rows of the tokens.
     pub(super) fn embed(&mut self) {
         let embed = self.model.weights().embed.view(self.model.gguf());
+        let low = &self.model.weights().embed_low;
         let factor = self.model.config().embed_scale;
         let adapters = self.model.config().adapters.as_ref();
         let shown = |token: u32| adapters.and_then(|a| a.of(token)).map_or(token, |[_, other]| other);
@@ -22,10 +23,20 @@ impl Forward<'_, '_> {
             // Tokens were checked against the vocabulary.
             let row = embed.file_row(shown(tokens[i]) as usize).unwrap_or(&[]);
             embed.format().dequantize(row, x);
-            if factor != 1.0 {
+            // What adapters add comes before.
+            if factor != 1.0 && low.is_empty() {
                 scale(x, factor);
             }
         });
+        if low.is_empty() {
+            return;
+        }
+        let shown: Vec<usize> = tokens.iter().map(|token| shown(*token) as usize).collect();
+        let (times, s) = (self.times(), &mut *self.s);
+        low.iter().for_each(|low| times.look_up(low, &shown, &mut s.x[..shown.len() * dim], &mut s.low));
+        if factor != 1.0 {
+            self.multiply_stream(factor);
+        }
     }
 
     /// `x += table[row]`, row by row, where its position tells which.

@@ -6,7 +6,7 @@ use super::{Forward, SPLIT, Segment, Source, blocks_of, foresee, norm, norm_cost
 use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{Latent, MatrixRef};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::Input;
 use hewn_kernels::op::rope::rope;
 
 impl Forward<'_, '_> {
@@ -19,7 +19,7 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         self.latent_products(i, w, segments)?;
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let Some(sizes) = &c.latent else { return Ok(()) };
         let (nope, rot, rank, v_dim) = (sizes.nope, c.rope.dim, sizes.kv_rank, sizes.v_dim);
         let (k_dim, both, own) = (nope + rot, rank + rot, nope + v_dim);
@@ -36,10 +36,10 @@ impl Forward<'_, '_> {
         let at = || format!("in the attention of layer {i}");
         quantize_rows(crew, kv_b.is_quant(), latents, rank, &mut s.blocks, at)?;
         let x = Input { floats: latents, blocks: blocks_of(&s.blocks, n, rank) };
-        self.lap.op(Op::LatentProduct, || Cost::products(n, &[kv_b.view(gguf)]));
+        self.lap.op(Op::LatentProduct, || times.cost(n, [kv_b]));
         foresee(crew, n, self.model, &[&w.o.w]);
         let made = &mut s.latent.out[..n * kv_b.rows];
-        matmul(crew, n, &mut [Product { w: kv_b.view(gguf), x, out: &mut *made }]);
+        times.one(n, kv_b, x, made, &mut s.low);
 
         let (kw, vw, half) = (c.heads * k_dim, c.heads * v_dim, rot / 2);
         self.lap.op(Op::Rope, || Cost { float: (n * kw * 3) as u64, ..Cost::elements(n, 2 * kw + vw, 2, 0) });

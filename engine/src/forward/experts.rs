@@ -4,6 +4,7 @@
 //! expert that nobody chose are not read at all. A row's result is the sum over its experts, the best first: neither the
 //! other rows of the step nor the threads have a say in it.
 
+use super::adapters::Times;
 use super::route::{route, route_to, sigmoid};
 use super::rows::{gather_parts, quantize_parts};
 use super::{Forward, SPLIT, bias, blocks_of, foresee, quantize_rows};
@@ -14,7 +15,7 @@ use crate::scratch::Choice;
 use crate::weights::{Beside, ExpertStacks, Experts, Shared, Stack};
 use hewn_kernels::Crew;
 use hewn_kernels::op::activation::{activate, add, add_scaled, gate, scale};
-use hewn_kernels::op::matmul::{Input, Matrix, Product, matmul, matmul_each};
+use hewn_kernels::op::matmul::{Input, Product};
 use hewn_kernels::op::quantize::ActBlock;
 use hewn_kernels::op::soft_cap::soft_cap;
 
@@ -130,22 +131,21 @@ impl Forward<'_, '_> {
     /// The scores of all experts, and the choice of each row.
     fn choose(&mut self, i: usize, e: &config::Experts, w: &Experts) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (times, shared) = (self.times(), w.shared.as_ref().and_then(|s| s.gate.as_ref()));
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let scores = &mut s.experts.scores[..n * e.count];
         let mut products = vec![Product { w: w.router.w.view(gguf), x, out: &mut *scores }];
-        if let Some(gate) = w.shared.as_ref().and_then(|s| s.gate.as_ref()) {
+        if let Some(gate) = shared {
             products.push(Product { w: gate.view(gguf), x, out: &mut s.experts.shared[..n] });
         }
         self.lap.op(Op::Router, || {
-            let gate = w.shared.as_ref().and_then(|s| s.gate.as_ref());
-            let views: Vec<_> = [&w.router.w].into_iter().chain(gate).map(|m| m.view(gguf)).collect();
-            let mut cost = Cost::products(n, &views);
+            let mut cost = times.cost(n, [&w.router.w].into_iter().chain(shared));
             // An exponential, and a comparison for each one that is chosen.
             cost += Cost { rows: 0, ..Cost::elements(n, e.count, 2, 20 + e.used) };
             cost
         });
-        matmul(crew, n, &mut products);
+        times.all(n, [&w.router.w].into_iter().chain(shared), &mut products, &mut s.low);
         crew.rows(scores, e.count, n >= SPLIT, |_, _, row| {
             bias(&w.router, row);
             if let Some(cap) = e.score_cap {
@@ -173,6 +173,7 @@ impl Forward<'_, '_> {
     fn run_experts(&mut self, i: usize, ff: usize, w: &ExpertStacks, order: &Sorted) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
         let (dim, parts, all) = (w.up.cols(), order.parts(), order.rows.len());
+        let times = self.times();
         let s = &mut *self.s;
         let (h, h_blocks) = match c.experts.as_ref().and_then(|e| e.narrow) {
             Some(_) => (&s.experts.narrow[0], &s.experts.narrow_blocks),
@@ -191,12 +192,12 @@ impl Forward<'_, '_> {
             if w.first().any(Stack::is_quant) {
                 gather_parts(crew, &parts, &order.rows, (h_blocks, n), dim, blocks);
             }
-            if !w.first().all(Stack::is_quant) {
+            if !w.first().all(|m| m.is_quant() && !m.is_adapted()) {
                 crew.rows(floats, dim, true, |_, p, x| x.copy_from_slice(&h[order.rows[p] * dim..][..dim]));
             }
         }
         let (out, up) = (&mut s.gate[..all * ff], &mut s.up[..all * ff]);
-        self.lap.op(Op::ExpertGateUp, || expert_cost(order, |i| w.first().map(|m| m.view(gguf, i)).collect()));
+        self.lap.op(Op::ExpertGateUp, || expert_cost(times, order, || w.first()));
         {
             let input = |first: usize, rows: usize| match single {
                 true => Input { floats: &h[..dim], blocks: blocks_of(h_blocks, 1, dim) },
@@ -212,7 +213,8 @@ impl Forward<'_, '_> {
                 }
                 first += rows;
             }
-            matmul_each(crew, &mut products);
+            let of = order.experts.iter().flat_map(|(expert, _)| w.first().map(|m| (m, *expert)));
+            times.each(of, &mut products, &mut s.low);
         }
         let (gated, kind) = (w.gate.is_some(), c.expert_activation(i));
         if c.arch.weighed_input {
@@ -237,7 +239,7 @@ impl Forward<'_, '_> {
             self.lap.op(Op::Quantize, || Cost::quantize(all, ff));
             quantize_parts(crew, &parts, out, ff, blocks, || format!("in the experts of layer {i}"))?;
         }
-        self.lap.op(Op::ExpertDown, || expert_cost(order, |i| vec![w.down.view(gguf, i)]));
+        self.lap.op(Op::ExpertDown, || expert_cost(times, order, || [&w.down].into_iter()));
         let (mut outs, mut first) = (floats, 0);
         let mut products = Vec::with_capacity(parts.len());
         for &(expert, rows) in &order.experts {
@@ -245,7 +247,7 @@ impl Forward<'_, '_> {
             products.push(Product { w: w.down.view(gguf, expert), x, out: take(&mut outs, rows * dim) });
             first += rows;
         }
-        matmul_each(crew, &mut products);
+        times.each(order.experts.iter().map(|(expert, _)| (&w.down, *expert)), &mut products, &mut s.low);
         Ok(())
     }
 
@@ -276,7 +278,7 @@ impl Forward<'_, '_> {
     fn shared_expert(&mut self, i: usize, w: &Shared) -> Result<(), EngineError> {
         self.activated(self.model.config().activation(i), &w.part);
         let then = self.after_ff(i);
-        let (dim, n, crew) = (self.model.config().dim, self.n, self.crew);
+        let (dim, n, crew, times) = (self.model.config().dim, self.n, self.crew, self.times());
         let down = &w.part.down;
         self.lap_quantize(down.w.is_quant(), n, down.w.cols);
         let s = &mut *self.s;
@@ -284,10 +286,10 @@ impl Forward<'_, '_> {
         let at = || format!("in the shared expert of layer {i}");
         quantize_rows(crew, down.w.is_quant(), floats, down.w.cols, &mut s.blocks, at)?;
         let x = Input { floats, blocks: blocks_of(&s.blocks, n, down.w.cols) };
-        self.lap.op(Op::DownProduct, || Cost::products(n, &[down.w.view(self.model.gguf())]));
+        self.lap.op(Op::DownProduct, || times.cost(n, [&down.w]));
         let out = &mut s.experts.rows[..n * dim];
         foresee(crew, n, self.model, &then.weights);
-        matmul(crew, n, &mut [Product { w: down.w.view(self.model.gguf()), x, out: &mut *out }]);
+        times.one(n, &down.w, x, out, &mut s.low);
         self.lap.op(Op::Combine, || Cost::elements(n, dim, 3, 1));
         let (out, scores, factor) = (&*out, &s.experts.shared, self.model.config().arch.shared_scale);
         crew.rows(&mut s.t[..n * dim], dim, n >= SPLIT, |_, r, t| {
@@ -313,9 +315,13 @@ fn weigh(crew: &Crew<'_>, chosen: &mut [Choice], order: &Sorted, ff: usize, part
 }
 
 /// What products of each expert's rows with its matrices cost: the weights of those that take rows, and no others.
-fn expert_cost<'a>(order: &Sorted, matrices: impl Fn(usize) -> Vec<Matrix<'a>>) -> Cost {
+fn expert_cost<'a, I: Iterator<Item = &'a Stack>>(times: Times<'_>, order: &Sorted, stacks: impl Fn() -> I) -> Cost {
     let mut all = Cost::default();
-    order.experts.iter().for_each(|(expert, rows)| all += Cost::products(*rows, &matrices(*expert)));
+    for (expert, rows) in &order.experts {
+        let views: Vec<_> = stacks().map(|m| m.view(times.gguf, *expert)).collect();
+        all += Cost::products(*rows, &views);
+        times.add_cost(&mut all, stacks().map(|stack| stack.low(*expert)), *rows);
+    }
     all
 }
 

@@ -8,7 +8,7 @@ use hewn_kernels::CpuIsa;
 use hewn_kernels::format::SUB;
 use hewn_kernels::op::activation::{Activation, activate, add, gate as gate_with};
 use hewn_kernels::op::cut_off::cut_off;
-use hewn_kernels::op::matmul::{Gate, Input, Product, gated_matmul, matmul};
+use hewn_kernels::op::matmul::{Gate, Input, Product, gated_matmul};
 use hewn_kernels::op::quantize::{ActBlock, quantize};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,9 +19,12 @@ impl Forward<'_, '_> {
         let then = self.after_ff(i);
         let at = || format!("in the feed-forward part of layer {i}");
         let (cut, kind) = (self.model.config().cut_off(i), self.model.config().activation(i));
-        let adapters = self.adapters(i);
+        // What an adapter adds comes before the activation, and is made of floats.
+        let times = self.times();
+        let inside = w.gate.iter().chain([&w.up]).any(|l| times.adapts(&l.w));
+        let behind = times.adapts(&w.down.w);
         // A single row gains nothing by it, and where a row is cut off or adapted all of it must be there.
-        if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none() && adapters.is_none()) {
+        if let Some(gate) = w.fused().filter(|_| self.n > 1 && cut.is_none() && !inside && !behind) {
             self.fused(kind, gate, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
@@ -29,15 +32,7 @@ impl Forward<'_, '_> {
         if let Some(deviations) = cut {
             self.cut_gates(w, deviations);
         }
-        if let Some(adapters) = adapters {
-            self.adapt(&adapters.gate, |s| (&s.h, &mut s.gate));
-            self.adapt(&adapters.up, |s| (&s.h, &mut s.up));
-            self.activate(kind, w);
-            self.project(Source::FeedForward, &w.down, &then, at)?;
-            self.adapt(&adapters.down, |s| (&s.gate, &mut s.t));
-            return Ok(());
-        }
-        if self.n == 1 && w.down.w.is_quant() && w.before_down.is_none() {
+        if self.n == 1 && w.down.w.is_quant() && w.before_down.is_none() && !behind {
             self.activate_row(kind, w, at)?;
             return self.project(Source::Fused, &w.down, &then, at);
         }
@@ -78,22 +73,20 @@ impl Forward<'_, '_> {
 
     /// `gate = Gate h`, `up = Up h`; without a gate, `gate = Up h`.
     fn gate_up(&mut self, w: &Gated) {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let (ff, gguf) = (w.up.w.rows, self.model.gguf());
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (out, up) = (&mut s.gate[..n * ff], &mut s.up[..n * ff]);
         let then: [&MatrixRef; 1] = [&w.down.w];
-        self.lap.op(Op::GateUpProduct, || {
-            let views: Vec<_> = w.first().into_iter().map(|m| m.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::GateUpProduct, || times.cost(n, w.first()));
         foresee(crew, n, self.model, &then);
         let Some(gated) = &w.gate else {
-            return matmul(crew, n, &mut [Product { w: w.up.w.view(gguf), x, out }]);
+            return times.one(n, &w.up.w, x, out, &mut s.low);
         };
         let up = Product { w: w.up.w.view(gguf), x, out: up };
-        matmul(crew, n, &mut [Product { w: gated.w.view(gguf), x, out }, up]);
+        let gate = Product { w: gated.w.view(gguf), x, out };
+        times.all(n, [&gated.w, &w.up.w], &mut [gate, up], &mut s.low);
     }
 
     /// `gate = max(gate - cut, 0)`, row by row.

@@ -117,14 +117,12 @@ impl Forward<'_, '_> {
         segments: &[Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
-        let at = || format!("before the attention of layer {i}");
-        self.quantize_h(&w.first(), at)?;
+        let (at, times) = (|| format!("before the attention of layer {i}"), self.times());
+        let first = w.first();
+        self.quantize_h(&first, at)?;
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
-        self.lap.op(Op::QkvProduct, || {
-            let views: Vec<_> = w.first().into_iter().map(|w| w.view(gguf)).collect();
-            Cost::products(n, &views)
-        });
+        self.lap.op(Op::QkvProduct, || times.cost(n, first.iter().copied()));
         foresee_store(i, segments);
         let keys = match w.heads {
             LatentHeads::Absorbed { .. } => &mut s.k,
@@ -137,22 +135,24 @@ impl Forward<'_, '_> {
         let others = [kv].into_iter().chain(gate);
         let Some((a, with)) = &w.q_a else {
             let queries = Product { w: w.q_b.view(gguf), x, out: q_b };
-            matmul(crew, n, &mut [queries].into_iter().chain(others).collect::<Vec<_>>());
+            let mut products: Vec<_> = [queries].into_iter().chain(others).collect();
+            times.all(n, first.iter().copied(), &mut products, &mut s.low);
             return Ok(());
         };
         let q_a = &mut s.latent.q_a[..n * a.rows];
         foresee(crew, n, self.model, &[&w.q_b]);
         let queries = Product { w: a.view(gguf), x, out: &mut *q_a };
-        matmul(crew, n, &mut [queries].into_iter().chain(others).collect::<Vec<_>>());
+        let mut products: Vec<_> = [queries].into_iter().chain(others).collect();
+        times.all(n, first.iter().copied(), &mut products, &mut s.low);
         self.lap.op(Op::Norm, || norm_cost(n, a.rows, Some(with)));
         crew.rows(q_a, a.rows, n >= SPLIT, |_, _, row| norm(crew.isa(), row, with, c.eps));
         if w.q_b.is_quant() {
             self.lap.op(Op::Quantize, || Cost::quantize(n, a.rows));
         }
         quantize_rows(crew, w.q_b.is_quant(), q_a, a.rows, &mut s.blocks, at)?;
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.q_b.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.q_b]));
         let x = Input { floats: q_a, blocks: blocks_of(&s.blocks, n, a.rows) };
-        matmul(crew, n, &mut [Product { w: w.q_b.view(gguf), x, out: q_b }]);
+        times.one(n, &w.q_b, x, q_b, &mut s.low);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::{LayerInput, LayerInputs, LayerWeights, MatrixRef};
 use hewn_kernels::op::activation::{add, gate, scale};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::Input;
 use std::f32::consts::FRAC_1_SQRT_2;
 
 impl Forward<'_, '_> {
@@ -68,7 +68,7 @@ impl Forward<'_, '_> {
         to: Target,
         at: impl Fn() -> String,
     ) -> Result<(), EngineError> {
-        let (dim, n, crew, gguf) = (self.model.config().dim, self.n, self.crew, self.model.gguf());
+        let (dim, n, crew, times) = (self.model.config().dim, self.n, self.crew, self.times());
         self.lap_quantize(w.is_quant(), n, dim);
         let s = &mut *self.s;
         let floats = &s.x[..n * dim];
@@ -78,9 +78,9 @@ impl Forward<'_, '_> {
             Target::Inputs => &mut s.layer_inputs[..n * w.rows],
             Target::Gate => &mut s.gate[..n * w.rows],
         };
-        self.lap.op(Op::LayerInput, || Cost::products(n, &[w.view(gguf)]));
+        self.lap.op(Op::LayerInput, || times.cost(n, [w]));
         foresee(crew, n, self.model, then);
-        matmul(crew, n, &mut [Product { w: w.view(gguf), x, out }]);
+        times.one(n, w, x, out, &mut s.low);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::error::EngineError;
 use crate::record::{Cost, Op};
 use crate::weights::Lightning;
 use hewn_kernels::op::activation::{Activation, activate, gate};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 use hewn_kernels::op::wkv::{Answer, Told, wkv};
 
 impl Forward<'_, '_> {
@@ -21,6 +21,7 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         let Some(RecurrentPart::Lightning(shape)) = c.recurrent_of(i) else { return Ok(()) };
         let (width, dim) = (shape.width(), shape.dim);
         self.quantize_h(&[&w.qkv, &w.gate], || format!("before the attention of layer {i}"))?;
@@ -28,10 +29,11 @@ impl Forward<'_, '_> {
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (told, raw) = s.wkv.rows[..ARRAYS * n * width].split_at_mut(4 * n * width);
         let gates = &mut s.up[..n * width];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.qkv.view(gguf), w.gate.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.qkv, &w.gate]));
         foresee(crew, n, self.model, &[&w.o.w]);
         let qkv = Product { w: w.qkv.view(gguf), x, out: &mut *raw };
-        matmul(crew, n, &mut [qkv, Product { w: w.gate.view(gguf), x, out: &mut *gates }]);
+        let mut products = [qkv, Product { w: w.gate.view(gguf), x, out: &mut *gates }];
+        times.all(n, [&w.qkv, &w.gate], &mut products, &mut s.low);
 
         self.lap.op(Op::Activation, || Cost::elements(n, 3 * width, 3, 20));
         crew.rows(raw, 3 * width, n >= SPLIT, |_, _, row| activate(crew.isa(), Activation::Silu, row));

@@ -43,10 +43,10 @@ use crate::record::{Cost, Lap, Op};
 use crate::scratch::Scratch;
 use crate::sequence::Sequence;
 use crate::weights::{AttentionWeights, FeedForward, Linear, MatrixRef, Norm};
-pub(crate) use adapters::Switched;
+pub(crate) use adapters::{ROOM as LOW_ROOM, Switched, switched};
 use hewn_kernels::op::activation::{add, add_scaled, scale};
 use hewn_kernels::op::layer_norm::layer_norm;
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::Input;
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::rope::angles;
 use hewn_kernels::op::soft_cap::soft_cap;
@@ -85,7 +85,7 @@ pub(crate) struct Forward<'a, 'r> {
     /// The rows' tokens.
     pub tokens: Vec<u32>,
     /// Rows with adapters.
-    pub switched: Switched,
+    pub switched: &'a Switched,
     pub gives: Gives,
 }
 
@@ -101,7 +101,6 @@ impl<'m> Forward<'m, '_> {
     pub fn run(&mut self, segments: &mut [Segment<'_>], wanted: &[usize], out: &mut [f32]) -> Result<(), EngineError> {
         let model = self.model;
         self.tokens = segments.iter().flat_map(|s| s.tokens).copied().collect();
-        self.switch(segments);
         self.embed();
         if let Some(w) = &model.weights().kinds {
             let kind = |seg: &Segment<'_>, pos| usize::from(pos >= seg.seq.second_from).min(w.rows - 1);
@@ -321,8 +320,9 @@ impl<'m> Forward<'m, '_> {
         };
         self.quantize_h(&[output], || "before the output projection".into())?;
         let x = Input { floats: &self.s.h[..self.n * c.dim], blocks: blocks_of(&self.s.blocks, self.n, c.dim) };
-        self.lap.op(Op::Logits, || Cost::products(self.n, &[output.view(self.model.gguf())]));
-        matmul(self.crew, self.n, &mut [Product { w: output.view(self.model.gguf()), x, out: &mut *out }]);
+        let times = self.times();
+        self.lap.op(Op::Logits, || times.cost(self.n, [output]));
+        times.one(self.n, output, x, out, &mut self.s.low);
         let isa = self.crew.isa();
         if let Some(b) = &w.output_bias {
             self.lap.op(Op::LogitBounds, || Cost::elements(self.n, c.vocab, 2, 1));
@@ -467,7 +467,7 @@ impl<'m> Forward<'m, '_> {
         then: &Next<'_>,
         at: impl Fn() -> String,
     ) -> Result<(), EngineError> {
-        let (c, n, crew) = (self.model.config(), self.n, self.crew);
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let width = linear.w.cols;
         let quant = linear.w.is_quant() && !matches!(source, Source::Fused);
         self.lap_quantize(quant, n, width);
@@ -484,14 +484,14 @@ impl<'m> Forward<'m, '_> {
         let blocks = if matches!(source, Source::Fused) { &s.inner } else { &s.blocks };
         let x = Input { floats, blocks: blocks_of(blocks, n, width) };
         let t = &mut s.t[..n * c.dim];
-        self.lap.op(source.op(), || Cost::products(n, &[linear.w.view(self.model.gguf())]));
+        self.lap.op(source.op(), || times.cost(n, [&linear.w]));
         foresee(crew, n, self.model, &then.weights);
         foresee_alone(
             crew,
             n,
             then.norms.iter().flat_map(|norm| norm.parts()).chain([&s.x[..n * c.dim], &s.h[..n * c.dim]]),
         );
-        matmul(crew, n, &mut [Product { w: linear.w.view(self.model.gguf()), x, out: &mut *t }]);
+        times.one(n, &linear.w, x, t, &mut s.low);
         if linear.bias.is_some() {
             crew.rows(t, c.dim, n >= SPLIT, |_, _, t| bias(linear, t));
         }

@@ -2,20 +2,20 @@
 
 use super::{Forward, SPLIT, blocks_of, norm, norm_cost, quantize_rows};
 use crate::error::EngineError;
-use crate::record::{Cost, Op};
+use crate::record::Op;
 use crate::weights::{ExpertStacks, Narrow};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::Input;
 
 impl Forward<'_, '_> {
     /// `experts.narrow[0] = Down h`, in blocks too where the experts take those.
     pub(super) fn narrow(&mut self, i: usize, w: &Narrow, then: &ExpertStacks) -> Result<(), EngineError> {
-        let (dim, n, crew, gguf) = (self.model.config().dim, self.n, self.crew, self.model.gguf());
+        let (dim, n, crew, times) = (self.model.config().dim, self.n, self.crew, self.times());
         let (width, quant) = (w.down.rows, then.first().any(|m| m.is_quant()));
-        self.lap.op(Op::ExpertGateUp, || Cost::products(n, &[w.down.view(gguf)]));
+        self.lap.op(Op::ExpertGateUp, || times.cost(n, [&w.down]));
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
         let out = &mut s.experts.narrow[0][..n * width];
-        matmul(crew, n, &mut [Product { w: w.down.view(gguf), x, out: &mut *out }]);
+        times.one(n, &w.down, x, out, &mut s.low);
         self.lap_quantize(quant, n, width);
         let s = &mut self.s.experts;
         let at = || format!("before the experts of layer {i}");
@@ -24,7 +24,7 @@ impl Forward<'_, '_> {
 
     /// `t = Up norm(experts.narrow[1])`
     pub(super) fn widen(&mut self, i: usize, w: &Narrow) -> Result<(), EngineError> {
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let width = w.up.cols;
         if let Some(with) = &w.norm {
             self.lap.op(Op::Norm, || norm_cost(n, width, Some(with)));
@@ -36,9 +36,9 @@ impl Forward<'_, '_> {
         let sum = &s.experts.narrow[1][..n * width];
         let at = || format!("behind the experts of layer {i}");
         quantize_rows(crew, w.up.is_quant(), sum, width, &mut s.experts.narrow_blocks, at)?;
-        self.lap.op(Op::ExpertDown, || Cost::products(n, &[w.up.view(gguf)]));
+        self.lap.op(Op::ExpertDown, || times.cost(n, [&w.up]));
         let x = Input { floats: sum, blocks: blocks_of(&s.experts.narrow_blocks, n, width) };
-        matmul(crew, n, &mut [Product { w: w.up.view(gguf), x, out: &mut s.t[..n * c.dim] }]);
+        times.one(n, &w.up, x, &mut s.t[..n * c.dim], &mut s.low);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::weights::Selective;
 use hewn_kernels::op::activation::{Activation, add, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
 use hewn_kernels::op::elementary::softplus;
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 use hewn_kernels::op::selective::{Selection, selective_scan};
 
 /// Steps that a thread makes at a time.
@@ -24,6 +24,7 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         let Some(RecurrentPart::Selective(part)) = c.recurrent_of(i) else { return Ok(()) };
         let (shape, rank) = (&part.shape, part.rank);
         let (width, k_dim) = (shape.width, shape.k_dim);
@@ -33,10 +34,11 @@ impl Forward<'_, '_> {
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let (raw, values) = (&mut s.running.raw[..], &mut s.gate[..n * width]);
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[v.view(gguf), z.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [v, z]));
         foresee(crew, n, self.model, &[&w.select]);
         let (value, gates) = (&mut raw[..n * width], &mut s.up[..n * width]);
-        matmul(crew, n, &mut [(v, value), (z, gates)].map(|(w, out)| Product { w: w.view(gguf), x, out }));
+        let mut products = [(v, value), (z, gates)].map(|(w, out)| Product { w: w.view(gguf), x, out });
+        times.all(n, [v, z], &mut products, &mut s.low);
 
         let mut parts = states(segments, i)?;
         // A product and a sum a tap, and an exponential.
@@ -55,9 +57,9 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.select.is_quant(), values, width, &mut s.blocks, at)?;
         let x = Input { floats: values, blocks: blocks_of(&s.blocks, n, width) };
         let selected = &mut s.running.opening[..n * told];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.select.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.select]));
         foresee(crew, n, self.model, &[&w.step.w]);
-        matmul(crew, n, &mut [Product { w: w.select.view(gguf), x, out: &mut *selected }]);
+        times.one(n, &w.select, x, selected, &mut s.low);
         self.lap.op(Op::Norm, || Cost::elements(n, told, 2, 2));
         let (keys, ranks) = (&mut s.running.gates[..n * 2 * k_dim], &mut raw[..n * rank]);
         for (r, row) in selected.chunks_exact_mut(told).enumerate() {
@@ -78,9 +80,9 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.step.w.is_quant(), ranks, rank, &mut s.blocks, at)?;
         let x = Input { floats: ranks, blocks: blocks_of(&s.blocks, n, rank) };
         let steps = &mut s.att[..n * width];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.step.w.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.step.w]));
         foresee(crew, n, self.model, &[&w.o.w]);
-        matmul(crew, n, &mut [Product { w: w.step.w.view(gguf), x, out: &mut *steps }]);
+        times.one(n, &w.step.w, x, steps, &mut s.low);
         self.lap.op(Op::Activation, || Cost::elements(n, width, 2, 30));
         let bias = w.step.bias.as_deref().unwrap_or(&[]);
         let mut pieces: Vec<_> =

@@ -7,7 +7,7 @@ use crate::record::{Cost, Op};
 use crate::weights::ShortConvolution;
 use hewn_kernels::op::activation::multiply;
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 
 impl Forward<'_, '_> {
     /// `t = O(convolve(B h * X h) * C h)`
@@ -18,6 +18,7 @@ impl Forward<'_, '_> {
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         self.quantize_h(&w.input.each_ref(), || format!("before the convolution of layer {i}"))?;
         let mut parts = states(segments, i)?;
         let s = &mut *self.s;
@@ -25,11 +26,12 @@ impl Forward<'_, '_> {
         let x = Input { floats: &s.h[..n * dim], blocks: blocks_of(&s.blocks, n, dim) };
         let (before, after, raw) = (&mut s.gate[..n * dim], &mut s.up[..n * dim], &mut s.running.raw[..n * dim]);
         let views = w.input.each_ref().map(|w| w.view(gguf));
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &views));
+        self.lap.op(Op::QkvProduct, || times.cost(n, &w.input));
         foresee(crew, n, self.model, &[&w.o.w]);
         let [b, c, v] = views;
         let product = |w, out| Product { w, x, out };
-        matmul(crew, n, &mut [product(b, &mut *before), product(c, &mut *after), product(v, &mut *raw)]);
+        let mut products = [product(b, &mut *before), product(c, &mut *after), product(v, &mut *raw)];
+        times.all(n, &w.input, &mut products, &mut s.low);
 
         let held: usize = parts.iter().map(|p| p.state.shape().bytes()).sum();
         self.lap.op(Op::Convolution, || Cost {

@@ -8,7 +8,7 @@ use crate::record::{Cost, Op};
 use crate::weights::StateSpace;
 use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::{Input, Product};
 use hewn_kernels::op::norm::rms_norm;
 use hewn_kernels::op::scan::{ScanGates, scan};
 
@@ -71,6 +71,7 @@ impl Forward<'_, '_> {
     /// `up = Z h`, `raw = VKQ h`, and what the lengths of steps are made of.
     fn space_products(&mut self, i: usize, w: &StateSpace) -> Result<(), EngineError> {
         let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let times = self.times();
         let all = [&w.z, &w.vkq, &w.step];
         self.quantize_h(&all, || format!("before the state space of layer {i}"))?;
         let s = &mut *self.s;
@@ -78,9 +79,9 @@ impl Forward<'_, '_> {
         let outs = [&mut s.up, &mut s.running.raw, &mut s.running.opening];
         let products = all.iter().zip(outs).map(|(w, out)| Product { w: w.view(gguf), x, out: &mut out[..n * w.rows] });
         let mut products: Vec<_> = products.collect();
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &all.map(|w| w.view(gguf))));
+        self.lap.op(Op::QkvProduct, || times.cost(n, all));
         foresee(crew, n, self.model, &[&w.o.w]);
-        matmul(crew, n, &mut products);
+        times.all(n, all, &mut products, &mut s.low);
         Ok(())
     }
 }

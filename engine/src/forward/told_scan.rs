@@ -8,7 +8,7 @@ use crate::record::{Cost, Op};
 use crate::weights::ToldScan;
 use hewn_kernels::op::activation::{Activation, gate};
 use hewn_kernels::op::convolution::{Convolution, Then, convolve};
-use hewn_kernels::op::matmul::{Input, Product, matmul};
+use hewn_kernels::op::matmul::Input;
 use hewn_kernels::op::scan::{ScanGates, scan};
 
 impl Forward<'_, '_> {
@@ -19,7 +19,7 @@ impl Forward<'_, '_> {
         w: &ToldScan,
         segments: &mut [Segment<'_>],
     ) -> Result<(), EngineError> {
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         let Some(RecurrentPart::ToldScan(part)) = c.recurrent_of(i) else { return Ok(()) };
         let (shape, rank) = (&part.shape, part.rank);
         let (width, v_dim, k_dim, heads) = (shape.width(), shape.v_dim, shape.k_dim, shape.heads);
@@ -44,9 +44,9 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.select.is_quant(), values, width, &mut s.blocks, at)?;
         let x = Input { floats: values, blocks: blocks_of(&s.blocks, n, width) };
         let selected = &mut s.running.opening[..n * told];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.select.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.select]));
         foresee(crew, n, self.model, &[&w.step]);
-        matmul(crew, n, &mut [Product { w: w.select.view(gguf), x, out: &mut *selected }]);
+        times.one(n, &w.select, x, selected, &mut s.low);
         self.lap.op(Op::Norm, || Cost::elements(n, told, 2, 2));
         let ranks = &mut s.running.raw[..n * rank];
         for (row, ranks) in selected.chunks_exact_mut(told).zip(ranks.chunks_exact_mut(rank)) {
@@ -63,9 +63,9 @@ impl Forward<'_, '_> {
         quantize_rows(crew, w.step.is_quant(), ranks, rank, &mut s.blocks, at)?;
         let x = Input { floats: ranks, blocks: blocks_of(&s.blocks, n, rank) };
         let steps = &mut s.att[..n * heads];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.step.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.step]));
         foresee(crew, n, self.model, &[&w.o.w]);
-        matmul(crew, n, &mut [Product { w: w.step.view(gguf), x, out: &mut *steps }]);
+        times.one(n, &w.step, x, steps, &mut s.low);
         self.lap.op(Op::Activation, || Cost::elements(n, heads, 3, 60));
         let (steps, gates) = (&*steps, &mut s.running.gates[..n * 2 * heads]);
         crew.rows(gates, 2 * heads, n >= SPLIT, |_, r, row| {
@@ -106,14 +106,14 @@ impl Forward<'_, '_> {
 
     /// `running.raw = V h`, `up = Z h`, which one matrix gives head by head.
     fn told_values(&mut self, i: usize, w: &ToldScan, width: usize, v_dim: usize) -> Result<(), EngineError> {
-        let (c, n, crew, gguf) = (self.model.config(), self.n, self.crew, self.model.gguf());
+        let (c, n, crew, times) = (self.model.config(), self.n, self.crew, self.times());
         self.quantize_h(&[&w.input], || format!("before the state space of layer {i}"))?;
         let s = &mut *self.s;
         let x = Input { floats: &s.h[..n * c.dim], blocks: blocks_of(&s.blocks, n, c.dim) };
         let both = &mut s.gate[..n * 2 * width];
-        self.lap.op(Op::QkvProduct, || Cost::products(n, &[w.input.view(gguf)]));
+        self.lap.op(Op::QkvProduct, || times.cost(n, [&w.input]));
         foresee(crew, n, self.model, &[&w.select]);
-        matmul(crew, n, &mut [Product { w: w.input.view(gguf), x, out: &mut *both }]);
+        times.one(n, &w.input, x, both, &mut s.low);
         self.lap.op(Op::Regroup, || Cost::elements(n, 2 * width, 2, 0));
         let both = &*both;
         for (side, out) in [&mut s.up[..n * width], &mut s.running.raw[..n * width]].into_iter().enumerate() {

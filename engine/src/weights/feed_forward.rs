@@ -97,7 +97,7 @@ pub(crate) struct Shared {
 
 impl ExpertStacks {
     /// The matrices that an expert's input is multiplied with.
-    pub fn first(&self) -> impl Iterator<Item = &Stack> {
+    pub fn first(&self) -> impl Iterator<Item = &Stack> + Clone {
         self.gate.iter().chain([&self.up])
     }
 }

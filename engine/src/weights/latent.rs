@@ -75,7 +75,7 @@ impl Loader<'_> {
             None => (None, matrix(self, "attn_q", q_rows, c.dim)?),
         };
         let indexer = match (c.indexer.as_ref().filter(|x| x.layers.has(i)), l.q_rank) {
-            (Some(x), Some(rank)) => Some(self.indexer(x, rank, name)?),
+            (Some(x), Some(rank)) => Some(self.bare(|l| l.indexer(x, rank, name))?),
             _ => None,
         };
         Ok(Latent {
@@ -91,8 +91,8 @@ impl Loader<'_> {
             heads: match l.expanded {
                 true => LatentHeads::Expanded(matrix(self, "attn_kv_b", heads * (l.nope + l.v_dim), l.kv_rank)?),
                 false => LatentHeads::Absorbed {
-                    k_b: self.stack(&name("attn_k_b.weight"), heads, l.kv_rank, l.nope)?,
-                    v_b: self.stack(&name("attn_v_b.weight"), heads, l.v_dim, l.kv_rank)?,
+                    k_b: self.bare(|o| o.stack(&name("attn_k_b.weight"), heads, l.kv_rank, l.nope))?,
+                    v_b: self.bare(|o| o.stack(&name("attn_v_b.weight"), heads, l.v_dim, l.kv_rank))?,
                 },
             },
             sinks: match c.arch.sinks {

@@ -3,8 +3,8 @@
 use super::load::{Loader, need};
 use super::matrix::MatrixRef;
 use super::{
-    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAdapters, LayerAltUp, LayerHyper, Lightning, Linear, Norm,
-    Pooled, Selective, Shares, ToldScan, Wkv,
+    Ahead, ChannelDelta, FeedForward, Indexer, Latent, LayerAltUp, LayerHyper, Lightning, Linear, Norm, Pooled,
+    Selective, Shares, ToldScan, Wkv,
 };
 use crate::arch::{HeadGates, HeadNorm, NormKind, Sinks};
 use crate::config::RecurrentPart;
@@ -31,7 +31,6 @@ pub(crate) struct LayerWeights {
     pub input: Option<LayerInput>,
     pub altup: Option<Box<LayerAltUp>>,
     pub hyper: Option<Box<LayerHyper>>,
-    pub adapters: Option<Box<LayerAdapters>>,
     /// Of several streams that stay apart, what is read by the attention and by the feed-forward part, and what is added.
     pub shares_of: Option<Box<[Shares; 2]>>,
     /// What kept streams are scored with before the attention and before the feed-forward part, `[dim]` each.
@@ -239,7 +238,7 @@ impl Loader<'_> {
         let mixes = attends || recurrent.is_some() || linear;
         let after_ff =
             norms.after_ff_or.filter(|other| self.has(&format!("{}.weight", name(other)))).or(norms.after_ff);
-        let layer = LayerWeights {
+        let mut layer = LayerWeights {
             ahead: match &c.experts {
                 Some(e) if c.arch.experts_ahead => Some(Box::new(Ahead {
                     norm: self.stream_norm(&name("ffn_norm_exps"))?,
@@ -270,7 +269,9 @@ impl Loader<'_> {
                 (Some(RecurrentPart::Lightning(shape)), _) => {
                     Some(AttentionWeights::Lightning(Box::new(self.lightning(i, shape, &name)?)))
                 }
-                (Some(RecurrentPart::Wkv(w)), _) => Some(AttentionWeights::Wkv(Box::new(self.wkv(i, w, &name)?))),
+                (Some(RecurrentPart::Wkv(w)), _) => {
+                    Some(AttentionWeights::Wkv(Box::new(self.bare(|l| l.wkv(i, w, &name))?)))
+                }
                 (Some(RecurrentPart::ShortConvolution { taps, .. }), _) => {
                     Some(AttentionWeights::ShortConvolution(Box::new(self.short_convolution(*taps, &name)?)))
                 }
@@ -280,7 +281,7 @@ impl Loader<'_> {
                 _ if !attends => None,
                 (_, Some(l)) => Some(AttentionWeights::Latent(Box::new(self.latent(i, l, c.layer(i).heads, &name)?))),
                 (_, None) => Some(match &c.pooling {
-                    Some(p) => AttentionWeights::Pooled(Box::new(self.pooled(i, p, &name)?)),
+                    Some(p) => AttentionWeights::Pooled(Box::new(self.bare(|l| l.pooled(i, p, &name))?)),
                     None => AttentionWeights::Grouped(Box::new(self.grouped(i, &name)?)),
                 }),
             },
@@ -291,9 +292,8 @@ impl Loader<'_> {
             after_ff: norm(self, after_ff)?,
             input: if c.layer_inputs > 0 { Some(self.layer_input(&name)?) } else { None },
             altup: c.altup.as_ref().map(|a| self.layer_altup(a, &name).map(Box::new)).transpose()?,
-            hyper: if c.hyper.is_some() { Some(Box::new(self.layer_hyper(&name)?)) } else { None },
-            adapters: c.adapters.as_ref().map(|a| self.layer_adapters(a, i, &name).map(Box::new)).transpose()?,
-            shares_of: c.streams.map(|s| self.layer_shares(s.count, &name).map(Box::new)).transpose()?,
+            hyper: if c.hyper.is_some() { Some(Box::new(self.bare(|l| l.layer_hyper(&name))?)) } else { None },
+            shares_of: c.streams.map(|s| self.bare(|l| l.layer_shares(s.count, &name)).map(Box::new)).transpose()?,
             kept: match c.kept_every {
                 Some(_) => {
                     let mut score = |part: &str| need(self.numbers(&name(part), &[c.dim])?, &name(part));
@@ -312,6 +312,9 @@ impl Loader<'_> {
         };
         if let Some(w) = layer.feed_forward.as_ref().filter(|_| c.cut_off(i).is_some()) {
             self.check_cut_off(w, &name)?;
+        }
+        if let Some(adapters) = &c.adapters {
+            self.switched(adapters, &mut layer, &name)?;
         }
         Ok(layer)
     }
@@ -333,7 +336,7 @@ impl Loader<'_> {
             Some(e) if e.in_layer(i) && !c.arch.experts_ahead => {
                 FeedForward::Experts(Box::new(self.experts_of(i, e, name)?))
             }
-            _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.channel_mix(ff, name)?)),
+            _ if c.arch.channel_mix => FeedForward::Mixed(Box::new(self.bare(|l| l.channel_mix(ff, name))?)),
             _ => FeedForward::Dense(Box::new(self.gated(name, "", ff)?)),
         })
     }
@@ -419,7 +422,7 @@ impl Loader<'_> {
             }
         };
         let indexer = match c.indexer.as_ref().filter(|x| x.layers.has(i)) {
-            Some(x) => Some(self.block_indexer(x, name)?),
+            Some(x) => Some(self.bare(|l| l.block_indexer(x, name))?),
             None => None,
         };
         let o = self.linear(&name("attn_output"), dim, sizes.att_width(), false)?;

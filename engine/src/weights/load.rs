@@ -1,7 +1,8 @@
 //! Finding tensors by name, checking their shape and format, and noting which were used.
 
 use super::matrix::{MatrixRef, Stack};
-use super::{Linear, Norm};
+use super::{Linear, LowRank, Norm};
+use crate::adapter::Adapter;
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
 use crate::error::{EngineError, zeroed};
@@ -17,13 +18,39 @@ pub(super) struct Loader<'a> {
     pub gguf: &'a Gguf,
     pub config: &'a ModelConfig,
     used: HashSet<String>,
+    pub adapters: &'a [Adapter],
+    /// The tensors of each that were used.
+    pub taken: Vec<HashSet<String>>,
+    /// Whether matrices are read whose products have no adapters.
+    bare: bool,
     /// What may be packed, in the order of the first use.
     pub targets: Vec<Target>,
+    /// What a row takes inside and behind the widest adapter so far.
+    pub low_rank: usize,
+    /// Bytes of adapters' matrices that were made f32.
+    pub low_numbers: u64,
 }
 
 impl<'a> Loader<'a> {
-    pub fn new(gguf: &'a Gguf, config: &'a ModelConfig) -> Self {
-        Self { gguf, config, used: HashSet::new(), targets: Vec::new() }
+    pub fn new(gguf: &'a Gguf, config: &'a ModelConfig, adapters: &'a [Adapter]) -> Self {
+        let taken = vec![HashSet::new(); adapters.len()];
+        let (used, targets) = (HashSet::new(), Vec::new());
+        Self { gguf, config, used, adapters, taken, bare: false, targets, low_rank: 0, low_numbers: 0 }
+    }
+
+    /// Reads matrices whose products have no adapters: a file that has one is refused in the end.
+    pub fn bare<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.bare, true);
+        let read = read(self);
+        self.bare = before;
+        read
+    }
+
+    /// The checked matrix of all rows of a tensor of these dimensions, with its adapters.
+    fn adapted(&mut self, name: &str, dims: &[usize]) -> Result<Option<MatrixRef>, EngineError> {
+        let Some(m) = self.rows(name, dims)? else { return Ok(None) };
+        let low: Vec<LowRank> = if self.bare { Vec::new() } else { self.low_ranks(name, dims)? };
+        Ok(Some(m.with(low)))
     }
 
     /// Whether the file has a tensor of this name.
@@ -41,19 +68,10 @@ impl<'a> Loader<'a> {
         Ok(Some(t.clone()))
     }
 
-    fn format(&self, t: &TensorInfo) -> Result<Format, EngineError> {
-        Format::from_id(t.dtype.id()).ok_or_else(|| EngineError::TensorFormat {
-            name: t.name.clone(),
-            format: t.dtype.name().to_owned(),
-            id: t.dtype.id(),
-            supported: Format::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "),
-        })
-    }
-
     /// The checked matrix of all rows of a tensor of these dimensions, row length first.
     fn rows(&mut self, name: &str, dims: &[usize]) -> Result<Option<MatrixRef>, EngineError> {
         let Some(tensor) = self.find(name, dims)? else { return Ok(None) };
-        let format = self.format(&tensor)?;
+        let format = format_of(&tensor)?;
         let (cols, rows) = (dims[0], dims[1..].iter().product());
         Matrix::new(format, Layout::File, rows, cols, self.gguf.tensor_data(&tensor))
             .map_err(|source| EngineError::Matrix { name: name.into(), source })?;
@@ -67,14 +85,14 @@ impl<'a> Loader<'a> {
 
     /// The matrix `name`, if the file has it.
     pub fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Option<MatrixRef>, EngineError> {
-        let m = self.rows(name, &[cols, rows])?;
+        let m = self.adapted(name, &[cols, rows])?;
         self.targets.extend(m.iter().map(|m| m.target(false)));
         Ok(m)
     }
 
     /// `count` matrices in one tensor. They are packed if each is whole tiles.
     pub fn stack(&mut self, name: &str, count: usize, rows: usize, cols: usize) -> Result<Stack, EngineError> {
-        let all = need(self.rows(name, &[cols, rows, count])?, name)?;
+        let all = need(self.adapted(name, &[cols, rows, count])?, name)?;
         if rows.is_multiple_of(TILE_ROWS) || count == 1 {
             self.targets.push(all.target(false));
         }
@@ -123,7 +141,7 @@ impl<'a> Loader<'a> {
         rows: usize,
         cols: usize,
     ) -> Result<[Stack; 2], EngineError> {
-        let all = need(self.rows(name, &[cols, 2 * rows, count])?, name)?;
+        let all = need(self.adapted(name, &[cols, 2 * rows, count])?, name)?;
         if rows.is_multiple_of(TILE_ROWS) {
             self.targets.push(all.target(false));
         }
@@ -153,7 +171,7 @@ impl<'a> Loader<'a> {
     /// Numbers as f32, whatever their format; the dimensions with the row length first.
     pub fn numbers(&mut self, name: &str, dims: &[usize]) -> Result<Option<Vec<f32>>, EngineError> {
         let Some(t) = self.find(name, dims)? else { return Ok(None) };
-        let format = self.format(&t)?;
+        let format = format_of(&t)?;
         let mut v = zeroed(dims.iter().product(), "a vector of weights")?;
         let row = format.row_bytes(dims[0]).unwrap_or(usize::MAX);
         let rows = self.gguf.tensor_data(&t).chunks_exact(row);
@@ -214,7 +232,7 @@ impl<'a> Loader<'a> {
         rows: [usize; N],
         cols: usize,
     ) -> Result<[MatrixRef; N], EngineError> {
-        let w = need(self.rows(name, &[cols, rows.iter().sum()])?, name)?;
+        let w = need(self.adapted(name, &[cols, rows.iter().sum()])?, name)?;
         if rows[..N - 1].iter().all(|r| r.is_multiple_of(TILE_ROWS)) {
             self.targets.push(w.target(false));
         }
@@ -254,13 +272,23 @@ impl<'a> Loader<'a> {
         };
         match self.gguf.tensors().iter().find(|t| !self.used.contains(&t.name) && !unread(&t.name)) {
             Some(t) => Err(EngineError::UnexpectedTensor { name: t.name.clone(), arch: self.config.arch.name }),
-            None => Ok(()),
+            None => self.finish_adapters(),
         }
     }
 }
 
+/// The number format of a tensor, where it has kernels.
+pub(super) fn format_of(t: &TensorInfo) -> Result<Format, EngineError> {
+    Format::from_id(t.dtype.id()).ok_or_else(|| EngineError::TensorFormat {
+        name: t.name.clone(),
+        format: t.dtype.name().to_owned(),
+        id: t.dtype.id(),
+        supported: Format::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "),
+    })
+}
+
 /// Dimensions without trailing ones, which mean nothing.
-fn significant(dims: &[u64]) -> &[u64] {
+pub(super) fn significant(dims: &[u64]) -> &[u64] {
     &dims[..dims.iter().rposition(|d| *d != 1).map_or(1, |last| last + 1).min(dims.len())]
 }
 

@@ -21,7 +21,7 @@ mod told_scan;
 mod vectors;
 mod wkv;
 
-pub(crate) use adapters::{Adapted, LayerAdapters};
+pub(crate) use adapters::{LookedUp, LowRank};
 pub(crate) use altup::{AltUp, Laurel, LayerAltUp};
 pub(crate) use channel_delta::ChannelDelta;
 pub(crate) use feed_forward::{Ahead, Beside, ExpertStacks, Experts, FeedForward, Gated, Narrow, Shared};
@@ -40,6 +40,7 @@ pub(crate) use told_scan::ToldScan;
 pub(crate) use vectors::{Classifier, Vectors};
 pub(crate) use wkv::{ChannelMix, Seventh, Then, Wkv};
 
+use crate::adapter::Adapter;
 use crate::arch::NormKind;
 use crate::config::ModelConfig;
 use crate::error::EngineError;
@@ -96,6 +97,8 @@ pub(crate) struct LayerInputs {
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub embed: MatrixRef,
+    /// What adapters add to its rows.
+    pub embed_low: Vec<LookedUp>,
     /// A row for each kind of token, `[kinds, dim]`, which is added.
     pub kinds: Option<MatrixRef>,
     /// Of what comes of all that; its weights may all be ones.
@@ -118,6 +121,10 @@ pub(crate) struct Weights {
     pub output_bias: Option<Vec<f32>>,
     pub vectors: Vectors,
     pub rope_factors: RopeFactors,
+    /// What a row takes inside and behind the widest adapter, 0 without any.
+    pub low_rank: usize,
+    /// Bytes of adapters' matrices that were made f32.
+    pub low_numbers: u64,
     /// The matrices that take part in products, in the order of their use. The embedding is none of them, as its rows
     /// are looked up in the file.
     targets: Vec<Target>,
@@ -125,15 +132,16 @@ pub(crate) struct Weights {
 
 impl Weights {
     /// Finds every tensor of the architecture and checks its shape and format; a tensor left over is an error.
-    pub fn load(gguf: &Gguf, c: &ModelConfig) -> Result<Self, EngineError> {
+    pub fn load(gguf: &Gguf, c: &ModelConfig, adapters: &[Adapter]) -> Result<Self, EngineError> {
         // A layer has several tensors: a bound on the layers before anything is sized by them.
         let own = c.cycles.map_or(c.layers / c.rounds, |cycles| 2 * cycles.stack);
         if own > gguf.tensors().len() {
             let reason = format!("{own} layers, but only {} tensors", gguf.tensors().len());
             return Err(EngineError::Config { key: format!("{}.block_count", c.arch.name), reason });
         }
-        let mut l = Loader::new(gguf, c);
+        let mut l = Loader::new(gguf, c, adapters);
         let embed = need(l.table("token_embd.weight", c.vocab, c.dim)?, "token_embd.weight")?;
+        let embed_low = l.embed_low("token_embd.weight")?;
         let embed_norm = match (c.arch.embed_norm, c.arch.embed_evened) {
             (true, _) => Some(l.stream_norm("token_embd_norm")?),
             (false, true) => Some(Norm { kind: c.norm, w: vec![1.0; c.dim], bias: None }),
@@ -148,8 +156,8 @@ impl Weights {
         let out_norm = c.arch.out_norm.map(|name| l.stream_norm(name)).transpose()?;
         let rope_factors = l.rope_factors()?;
         let layer_inputs = l.layer_inputs()?;
-        let altup = l.altup()?;
-        let hyper = l.hyper()?;
+        let altup = l.bare(Loader::altup)?;
+        let hyper = l.bare(Loader::hyper)?;
         let round: Vec<_> = (0..own).map(|i| l.layer(i)).collect::<Result<_, _>>()?;
         let layers = match &c.cycles {
             Some(cycles) => cycles.layers().map(|i| round[i].clone()).collect(),
@@ -159,12 +167,12 @@ impl Weights {
             Some(_) => Some(need(l.numbers("hrm.z_l_init", &[c.dim])?, "hrm.z_l_init")?),
             None => None,
         };
-        let streams = l.streams_head()?;
+        let streams = l.bare(Loader::streams_head)?;
         let kept = match c.kept_every {
             Some(_) => Some(need(l.numbers("output_res_score.weight", &[c.dim])?, "output_res_score.weight")?),
             None => None,
         };
-        let vectors = l.vectors()?;
+        let vectors = l.bare(Loader::vectors)?;
         let output = match c.arch.encoder {
             // Some files keep what they were trained with, which has nothing to do.
             true => l.table("output.weight", c.vocab, c.dim)?.and(None),
@@ -179,9 +187,10 @@ impl Weights {
         };
         let output_bias = if c.arch.encoder { None } else { l.numbers("output.bias", &[c.vocab])? };
         l.finish()?;
-        let targets = l.targets;
+        let (targets, low_rank, low_numbers) = (l.targets, l.low_rank, l.low_numbers);
         Ok(Self {
             embed,
+            embed_low,
             kinds,
             embed_norm,
             positions,
@@ -197,6 +206,8 @@ impl Weights {
             output_bias,
             vectors,
             rope_factors,
+            low_rank,
+            low_numbers,
             targets,
         })
     }
