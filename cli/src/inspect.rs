@@ -41,8 +41,8 @@ pub fn run(a: &InspectArgs) -> Result<(), CliError> {
         }
         Ok((ctx, m.memory(ctx, a.kv.into(), a.chunk as usize)))
     });
-    if let (Err(e), Some(_)) = (&memory, a.ctx) {
-        return Err(CliError::failure(e, "leave out --ctx to see what the file holds"));
+    if let (Err(e), true) = (&memory, a.ctx.is_some() || a.change.any()) {
+        return Err(CliError::failure(e, "leave out --ctx, --lora and the --rope options to see what the file holds"));
     }
     let mut out = BufWriter::new(stdout().lock());
     if a.json {

@@ -77,6 +77,11 @@ impl ChangeArgs {
         }
     }
 
+    /// Whether anything is changed.
+    pub fn any(&self) -> bool {
+        !self.lora.is_empty() || !self.lora_scaled.is_empty() || self.rope().any()
+    }
+
     /// How a file is opened.
     pub fn options(&self, mmap: bool, pack: PackOptions) -> LoadOptions {
         LoadOptions { mmap, pack, adapters: self.adapters(), rope: self.rope() }
