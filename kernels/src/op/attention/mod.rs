@@ -33,7 +33,7 @@
 //! ```text
 //! attention   cuts the queries into blocks of one sequence's neighbours; a unit is a block and a KV head
 //!   unit      walks the tiles: each is read once for all rows (queries x heads that share it) of the unit
-//!     rows    up to six rows at a time in registers: scores, softmax, values (blocks: of 8 bits)
+//!     rows    up to six rows at a time in registers: scores, softmax (weights), values (blocks: of 8 bits)
 //!   merge     where units are fewer than threads need: their tiles are cut into spans, each tile's part goes to
 //!             memory, and the parts are merged in order
 //! ```
@@ -42,6 +42,7 @@ mod blocks;
 mod merge;
 mod rows;
 mod unit;
+mod weights;
 
 use crate::format::SUB;
 use crate::isa::{CpuIsa, Isa};

@@ -7,13 +7,13 @@
 //! a changing number of lines added was as much work again (AVX2, in cache: attention took 1.8 times as long).
 
 use super::blocks::Scaled;
+use super::weights::Weights;
 use super::{Block, Call};
 use crate::format::SUB;
 use crate::isa::{Isa, Kernel, each};
 use crate::kv::{Elem, LINE, TILE, blocks};
 use crate::math::exp;
 use crate::op::quantize::ActBlock;
-use crate::op::soft_cap::cap;
 
 /// Where the result of a tile goes.
 pub(super) enum State<'a> {
@@ -162,30 +162,8 @@ impl<'a, E: Elem> Rows<'a, E> {
         }
         let (mut m, mut l) = ([0.0f32; G], [0.0f32; G]);
         for g in 0..G {
-            if let Some(bound) = self.call.rules.cap {
-                for e in e[g].as_chunks_mut::<16>().0 {
-                    let v = cap(s, s.f_load(e), bound);
-                    s.f_store(e, v);
-                }
-            }
-            let factor = self.call.factor(self.block, row + g);
-            if factor != 1.0 {
-                for e in e[g].as_chunks_mut::<16>().0 {
-                    let v = s.f_mul(s.f_load(e), s.f_splat(factor));
-                    s.f_store(e, v);
-                }
-            }
-            if let Some((slope, from)) = self.call.slope(self.block, self.head, row + g, self.tile) {
-                lean(s, &mut e[g], slope, from);
-            }
-            if chosen != u64::MAX {
-                for (i, e) in e[g].iter_mut().enumerate() {
-                    if chosen >> i & 1 == 0 {
-                        *e = f32::NEG_INFINITY;
-                    }
-                }
-            }
-            (m[g], l[g]) = softmax(s, &mut e[g], n);
+            let (call, block, head, tile, row) = (self.call, self.block, self.head, self.tile, row + g);
+            (m[g], l[g]) = s.run(Weights { call, block, head, tile, row, n, chosen, e: &mut e[g] });
         }
         // What each row's sums so far and this tile's are multiplied with.
         let mut factors = [0.0f32; 16];
@@ -332,38 +310,4 @@ impl<E: Elem, const G: usize, const L: usize> Kernel for Channels<'_, '_, '_, E,
             }
         }
     }
-}
-
-/// Takes from each score its distance times the slope; `from` is where the first one is from the row's own.
-#[inline(always)]
-fn lean<S: Isa>(s: S, e: &mut [f32; TILE], slope: f32, from: f32) {
-    const STEPS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-    let (steps, slope, zero) = (s.f_load(&STEPS), s.f_splat(slope), s.f_splat(0.0));
-    let mut from = from;
-    for e in e.as_chunks_mut::<16>().0 {
-        let away = s.f_add(s.f_splat(from), steps);
-        let v = s.f_fma(slope, s.f_min(away, s.f_sub(zero, away)), s.f_load(e));
-        s.f_store(e, v);
-        from += 16.0;
-    }
-}
-
-/// Turns the scores `n[0]..n[1]` into `exp(score - max)` and the others into 0; returns the maximum and the sum.
-#[inline(always)]
-fn softmax<S: Isa>(s: S, e: &mut [f32; TILE], n: [usize; 2]) -> (f32, f32) {
-    e[..n[0]].fill(f32::NEG_INFINITY);
-    e[n[1]..].fill(f32::NEG_INFINITY);
-    let rows = e.as_chunks_mut::<16>().0;
-    let mut top = s.f_load(&rows[0]);
-    for r in &rows[1..] {
-        top = s.f_max(top, s.f_load(r));
-    }
-    let max = s.f_top(top);
-    let mut sum = s.f_splat(0.0);
-    for r in rows {
-        let v = exp(s, s.f_sub(s.f_load(r), s.f_splat(max)));
-        sum = s.f_add(sum, v);
-        s.f_store(r, v);
-    }
-    (max, s.f_sum(sum))
 }
