@@ -288,6 +288,10 @@ impl CpuIsa {
     /// several](Self::takes_several). Those with few registers gain nothing from it, and AVX-512 without VNNI is rare, but would
     /// take as long to compile.
     #[inline]
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "no other instruction set takes several")
+    )]
     pub fn run_several<K: Kernel>(self, kernel: K) -> Option<K::Out> {
         if !SIMD {
             return None;
