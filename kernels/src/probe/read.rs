@@ -4,7 +4,7 @@
 //! asked for, as the kernels do, lest products read faster than the ceiling.
 
 use super::{best_rate, meet, together};
-use crate::isa::{CpuIsa, Isa, Kernel, each};
+use crate::isa::{CpuIsa, Isa, Kernel, each, read_ahead};
 use crate::pages::Pages;
 use crate::team::{Team, TeamError};
 use std::hint::black_box;
@@ -21,9 +21,9 @@ const STREAMS: usize = 4;
 /// Lines read in one round of the loop.
 const ROUND: usize = 2 * STREAMS;
 
-/// How far ahead of the lines in use the next are asked for, in bytes: into the nearest cache and into the second.
-const NEAR: usize = 2048;
-const FAR: usize = 4096;
+/// How far ahead of the lines in use the next are asked for, in bytes: into the nearest cache and into the second. Tried
+/// beside the distances that weights are read with.
+const AHEAD: [usize; 2] = [2048, 4096];
 
 /// Memory to read from: far larger than the caches, every page of it present.
 pub struct Buffer(Pages);
@@ -49,8 +49,8 @@ impl Buffer {
     }
 }
 
-/// Adds up the lines, `STREAMS` places of them side by side; with `ASK` those ahead are asked for.
-struct Sum<'a, const ASK: bool>(&'a [[u8; LINE]]);
+/// Adds up the lines, `STREAMS` places of them side by side; with `ASK` those so far ahead are asked for.
+struct Sum<'a, const ASK: bool>(&'a [[u8; LINE]], [usize; 2]);
 
 impl<const ASK: bool> Kernel for Sum<'_, ASK> {
     type Out = i32;
@@ -62,6 +62,7 @@ impl<const ASK: bool> Kernel for Sum<'_, ASK> {
         let (b, rest) = rest.split_at(part);
         let (c, rest) = rest.split_at(part);
         let d = &rest[..part];
+        let [near, far] = self.1;
         let mut acc = [s.i_splat(0); ROUND];
         let mut i = 0;
         while i + 1 < part {
@@ -69,8 +70,8 @@ impl<const ASK: bool> Kernel for Sum<'_, ASK> {
                 for stream in [a, b, c, d] {
                     let at = stream[i].as_ptr();
                     each!(2, line => {
-                        s.prefetch(at.wrapping_add(NEAR + line * LINE));
-                        s.prefetch_far(at.wrapping_add(FAR + line * LINE));
+                        s.prefetch(at.wrapping_add(near + line * LINE));
+                        s.prefetch_far(at.wrapping_add(far + line * LINE));
                     });
                 }
             }
@@ -92,19 +93,20 @@ impl<const ASK: bool> Kernel for Sum<'_, ASK> {
     }
 }
 
-/// The same in one stream, with the lines ahead asked for.
-struct SumInOrder<'a>(&'a [[u8; LINE]]);
+/// The same in one stream, with the lines so far ahead asked for.
+struct SumInOrder<'a>(&'a [[u8; LINE]], [usize; 2]);
 
 impl Kernel for SumInOrder<'_> {
     type Out = i32;
 
     #[inline(always)]
     fn call<S: Isa>(self, s: S) -> i32 {
+        let [near, far] = self.1;
         let mut acc = [s.i_splat(0); ROUND];
         for lines in self.0.as_chunks::<ROUND>().0 {
             each!(8, k => {
-                s.prefetch(lines[k].as_ptr().wrapping_add(NEAR));
-                s.prefetch_far(lines[k].as_ptr().wrapping_add(FAR));
+                s.prefetch(lines[k].as_ptr().wrapping_add(near));
+                s.prefetch_far(lines[k].as_ptr().wrapping_add(far));
                 acc[k] = s.i_add(acc[k], s.i_load(&lines[k]));
             });
         }
@@ -116,15 +118,15 @@ impl Kernel for SumInOrder<'_> {
     }
 }
 
-/// A way to read lines.
-type Way = fn(CpuIsa, &[[u8; LINE]]);
+/// A way to read lines, asking so far ahead.
+type Way = fn(CpuIsa, &[[u8; LINE]], [usize; 2]);
 
-fn sum<const ASK: bool>(isa: CpuIsa, lines: &[[u8; LINE]]) {
-    black_box(isa.run_lanes(Sum::<ASK>(black_box(lines))));
+fn sum<const ASK: bool>(isa: CpuIsa, lines: &[[u8; LINE]], ahead: [usize; 2]) {
+    black_box(isa.run_lanes(Sum::<ASK>(black_box(lines), ahead)));
 }
 
-fn sum_in_order(isa: CpuIsa, lines: &[[u8; LINE]]) {
-    black_box(isa.run_lanes(SumInOrder(black_box(lines))));
+fn sum_in_order(isa: CpuIsa, lines: &[[u8; LINE]], ahead: [usize; 2]) {
+    black_box(isa.run_lanes(SumInOrder(black_box(lines), ahead)));
 }
 
 /// Bytes per second that all threads of the team together read from `buffer`: the best of `passes`, at least one, of
@@ -155,13 +157,21 @@ pub fn read_rate_of(team: &Team, memory: &[&[u8]], passes: usize) -> Result<f64,
 
 fn pieces_rate(team: &Team, pieces: &[&[[u8; LINE]]], passes: usize) -> Result<f64, TeamError> {
     let bytes = pieces.iter().map(|p| size_of_val(*p)).sum::<usize>() as f64;
+    let weights = read_ahead(team.isa().kind()).in_order;
+    let ways = [
+        (sum::<false> as Way, [0; 2]),
+        (sum::<true>, AHEAD),
+        (sum::<true>, weights),
+        (sum_in_order, AHEAD),
+        (sum_in_order, weights),
+    ];
     let mut best = 0.0f64;
     for _ in 0..passes.max(1) {
-        for read in [sum::<false> as Way, sum::<true>, sum_in_order] {
+        for (read, ahead) in ways {
             let time = team.step(|crew| {
                 meet(crew, &|_| {});
                 let start = Instant::now();
-                crew.run(pieces.len(), &|_, c| read(crew.isa(), pieces[c]));
+                crew.run(pieces.len(), &|_, c| read(crew.isa(), pieces[c], ahead));
                 start.elapsed()
             })?;
             best = best.max(bytes / time.as_secs_f64().max(1e-9));
@@ -179,7 +189,7 @@ pub fn cached_read_rate(team: &Team, buffer: &Buffer, time: Duration, passes: us
     let lines = buffer.lines();
     let bytes = (team.threads() * lines.len() * LINE) as f64;
     best_rate(passes, time, |turns| {
-        let spent = together(team, &|_| (0..turns).for_each(|_| sum::<false>(team.isa(), lines)))?;
+        let spent = together(team, &|_| (0..turns).for_each(|_| sum::<false>(team.isa(), lines, [0; 2])))?;
         Ok((spent, bytes * turns as f64))
     })
 }
