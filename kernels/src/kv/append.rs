@@ -1,5 +1,6 @@
 //! New positions on their way to the tiles of a layer.
 
+use super::elem::Rows;
 use super::{Elem, KvShape, TILE, Tile};
 use crate::isa::{Isa, Kernel};
 
@@ -50,12 +51,14 @@ impl<E: Elem> Kernel for Append<'_, '_, E> {
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
         let KvShape { heads, k_dim, v_dim, .. } = self.shape;
-        for i in 0..self.k.len() / (heads * k_dim).max(1) {
-            for (h, head) in self.tile.chunks_exact_mut(E::head_len(&self.shape)).enumerate() {
-                let k = &self.k[(i * heads + h) * k_dim..][..k_dim];
-                let v = &self.v[(i * heads + h) * v_dim..][..v_dim];
-                E::put(s, &self.shape, head, self.first + i, k, v);
-            }
+        let n = self.k.len() / (heads * k_dim).max(1);
+        if n == 0 {
+            return;
+        }
+        for (h, head) in self.tile.chunks_exact_mut(E::head_len(&self.shape)).enumerate() {
+            let k = (&self.k[h * k_dim..], heads * k_dim);
+            let v = (&self.v[h * v_dim..], heads * v_dim);
+            E::put(s, &self.shape, head, self.first, &Rows { n, k, v });
         }
     }
 }

@@ -11,6 +11,7 @@
 //! `d = max|x| / 127`, `q = round_ties_even(x * (1 / d))`, as of activations; what is kept of `d` is rounded to a half float. A
 //! block with a NaN or an infinity has a NaN for its scale: so nothing that was not finite looks as if it were.
 
+use super::elem::Rows;
 use super::{Elem, KvShape, LINE, TILE};
 use crate::format::SUB;
 use crate::isa::{Isa, load_tail};
@@ -90,29 +91,36 @@ impl Elem for i8 {
     }
 
     #[inline(always)]
-    fn put<S: Isa>(s: S, shape: &KvShape, head: &mut [Self], at: usize, k: &[f32], v: &[f32]) {
+    fn put<S: Isa>(s: S, shape: &KvShape, head: &mut [Self], at: usize, rows: &Rows<'_>) {
         let parts = Parts::new(shape);
         let (keys, values) = head.split_at_mut(parts.v_scales);
         let (scales, words) = keys.split_at_mut(parts.words);
         let mut half = [0; 16];
         let scales: &mut [[u16; SIDE]] = bytemuck::cast_slice_mut(scales);
         let words: &mut [[[[i8; 4]; SIDE]; 8]] = bytemuck::cast_slice_mut(words);
-        for (b, k) in k.chunks(SUB).enumerate() {
-            let (block, i) = (quantized(s, k), at / SIDE * parts.k_blocks + b);
-            s.f_store_f16(&mut half, s.f_splat(block.d));
-            scales[i][at % SIDE] = half[0];
-            for (words, q) in words[i].iter_mut().zip(block.q) {
-                words[at % SIDE] = q;
+        for b in 0..parts.k_blocks {
+            let range = b * SUB..shape.k_dim.min((b + 1) * SUB);
+            for i in 0..rows.n {
+                let (block, at) = (quantized(s, rows.key(i, range.clone())), at + i);
+                let to = at / SIDE * parts.k_blocks + b;
+                s.f_store_f16(&mut half, s.f_splat(block.d));
+                scales[to][at % SIDE] = half[0];
+                for (words, q) in words[to].iter_mut().zip(block.q) {
+                    words[at % SIDE] = q;
+                }
             }
         }
-        let (scales, rows) = values.split_at_mut(parts.values - parts.v_scales);
+        let (scales, values) = values.split_at_mut(parts.values - parts.v_scales);
         let scales: &mut [[u16; TILE]] = bytemuck::cast_slice_mut(scales);
-        let row = &mut rows[at * parts.v_blocks * SUB..][..parts.v_blocks * SUB];
-        for ((v, scales), row) in v.chunks(SUB).zip(scales).zip(row.as_chunks_mut::<SUB>().0) {
-            let block = quantized(s, v);
-            s.f_store_f16(&mut half, s.f_splat(block.d));
-            scales[at] = half[0];
-            *row = bytemuck::cast(block.q);
+        for i in 0..rows.n {
+            let row = &mut values[(at + i) * parts.v_blocks * SUB..][..parts.v_blocks * SUB];
+            let v = rows.value(i, 0..shape.v_dim);
+            for ((v, scales), row) in v.chunks(SUB).zip(&mut *scales).zip(row.as_chunks_mut::<SUB>().0) {
+                let block = quantized(s, v);
+                s.f_store_f16(&mut half, s.f_splat(block.d));
+                scales[at + i] = half[0];
+                *row = bytemuck::cast(block.q);
+            }
         }
     }
 
