@@ -152,19 +152,17 @@ impl<'a, E: Elem> Rows<'a, E> {
         state: &mut State<'_>,
         scaled: &mut [Scaled],
     ) {
-        let mut e = [[0.0f32; TILE]; G];
+        let e = &mut [[0.0f32; TILE]; G];
         if E::IN_BLOCKS {
-            self.scores_of_blocks::<S, G>(s, row, &mut e);
+            self.scores_of_blocks::<S, G>(s, row, e);
         } else if S::MANY {
-            self.scores::<S, G, 4>(s, row, &mut e);
+            self.scores::<S, G, 4>(s, row, e);
         } else {
-            self.scores::<S, G, FEW>(s, row, &mut e);
+            self.scores::<S, G, FEW>(s, row, e);
         }
         let (mut m, mut l) = ([0.0f32; G], [0.0f32; G]);
-        for g in 0..G {
-            let (call, block, head, tile, row) = (self.call, self.block, self.head, self.tile, row + g);
-            (m[g], l[g]) = s.run(Weights { call, block, head, tile, row, n, chosen, e: &mut e[g] });
-        }
+        let (call, block, head, tile) = (self.call, self.block, self.head, self.tile);
+        s.run(Weights { call, block, head, tile, row, n, chosen, e, max: &mut m, sum: &mut l });
         // What each row's sums so far and this tile's are multiplied with.
         let mut factors = [0.0f32; 16];
         if let State::Running { max, sum, .. } = state {
@@ -189,14 +187,14 @@ impl<'a, E: Elem> Rows<'a, E> {
         let mut c = 0;
         while v_pad - c >= step {
             if S::MANY {
-                s.run(Channels::<E, G, MANY> { rows: self, row, n, c, e: &e, factors: &factors, state, scaled });
+                s.run(Channels::<E, G, MANY> { rows: self, row, n, c, e, factors: &factors, state, scaled });
             } else {
-                s.run(Channels::<E, G, FEW> { rows: self, row, n, c, e: &e, factors: &factors, state, scaled });
+                s.run(Channels::<E, G, FEW> { rows: self, row, n, c, e, factors: &factors, state, scaled });
             }
             c += step;
         }
         while c < v_pad {
-            s.run(Channels::<E, G, 1> { rows: self, row, n, c, e: &e, factors: &factors, state, scaled });
+            s.run(Channels::<E, G, 1> { rows: self, row, n, c, e, factors: &factors, state, scaled });
             c += 16;
         }
         self.fetch = false;

@@ -6,30 +6,50 @@ use crate::kv::TILE;
 use crate::math::exp;
 use crate::op::soft_cap::cap;
 
-/// Turns one row's scores into weights; gives their maximum and the sum of the weights.
+/// Turns the scores of a few rows into weights.
 ///
-/// A kernel of its own: inlined into what calls it, all this would be there once for each row of six, four, two and one, and for
-/// every type of elements. The call makes no difference in time.
+/// First the maxima of all rows, then the weights of all: a weight waits for its row's maximum, a chain of a hundred cycles
+/// that other rows' work fills only where it comes next (row by row attention took 3 % longer).
+///
+/// A kernel of its own: inlined into what calls it, all this would be there once for each number of rows, and for every type
+/// of elements. The call makes no difference in time.
 pub(super) struct Weights<'a, 'c> {
     pub call: &'c Call<'c>,
     pub block: Block,
     pub head: usize,
-    /// Which tile it is, and which row of the unit.
+    /// Which tile it is, and the first row of the unit.
     pub tile: usize,
     pub row: usize,
-    /// It sees the chosen ones of positions `n[0]..n[1]`.
+    /// They see the chosen ones of positions `n[0]..n[1]`.
     pub n: [usize; 2],
     pub chosen: u64,
-    /// Scores, then weights.
-    pub e: &'a mut [f32; TILE],
+    /// Of each row the scores, then the weights.
+    pub e: &'a mut [[f32; TILE]],
+    /// Where its maximum and the sum of its weights go.
+    pub max: &'a mut [f32],
+    pub sum: &'a mut [f32],
 }
 
 impl Kernel for Weights<'_, '_> {
-    type Out = (f32, f32);
+    type Out = ();
 
     #[inline(always)]
-    fn call<S: Isa>(self, s: S) -> (f32, f32) {
-        let Self { call, block, head, tile, row, n, chosen, e } = self;
+    fn call<S: Isa>(mut self, s: S) {
+        for g in 0..self.e.len() {
+            self.max[g] = self.settle(s, g);
+        }
+        for (e, (max, sum)) in self.e.iter_mut().zip(self.max.iter().zip(self.sum)) {
+            *sum = weigh(s, e, *max);
+        }
+    }
+}
+
+impl Weights<'_, '_> {
+    /// Makes of row `g`'s products its scores, those of positions that it does not see minus infinity; gives the greatest.
+    #[inline(always)]
+    fn settle<S: Isa>(&mut self, s: S, g: usize) -> f32 {
+        let Self { call, block, head, tile, n, chosen, .. } = *self;
+        let (row, e) = (self.row + g, &mut self.e[g]);
         if let Some(bound) = call.rules.cap {
             for e in e.as_chunks_mut::<16>().0 {
                 let v = cap(s, s.f_load(e), bound);
@@ -53,7 +73,13 @@ impl Kernel for Weights<'_, '_> {
                 }
             }
         }
-        softmax(s, e, n)
+        e[..n[0]].fill(f32::NEG_INFINITY);
+        e[n[1]..].fill(f32::NEG_INFINITY);
+        let mut top = s.f_load(&e.as_chunks().0[0]);
+        for r in &e.as_chunks().0[1..] {
+            top = s.f_max(top, s.f_load(r));
+        }
+        s.f_top(top)
     }
 }
 
@@ -71,22 +97,14 @@ fn lean<S: Isa>(s: S, e: &mut [f32; TILE], slope: f32, from: f32) {
     }
 }
 
-/// Turns the scores `n[0]..n[1]` into `exp(score - max)` and the others into 0; returns the maximum and the sum.
+/// Turns scores into `exp(score - max)`; returns their sum.
 #[inline(always)]
-fn softmax<S: Isa>(s: S, e: &mut [f32; TILE], n: [usize; 2]) -> (f32, f32) {
-    e[..n[0]].fill(f32::NEG_INFINITY);
-    e[n[1]..].fill(f32::NEG_INFINITY);
-    let rows = e.as_chunks_mut::<16>().0;
-    let mut top = s.f_load(&rows[0]);
-    for r in &rows[1..] {
-        top = s.f_max(top, s.f_load(r));
-    }
-    let max = s.f_top(top);
+fn weigh<S: Isa>(s: S, e: &mut [f32; TILE], max: f32) -> f32 {
     let mut sum = s.f_splat(0.0);
-    for r in rows {
+    for r in e.as_chunks_mut::<16>().0 {
         let v = exp(s, s.f_sub(s.f_load(r), s.f_splat(max)));
         sum = s.f_add(sum, v);
         s.f_store(r, v);
     }
-    (max, s.f_sum(sum))
+    s.f_sum(sum)
 }
