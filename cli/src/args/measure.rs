@@ -108,6 +108,9 @@ pub struct ProfileArgs {
     /// Tokens to generate [default: 64, unless --pp is given].
     #[arg(long, value_name = "TOKENS")]
     pub tg: Option<usize>,
+    /// Random tokens that are in the context before, which are not profiled.
+    #[arg(short, long, value_name = "TOKENS", default_value_t = 0)]
+    pub depth: usize,
     /// Threads [default: physical cores that this process may use].
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

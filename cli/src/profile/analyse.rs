@@ -36,6 +36,7 @@ pub fn report(p: &Profile) -> Report {
             isa: p.team.isa().kind().name().to_owned(),
             kv: p.kv.clone(),
             chunk: p.chunk,
+            depth: p.depth,
             prompt_tokens: tokens("prefill"),
             generated_tokens: tokens("decode"),
         },

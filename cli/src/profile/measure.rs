@@ -1,4 +1,4 @@
-//! The run: ceilings, a warm-up, the prompt, the answer, ceilings again.
+//! The run: ceilings, a warm-up, what is in the context before, the prompt, the answer, ceilings again.
 
 use super::counters::Counters;
 use super::pages;
@@ -10,7 +10,7 @@ use crate::{pack, prompt, setup};
 use hewn_engine::record::{MemoryRecorder, Recorder, Recording};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
-    CancelToken, EngineError, Logits, Model, PackMode, PackOptions, Runner, RunnerOptions, Sequence, SequenceOptions,
+    CancelToken, EngineError, KvType, Logits, Model, PackMode, PackOptions, Runner, RunnerOptions, Sequence, SequenceOptions,
     Team, Work,
 };
 use hewn_kernels::probe::read_rate_of;
@@ -37,6 +37,8 @@ pub struct Profile {
     pub team: Arc<Team>,
     pub kv: String,
     pub chunk: usize,
+    /// Tokens in the context before the first phase.
+    pub depth: usize,
     pub limits: Limits,
     /// Bytes per second at which the threads read the weights with nothing done to them, from where they lie.
     pub weights: f64,
@@ -76,14 +78,15 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
         ));
     }
     let generate = a.tg.unwrap_or(if a.pp.is_some() { 0 } else { 64 });
-    let (need, most) = (text.as_ref().map_or(random, Vec::len).saturating_add(generate), model.config().ctx);
+    let (prompt, most) = (text.as_ref().map_or(random, Vec::len), model.config().ctx);
+    let need = a.depth.saturating_add(prompt).saturating_add(generate);
     if need.max(WARM_UP) > most {
         let cause = format!("{} has a context of {most}, but the run needs {need}", path.display());
-        return Err(CliError::usage(cause, "lower --pp or --tg"));
+        return Err(CliError::usage(cause, "lower --depth, --pp or --tg"));
     }
-    let steps = (need - generate).div_ceil(a.chunk as usize).max(generate);
+    let steps = prompt.div_ceil(a.chunk as usize).max(generate);
     if steps.saturating_mul(OPS_A_LAYER * (model.config().layers + 1)) > EVENTS {
-        let cause = format!("{need} tokens are too many to keep every event of");
+        let cause = format!("{} tokens are too many to keep every event of", need - a.depth);
         return Err(CliError::usage(cause, "lower --pp or --tg, or raise --chunk"));
     }
     let input = text.unwrap_or_else(|| tokens(&mut rng, random, vocab));
@@ -105,9 +108,12 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
     step(&mut runner, &mut warm, &first, cancel)?;
     drop(warm);
 
+    let mut seq = Sequence::new(&model, &context)?;
+    if a.depth > 0 {
+        step(&mut runner, &mut seq, &tokens(&mut rng, a.depth, vocab), cancel)?;
+    }
     let recorder = Arc::new(MemoryRecorder::new(threads, EVENTS));
     runner.record(Some(recorder.clone() as Arc<dyn Recorder>));
-    let mut seq = Sequence::new(&model, &context)?;
     let mut phases = Vec::new();
     let mut next = tokens(&mut rng, 1, vocab);
     for (name, n) in [("prefill", input.len()), ("decode", generate)] {
@@ -135,10 +141,10 @@ pub fn run(a: &ProfileArgs, path: &Path, cancel: &CancelToken) -> Result<Profile
     let lie = model.weights_memory();
     let weights = read_rate_of(&team, &lie, READINGS).map_err(EngineError::from)?;
     let huge_pages = pages::huge(&lie);
-    let kv = format!("{:?}", a.kv).to_lowercase();
+    let kv = KvType::from(a.kv).name().to_owned();
     let (path, chunk, missing) = (path.to_owned(), a.chunk as usize, counters.missing());
     drop(lie);
-    Ok(Profile { path, model, team, kv, chunk, limits, weights, huge_pages, missing, phases })
+    Ok(Profile { path, model, team, kv, chunk, depth: a.depth, limits, weights, huge_pages, missing, phases })
 }
 
 /// Appends tokens; the most likely next one.

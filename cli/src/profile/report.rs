@@ -49,6 +49,8 @@ pub struct Settings {
     pub isa: String,
     pub kv: String,
     pub chunk: usize,
+    /// Tokens in the context before the prompt.
+    pub depth: usize,
     pub prompt_tokens: usize,
     pub generated_tokens: usize,
 }

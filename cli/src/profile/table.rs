@@ -18,7 +18,8 @@ pub fn text(r: &Report) -> String {
         m.layout,
         m.huge_pages.map_or(String::new(), |part| format!(", {:.0} % in huge pages", part * 100.0))
     );
-    out += &format!("{}, {} threads, {}, cache {}\n", r.machine.cpu, s.threads, s.isa, s.kv);
+    let depth = if s.depth > 0 { format!(", behind {} tokens", s.depth) } else { String::new() };
+    out += &format!("{}, {} threads, {}, cache {}{depth}\n", r.machine.cpu, s.threads, s.isa, s.kv);
     let g = |v: f64| speed(v / 1e9);
     out += &format!(
         "ceilings: memory {} GB/s (these weights {}), caches {} GB/s; 8-bit {} Gop/s, 8-bit signed {} Gop/s, f32 {} Gop/s\n",

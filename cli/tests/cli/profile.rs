@@ -1,7 +1,7 @@
 //! `hewn profile`, on a small model: that its figures fit together, and that its files are what they claim to be.
 
 use crate::browser;
-use crate::support::{Done, TINY, arg, folder, hewn};
+use crate::support::{Done, TINY, arg, folder, hewn, refused};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,6 +48,25 @@ fn figures_fit_together() {
     // All of the six tokens read the same weights; a prompt of two chunks reads them twice.
     let of = |p: &Value| number(&one(p, "down product"), "weight_bytes");
     assert_eq!(of(&phases[1]) / 6.0, of(&phases[0]) / 2.0);
+}
+
+#[test]
+fn a_run_may_begin_behind_other_tokens() {
+    let run = |more: &[&str]| {
+        let v = hewn(&[&["profile", TINY, "--tg", "1", "-t", "1", "--layout", "file", "--json"], more].concat()).ok().json();
+        let steps = v["phases"][0]["steps"].as_u64().unwrap();
+        let ops = v["phases"][0]["operations"].as_array().unwrap().clone();
+        let attention = ops.into_iter().find(|o| o["operation"] == "attention").unwrap();
+        (v["settings"]["depth"].as_u64().unwrap(), steps, number(&attention, "kv_bytes"))
+    };
+    let (none, deep) = (run(&[]), run(&["-d", "63"]));
+    // Its own key and value, and those of the 63 before, which are not profiled.
+    assert_eq!((none.0, none.1, deep.0, deep.1), (0, 1, 63, 1));
+    assert_eq!(deep.2, 64.0 * none.2);
+    let text = hewn(&["profile", TINY, "--tg", "1", "-t", "1", "--layout", "file", "-d", "63"]).ok();
+    assert!(text.text().contains("behind 63 tokens"), "{}", text.text());
+    let far = hewn(&["profile", TINY, "--tg", "1", "-d", "18446744073709551615"]);
+    refused(&far, 2, "but the run needs");
 }
 
 #[test]
