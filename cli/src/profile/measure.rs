@@ -10,8 +10,8 @@ use crate::{pack, prompt, setup};
 use hewn_engine::record::{MemoryRecorder, Recorder, Recording};
 use hewn_engine::tokenizer::Tokenizer;
 use hewn_engine::{
-    CancelToken, EngineError, KvType, Logits, Model, PackMode, PackOptions, Runner, RunnerOptions, Sequence, SequenceOptions,
-    Team, Work,
+    CancelToken, EngineError, KvType, Logits, Model, PackMode, PackOptions, Runner, RunnerOptions, Sequence,
+    SequenceOptions, Team, Work,
 };
 use hewn_kernels::probe::read_rate_of;
 use rand_chacha::ChaCha8Rng;

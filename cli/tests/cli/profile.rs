@@ -53,7 +53,9 @@ fn figures_fit_together() {
 #[test]
 fn a_run_may_begin_behind_other_tokens() {
     let run = |more: &[&str]| {
-        let v = hewn(&[&["profile", TINY, "--tg", "1", "-t", "1", "--layout", "file", "--json"], more].concat()).ok().json();
+        let v = hewn(&[&["profile", TINY, "--tg", "1", "-t", "1", "--layout", "file", "--json"], more].concat())
+            .ok()
+            .json();
         let steps = v["phases"][0]["steps"].as_u64().unwrap();
         let ops = v["phases"][0]["operations"].as_array().unwrap().clone();
         let attention = ops.into_iter().find(|o| o["operation"] == "attention").unwrap();
