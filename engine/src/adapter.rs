@@ -114,6 +114,11 @@ impl Adapter {
         all.filter_map(|t| Some((t.name.strip_suffix(B)?, t.cols())))
     }
 
+    /// Its tensors.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        self.gguf.tensors()
+    }
+
     /// Bytes of its matrices.
     pub(crate) fn bytes(&self) -> u64 {
         self.gguf.tensors().iter().map(|t| t.bytes).fold(0, u64::saturating_add)
@@ -123,8 +128,8 @@ impl Adapter {
         &self.gguf
     }
 
-    /// Whether anything is added at all.
-    pub(crate) fn counts(&self) -> bool {
+    /// Whether anything is added at all: with a scale of 0 nothing is.
+    pub fn counts(&self) -> bool {
         self.scale != 0.0
     }
 

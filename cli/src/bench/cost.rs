@@ -2,7 +2,7 @@
 
 use super::plan::{Kind, Test};
 use hewn_engine::loader::Gguf;
-use hewn_engine::{KvType, ModelConfig};
+use hewn_engine::{KvType, Model, ModelConfig};
 use hewn_kernels::Format;
 
 /// Multiply-adds of the matrices for one token, by the arithmetic that they take.
@@ -128,6 +128,24 @@ impl ModelCost {
         Self { layers, experts, used, output, kv_position, window, states, chunk }
     }
 
+    /// With the matrices of low rank of the adapters that change the model, which are floats in use. Those of embeddings are
+    /// looked up.
+    pub fn with_adapters(mut self, model: &Model) -> Self {
+        let rounds = model.config().rounds as f64;
+        for t in model.adapters().iter().filter(|a| a.counts()).flat_map(|a| a.tensors()) {
+            let (part, times) = match t.name.as_str() {
+                name if name.starts_with("token_embd.") => continue,
+                name if name.starts_with("output.") => (&mut self.output, 1.0),
+                name if is_expert(name) => (&mut self.experts, rounds),
+                _ => (&mut self.layers, rounds),
+            };
+            let float = Format::from_id(t.dtype.id()).is_some_and(|f| !f.is_quant());
+            part.0 += times * if float { t.bytes as f64 } else { 4.0 * t.elements() as f64 };
+            part.1.float += times * t.elements() as f64;
+        }
+        self
+    }
+
     /// Of one test. A prompt's weights are read once a chunk; its logits are computed for the last token only. Of the
     /// experts, those are read that some token of the step goes to, if they choose independently.
     pub fn of(&self, t: &Test) -> Cost {
@@ -186,11 +204,34 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hewn_engine::{AdapterFile, LoadOptions, Memory};
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn experts_are_told_by_their_names() {
         assert!(is_expert("blk.0.ffn_up_exps.weight") && is_expert("blk.10.ffn_down.3.weight"));
         assert!(!is_expert("blk.0.ffn_up.weight") && !is_expert("blk.0.ffn_up_shexp.weight"));
+    }
+
+    #[test]
+    fn adapters_are_read_and_multiplied_too() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/");
+        let open = |adapters: &[f32]| {
+            let path = PathBuf::from(format!("{folder}changed/seed_oss-a.gguf"));
+            let adapters = adapters.iter().map(|&scale| AdapterFile { path: path.clone(), scale }).collect();
+            let options = LoadOptions { adapters, ..LoadOptions::default() };
+            Model::open(Path::new(&format!("{folder}arch/seed_oss.gguf")), &options).unwrap()
+        };
+        let cost = |model: &Model| {
+            let cost = ModelCost::new(model.gguf(), model.config(), KvType::F16, 8).with_adapters(model);
+            cost.of(&Test { kind: Kind::Generate, tokens: 1, depth: 0, batch: 1 })
+        };
+        let (plain, off, on) = (cost(&open(&[])), cost(&open(&[0.0])), cost(&open(&[1.0])));
+        assert_eq!(plain, off);
+        let Memory { adapters, .. } = open(&[1.0]).memory(8, KvType::F16, 8);
+        // All but 96 and 32 rows of rank 3 for the embeddings.
+        assert_eq!(on.bytes - plain.bytes, adapters as f64 - 4.0 * 3.0 * (96.0 + 32.0));
+        assert!(on.products.float > plain.products.float && on.products.narrow == plain.products.narrow);
     }
 
     #[test]

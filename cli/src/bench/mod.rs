@@ -134,7 +134,7 @@ impl Bench {
         check_memory(a, plan, &opened)?;
         let mut subjects = Vec::new();
         for ((path, name), model) in models.iter().zip(names(models)).zip(opened) {
-            let cost = ModelCost::new(model.gguf(), model.config(), a.kv.into(), chunk);
+            let cost = ModelCost::new(model.gguf(), model.config(), a.kv.into(), chunk).with_adapters(&model);
             for layout in &plan.layouts {
                 let mode = if *layout == Layout::Packed { PackMode::Wait } else { PackMode::Off };
                 let options = a.change.options(true, pack::options(mode)?);
