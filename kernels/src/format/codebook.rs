@@ -33,6 +33,9 @@ static ODD: [u8; 16] = {
 /// Four codes of seven bits in the low 28 bits of every lane, to its bytes.
 #[inline(always)]
 pub(super) fn spread_codes<S: Isa>(s: S, v: S::I) -> S::I {
+    if S::FINDS_BYTES {
+        return s.b_codes(v);
+    }
     let pairs = s.i_or(field(s, v, 0, 0, 0x3fff), field(s, v, 14, 16, 0x3fff_0000));
     s.i_or(field(s, pairs, 0, 0, 0x7f_007f), field(s, pairs, 7, 8, 0x7f00_7f00))
 }

@@ -11,11 +11,11 @@ pub static IQ1: [[u8; 4]; 2048] = eights(IQ1_HEX, 3, 2);
 /// IQ2_S: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
 pub static IQ2_S: [[u8; 4]; 1024] = eights(IQ2S_HEX, 0, 4);
 /// IQ2_XS: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
-pub static IQ2_XS: Book<512> = Book::pairs(eights(IQ2XS_HEX, 0, 4));
+pub static IQ2_XS: Book<512> = Book::pairs(eights(IQ2XS_HEX, 0, 4), &LEVELS);
 /// IQ2_XXS: numbers of [`LEVELS`], at bits 0 and 4 of a byte.
-pub static IQ2_XXS: Book<256> = Book::pairs(eights(IQ2XXS_HEX, 0, 4));
+pub static IQ2_XXS: Book<256> = Book::pairs(eights(IQ2XXS_HEX, 0, 4), &LEVELS);
 /// What the numbers of the IQ2 formats stand for, plus zero point 64; four further on the negatives.
-pub static LEVELS: [u8; 16] = [64 + 8, 64 + 25, 64 + 43, 64, 64 - 8, 64 - 25, 64 - 43, 64, 0, 0, 0, 0, 0, 0, 0, 0];
+pub const LEVELS: [u8; 16] = [64 + 8, 64 + 25, 64 + 43, 64, 64 - 8, 64 - 25, 64 - 43, 64, 0, 0, 0, 0, 0, 0, 0, 0];
 /// IQ3_S, zero point 16.
 pub static IQ3_S: Book<512> = fours(IQ3S_HEX, 16, [1, 3, 5, 7, 9, 11, 13, 15]);
 /// IQ3_XXS, zero point 64.
@@ -60,7 +60,7 @@ const fn fours<const N: usize>(hex: &str, zero: u8, mut map: [u8; 8]) -> Book<N>
         all[i / 4][i % 4] = map[(byte >> (4 * (i % 2)) & 7) as usize];
         i += 1;
     }
-    Book::of_levels(all, map)
+    Book::of_levels(all, map, 2 * zero)
 }
 
 const fn byte(hex: &[u8], i: usize) -> u8 {

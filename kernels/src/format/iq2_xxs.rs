@@ -16,6 +16,7 @@ impl Quant for Iq2Xxs {
     const PLAN: &'static [Section] = &[Section::Half(0), Section::Words { at: 2, n: 16 }];
     const MIXED: bool = true;
     const QUICK: bool = false;
+    const BY_BYTES: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -31,7 +32,9 @@ impl Quant for Iq2Xxs {
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let word = words(s, b, 32, 2 * i + 1);
         let signs = even_signs_lanes(s, spread_codes(s, word));
-        let w = if S::BOOKS {
+        let w = if S::FINDS_BYTES {
+            s.b_eights(&grid::IQ2_XXS, words(s, b, 32, 2 * i), signs)
+        } else if S::BOOKS {
             let index = words(s, b, 32, 2 * i);
             // Of each half of an index, eight bits count.
             let entries = s.i_entries(&grid::IQ2_XXS, [index, s.i_shr(index, 8)]);

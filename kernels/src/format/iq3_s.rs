@@ -21,6 +21,7 @@ impl Quant for Iq3S {
         Section::Words { at: 106, n: 1 },
     ];
     const QUICK: bool = false;
+    const BY_BYTES: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -38,7 +39,10 @@ impl Quant for Iq3S {
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let (high, signs) = (words(s, b, 1056, i / 4), words(s, b, 1184, i));
         let at = 8 * (i as u32 % 4);
-        let w = if S::BOOKS {
+        let w = if S::FINDS_BYTES {
+            let index = [words(s, b, 32, 2 * i), words(s, b, 32, 2 * i + 1)];
+            s.b_fours(&grid::IQ3_S, index, (high, at), signs)
+        } else if S::BOOKS {
             let [a, c] = [words(s, b, 32, 2 * i), words(s, b, 32, 2 * i + 1)];
             let index = [
                 index_pair(s, a, high, at),

@@ -16,6 +16,7 @@ impl Quant for Iq3Xxs {
         &[Section::Half(0), Section::Words { at: 2, n: 16 }, Section::Words { at: 66, n: 8 }];
     const MIXED: bool = true;
     const QUICK: bool = false;
+    const BY_BYTES: bool = true;
 
     #[inline(always)]
     fn decode(b: &[u8], i: usize) -> Canon {
@@ -31,7 +32,10 @@ impl Quant for Iq3Xxs {
     fn sub<S: Isa>(s: S, b: &[u8], i: usize) -> Lanes<S> {
         let word = words(s, b, 1056, i);
         let signs = even_signs_lanes(s, spread_codes(s, word));
-        let w = if S::BOOKS {
+        let w = if S::FINDS_BYTES {
+            let index = [words(s, b, 32, 2 * i), words(s, b, 32, 2 * i + 1)];
+            s.b_fours(&grid::IQ3_XXS, index, (signs, 0), signs)
+        } else if S::BOOKS {
             let [a, c] = [words(s, b, 32, 2 * i), words(s, b, 32, 2 * i + 1)];
             // Of each half of an index, eight bits count.
             fours(s, &grid::IQ3_XXS, [a, s.i_shr(a, 8), c, s.i_shr(c, 8)], 128, signs)

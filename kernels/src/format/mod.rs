@@ -243,6 +243,9 @@ pub trait Quant: Send + Sync + 'static {
     /// from tables busy while sums wait, and takes registers that most formats lack (measured for each).
     const MIXED: bool = false;
 
+    /// Whether it looks up a codebook byte by byte where [`Isa::FINDS_BYTES`] says that there is a way to.
+    const BY_BYTES: bool = false;
+
     /// Whether a block is decoded about as fast as it comes from memory, so that each of a few rows of x may decode it anew.
     const QUICK: bool = true;
 

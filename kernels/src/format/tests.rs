@@ -62,6 +62,11 @@ impl FormatVisitor for Agree {
                     let got = isa.run_lanes(Sub::<Q>(&tile, i, std::marker::PhantomData));
                     assert!(got == want, "sub-block {i} on {}:\n{got:?}\n{want:?}", isa.kind());
                 }
+                #[cfg(target_arch = "x86_64")]
+                if let Some(s) = crate::isa::avx512vnni::Avx512Vnni::<false, true>::new() {
+                    let got = s.run(Sub::<Q>(&tile, i, std::marker::PhantomData));
+                    assert!(got == want, "sub-block {i} with lookups of bytes:\n{got:?}\n{want:?}");
+                }
                 if Q::Form::BITS < 8 {
                     let range = -Q::Form::ZERO..(1 << Q::Form::BITS) - Q::Form::ZERO;
                     assert!(want.iter().all(|c| c.q.iter().all(|q| range.contains(&i32::from(*q)))));

@@ -1,18 +1,18 @@
 //! AVX-512 without VNNI, as in the first CPUs that had it: byte products go through `maddubs`, as with AVX2.
 
 use super::lanes512::{lanes512, look_up};
-use super::x86::{Gathers, room, signs, simd, token};
+use super::x86::{Tables, room, signs, simd, token};
 use super::{Book, Isa, Kernel, Words};
 use std::arch::x86_64::*;
 
 token! {
     /// Proof that the CPU has AVX-512 F/BW/VL/DQ (and AVX2, FMA, F16C).
-    Avx512(Gathers): ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx2" "fma" "f16c"]
+    Avx512(Tables): ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx2" "fma" "f16c"]
 }
 
-impl<const TILES: bool> From<super::avx512vnni::Avx512Vnni<TILES>> for Avx512 {
+impl<const TILES: bool, const BYTES: bool> From<super::avx512vnni::Avx512Vnni<TILES, BYTES>> for Avx512 {
     /// VNNI comes on top of the same features.
-    fn from(s: super::avx512vnni::Avx512Vnni<TILES>) -> Self {
+    fn from(s: super::avx512vnni::Avx512Vnni<TILES, BYTES>) -> Self {
         Self((), s.1)
     }
 }

@@ -1,30 +1,43 @@
 //! AVX-512 with VNNI: sixteen lanes are one register, four byte products a lane are one instruction. With `TILES`, the
-//! CPU also has the matrix unit of [`super::amx`], which takes over the integer sums of many columns.
+//! CPU also has the matrix unit of [`super::amx`], which takes over the integer sums of many columns; with `BYTES` codebooks
+//! are looked up as [`super::vbmi`] does.
 
 use super::lanes512::{lanes512, look_up};
-use super::x86::{Gathers, signs, simd, token};
-use super::{Book, Isa, Kernel, TileSums, Words, amx};
+use super::x86::{Tables, signs, simd, token};
+use super::{Book, Isa, Kernel, TileSums, Words, amx, vbmi};
 use crate::op::quantize::ActBlock;
 use std::arch::x86_64::*;
 
 token! {
-    /// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C), and with `TILES` AMX-INT8 as well.
-    Avx512Vnni<TILES>(Gathers): ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" "avx2" "fma" "f16c"]
-        && (!TILES || amx::available())
+    /// Proof that the CPU has AVX-512 F/BW/VL/DQ/VNNI (and AVX2, FMA, F16C), with `TILES` AMX-INT8 as well, with `BYTES` VBMI.
+    Avx512Vnni<TILES, BYTES>(Tables): ["avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" "avx2" "fma" "f16c"]
+        && (!TILES || amx::available()) && (!BYTES || Tables::new().bytes)
 }
 
-impl From<Avx512Vnni<true>> for Avx512Vnni<false> {
+impl From<Avx512Vnni<true, false>> for Avx512Vnni<false, false> {
     /// The matrix unit comes on top of the same features.
-    fn from(s: Avx512Vnni<true>) -> Self {
+    fn from(s: Avx512Vnni<true, false>) -> Self {
         Self((), s.1)
     }
 }
 
-impl<const TILES: bool> Avx512Vnni<TILES> {
+impl Avx512Vnni<false, false> {
+    /// Runs a kernel, with lookups of bytes where it looks up codebooks and the CPU has them: in code of its own, because a
+    /// choice within the loops costs both ways more than a tenth.
+    #[inline]
+    pub(super) fn run_with_books<K: Kernel>(self, kernel: K) -> K::Out {
+        if K::BY_BYTES && self.1.bytes {
+            return Avx512Vnni::<false, true>((), self.1).run(kernel);
+        }
+        self.run(kernel)
+    }
+}
+
+impl<const TILES: bool, const BYTES: bool> Avx512Vnni<TILES, BYTES> {
     look_up!();
 }
 
-impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
+impl<const TILES: bool, const BYTES: bool> Isa for Avx512Vnni<TILES, BYTES> {
     lanes512!();
     const SIGNED_ZERO: i32 = 128;
     const WIDE_IS_CHEAP: bool = true;
@@ -32,6 +45,29 @@ impl<const TILES: bool> Isa for Avx512Vnni<TILES> {
     const TOGETHER: usize = if TILES { 2 } else { 3 };
     const COLUMNS: usize = if TILES { 6 } else { 4 };
 
+    const FINDS_BYTES: bool = BYTES;
+
+    #[inline(always)]
+    fn b_codes(self, v: Self::I) -> Self::I {
+        assert!(BYTES, "no lookups of bytes");
+        simd!(vbmi::codes(v))
+    }
+    #[inline(always)]
+    fn b_eights(self, book: &Book<256>, index: Self::I, signs: Self::I) -> [Self::I; 8] {
+        assert!(BYTES, "no lookups of bytes");
+        simd!(vbmi::eights(book, index, signs))
+    }
+    #[inline(always)]
+    fn b_fours<const N: usize>(
+        self,
+        book: &Book<N>,
+        index: [Self::I; 2],
+        high: (Self::I, u32),
+        signs: Self::I,
+    ) -> [Self::I; 8] {
+        assert!(BYTES, "no lookups of bytes");
+        simd!(vbmi::fours(book, index, high, signs))
+    }
     #[inline(always)]
     fn i_signed(self, w: Self::I) -> Self::I {
         // Flipping the top bit adds 128 to a signed byte and makes it unsigned.

@@ -16,31 +16,52 @@ pub struct Book<const N: usize> {
     pub(super) step: u32,
     pub(super) mask: u32,
     pub(super) levels: Option<[u8; 16]>,
+    /// The numbers of an entry's weights once more, in a byte for each half of them: two bits each of eight, four of four.
+    pub(super) bytes: [[u8; N]; 2],
+    /// The weights that a number stands for whose low bits are a weight's number and the next one says that it is negative;
+    /// bits above do not count.
+    pub(super) signed: [u8; 64],
 }
 
 impl<const N: usize> Book<N> {
-    /// Entries with two numbers of two bits in each byte, at bits 0 and 4.
-    pub const fn pairs(words: [[u8; 4]; N]) -> Self {
-        let mut short = [0; N];
+    /// Entries with two numbers of two bits in each byte, at bits 0 and 4. `levels` is what they stand for, four further on
+    /// with the other sign.
+    pub const fn pairs(words: [[u8; 4]; N], levels: &[u8; 16]) -> Self {
+        let (mut short, mut bytes, mut signed) = ([0; N], [[0; N]; 2], [0; 64]);
         let mut i = 0;
         while i < N {
             let [a, b, c, d] = words[i];
             assert!((a | b | c | d) & !0x33 == 0);
             short[i] = u16::from_le_bytes([a | c << 2, b | d << 2]);
+            bytes[0][i] = (a & 3) | (b & 3) << 2 | (c & 3) << 4 | (d & 3) << 6;
+            bytes[1][i] = a >> 4 | (b >> 4) << 2 | (c >> 4) << 4 | (d >> 4) << 6;
             i += 1;
         }
-        Self { short, words, step: 2, mask: 0x3333_3333, levels: None }
+        let mut n = 0;
+        while n < signed.len() {
+            signed[n] = levels[n % 8];
+            n += 1;
+        }
+        Self { short, words, step: 2, mask: 0x3333_3333, levels: None, bytes, signed }
     }
 
-    /// Entries whose bytes are among `levels`.
-    pub const fn of_levels(words: [[u8; 4]; N], levels: [u8; 8]) -> Self {
-        let mut short = [0; N];
+    /// Entries whose bytes are among `levels`; with the other sign `b` is `sum - b`.
+    pub const fn of_levels(words: [[u8; 4]; N], levels: [u8; 8], sum: u8) -> Self {
+        let (mut short, mut bytes, mut signed) = ([0; N], [[0; N]; 2], [0; 64]);
         let mut i = 0;
         while i < N {
             let [a, b, c, d] = words[i];
             let numbers = [number(a, &levels), number(b, &levels), number(c, &levels), number(d, &levels)];
             short[i] = u16::from_le_bytes([numbers[0] | numbers[2] << 4, numbers[1] | numbers[3] << 4]);
+            bytes[0][i] = numbers[0] | numbers[1] << 4;
+            bytes[1][i] = numbers[2] | numbers[3] << 4;
             i += 1;
+        }
+        let mut n = 0;
+        while n < signed.len() {
+            let level = levels[n % 8];
+            signed[n] = if n & 8 == 0 { level } else { sum.wrapping_sub(level) };
+            n += 1;
         }
         let mut all = [0; 16];
         let mut n = 0;
@@ -48,7 +69,7 @@ impl<const N: usize> Book<N> {
             all[n] = levels[n];
             n += 1;
         }
-        Self { short, words, step: 4, mask: 0x0f0f_0f0f, levels: Some(all) }
+        Self { short, words, step: 4, mask: 0x0f0f_0f0f, levels: Some(all), bytes, signed }
     }
 }
 
@@ -93,9 +114,9 @@ mod tests {
         levels.fill_with(|| random() as u8);
         let mut words = [[0; 4]; N];
         words.as_flattened_mut().fill_with(|| levels[random() as usize % 8]);
-        let of_levels = Box::new(Book::of_levels(words, levels));
+        let of_levels = Box::new(Book::of_levels(words, levels, 0));
         words.as_flattened_mut().fill_with(|| random() as u8 & 0x33);
-        let pairs = Box::new(Book::pairs(words));
+        let pairs = Box::new(Book::pairs(words, &[0; 16]));
         for turn in 0..200 {
             // What is above the number of an entry does not count. Every entry is asked for.
             let mut index = [[[0; 2]; 16]; 3];
@@ -115,6 +136,95 @@ mod tests {
         }
     }
 
+    /// Lanes of four bytes.
+    type Lanes = [[u8; 4]; 16];
+
+    struct Fours<'a, const N: usize> {
+        book: &'a Book<N>,
+        index: [Lanes; 2],
+        high: (Lanes, u32),
+        signs: Lanes,
+    }
+
+    impl<const N: usize> Kernel for Fours<'_, N> {
+        type Out = [Lanes; 8];
+        #[inline(always)]
+        fn call<S: Isa>(self, s: S) -> Self::Out {
+            let lanes = |v: &Lanes| s.i_load(bytemuck::cast_ref(v));
+            let index = self.index.each_ref().map(lanes);
+            let w = s.b_fours(self.book, index, (lanes(&self.high.0), self.high.1), lanes(&self.signs));
+            w.map(|w| stored(s, w))
+        }
+    }
+
+    struct Eights<'a> {
+        book: &'a Book<256>,
+        index: Lanes,
+        signs: Lanes,
+    }
+
+    impl Kernel for Eights<'_> {
+        type Out = [Lanes; 8];
+        #[inline(always)]
+        fn call<S: Isa>(self, s: S) -> Self::Out {
+            let lanes = |v: &Lanes| s.i_load(bytemuck::cast_ref(v));
+            s.b_eights(self.book, lanes(&self.index), lanes(&self.signs)).map(|w| stored(s, w))
+        }
+    }
+
+    fn stored<S: Isa>(s: S, v: S::I) -> Lanes {
+        let mut out = [[0; 4]; 16];
+        s.i_store(bytemuck::cast_mut(&mut out), v);
+        out
+    }
+
+    fn lanes(random: &mut impl FnMut() -> u32) -> Lanes {
+        std::array::from_fn(|_| random().to_le_bytes())
+    }
+
+    /// The bytes of entries and the weights made of them, against one weight at a time.
+    fn find_fours<S: Isa, const N: usize>(s: S, random: &mut impl FnMut() -> u32) {
+        let mut levels = [0; 8];
+        levels.fill_with(|| random() as u8);
+        let sum = random() as u8;
+        let mut words = [[0; 4]; N];
+        words.as_flattened_mut().fill_with(|| levels[random() as usize % 8]);
+        let book = Box::new(Book::of_levels(words, levels, sum));
+        for turn in 0..400 {
+            let mut index = [lanes(random), lanes(random)];
+            // Every entry is asked for.
+            index[turn % 2][turn % 16][turn / 16 % 4] = turn as u8;
+            let (high, at, signs) = (lanes(random), 8 * (turn as u32 % 4), lanes(random));
+            let found = s.run(Fours { book: &book, index, high: (high, at), signs });
+            for (j, g, k) in (0..16).flat_map(|j| (0..32).map(move |n| (j, n / 4, n % 4))) {
+                let above = u32::from_le_bytes(high[j]) >> (at as usize + g) & 1;
+                let entry = (usize::from(index[g / 4][j][g % 4]) | (above as usize) << 8) % N;
+                let b = book.words[entry][k];
+                let minus = signs[j][g / 2] >> (4 * (g % 2) + k) & 1 == 1;
+                assert_eq!(found[g][j][k], if minus { sum.wrapping_sub(b) } else { b }, "{N}: {j} {g} {k}");
+            }
+        }
+    }
+
+    fn find_eights<S: Isa>(s: S, random: &mut impl FnMut() -> u32) {
+        let mut levels = [0; 16];
+        levels.fill_with(|| random() as u8);
+        let mut words = [[0; 4]; 256];
+        words.as_flattened_mut().fill_with(|| random() as u8 & 0x33);
+        let book = Box::new(Book::pairs(words, &levels));
+        for turn in 0..400 {
+            let (mut index, signs) = (lanes(random), lanes(random));
+            index[turn % 16][turn / 16 % 4] = turn as u8;
+            let found = s.run(Eights { book: &book, index, signs });
+            for (j, l, k) in (0..16).flat_map(|j| (0..32).map(move |n| (j, n / 8, n % 8))) {
+                let number = book.words[usize::from(index[j][l])][k % 4] >> (4 * (k / 4)) & 3;
+                let minus = signs[j][l] >> k & 1;
+                let want = levels[usize::from(number | minus << 2)];
+                assert_eq!(found[2 * l + k / 4][j][k % 4], want, "{j} {l} {k}");
+            }
+        }
+    }
+
     fn all_sizes<S: Isa>(s: S) {
         let mut state = 5u64;
         let mut random = || {
@@ -125,6 +235,11 @@ mod tests {
         look_up::<S, 128>(s, &mut random);
         look_up::<S, 256>(s, &mut random);
         look_up::<S, 512>(s, &mut random);
+        if S::FINDS_BYTES {
+            find_eights(s, &mut random);
+            find_fours::<S, 256>(s, &mut random);
+            find_fours::<S, 512>(s, &mut random);
+        }
     }
 
     #[test]
@@ -137,10 +252,14 @@ mod tests {
                 s.1.slow = slow;
                 all_sizes(s);
             }
-            if let Some(mut s) = Avx512Vnni::<false>::new() {
+            if let Some(mut s) = Avx512Vnni::<false, false>::new() {
                 s.1.slow = slow;
                 all_sizes(s);
             }
+        }
+        match Avx512Vnni::<false, true>::new() {
+            Some(s) => all_sizes(s),
+            None => eprintln!("not compared: this CPU finds no bytes (AVX-512 VBMI)"),
         }
     }
 }

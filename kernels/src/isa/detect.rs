@@ -67,10 +67,10 @@ impl IsaKind {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => Some(super::avx512::Avx512::features()),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => Some(super::avx512vnni::Avx512Vnni::<false>::features()),
+            Self::Avx512Vnni => Some(super::avx512vnni::Avx512Vnni::<false, false>::features()),
             #[cfg(target_arch = "x86_64")]
             Self::Amx => {
-                let mut all = super::avx512vnni::Avx512Vnni::<true>::features();
+                let mut all = super::avx512vnni::Avx512Vnni::<true, false>::features();
                 all.push(("amx-int8", super::amx::available()));
                 Some(all)
             }
@@ -125,9 +125,9 @@ enum Token {
     #[cfg(target_arch = "x86_64")]
     Avx512(super::avx512::Avx512),
     #[cfg(target_arch = "x86_64")]
-    Avx512Vnni(super::avx512vnni::Avx512Vnni<false>),
+    Avx512Vnni(super::avx512vnni::Avx512Vnni<false, false>),
     #[cfg(target_arch = "x86_64")]
-    Amx(super::avx512vnni::Avx512Vnni<true>),
+    Amx(super::avx512vnni::Avx512Vnni<true, false>),
     #[cfg(target_arch = "aarch64")]
     Neon(super::neon::Neon),
     #[cfg(target_arch = "aarch64")]
@@ -264,7 +264,7 @@ impl CpuIsa {
         }
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Token::Amx(s) => super::avx512vnni::Avx512Vnni::<false>::from(s).run(kernel),
+            Token::Amx(s) => super::avx512vnni::Avx512Vnni::<false, false>::from(s).run_with_books(kernel),
             #[cfg(target_arch = "aarch64")]
             Token::NeonI8mm(s) => super::neon_dotprod::NeonDotprod::from(s).run(kernel),
             // Not `_ => self.run(kernel)`, which would be those two copies again.
@@ -276,7 +276,7 @@ impl CpuIsa {
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
-            Token::Avx512Vnni(s) => s.run(kernel),
+            Token::Avx512Vnni(s) => s.run_with_books(kernel),
             #[cfg(target_arch = "aarch64")]
             Token::Neon(s) => s.run(kernel),
             #[cfg(target_arch = "aarch64")]
@@ -298,9 +298,9 @@ impl CpuIsa {
         }
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Token::Avx512Vnni(s) => Some(s.run(kernel)),
+            Token::Avx512Vnni(s) => Some(s.run_with_books(kernel)),
             #[cfg(target_arch = "x86_64")]
-            Token::Amx(s) => Some(super::avx512vnni::Avx512Vnni::<false>::from(s).run(kernel)),
+            Token::Amx(s) => Some(super::avx512vnni::Avx512Vnni::<false, false>::from(s).run_with_books(kernel)),
             _ => None,
         }
     }

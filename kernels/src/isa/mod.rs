@@ -182,6 +182,8 @@ mod lanes256;
 #[cfg(target_arch = "x86_64")]
 mod lanes512;
 #[cfg(target_arch = "x86_64")]
+mod vbmi;
+#[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use book::Book;
@@ -194,6 +196,8 @@ use std::sync::atomic::{Ordering, compiler_fence};
 pub trait Kernel {
     /// What the computation returns.
     type Out;
+    /// Whether it is another one where [`Isa::FINDS_BYTES`] holds.
+    const BY_BYTES: bool = false;
     /// Does the work; implementations are `#[inline(always)]`, as is everything hot that they call.
     fn call<S: Isa>(self, s: S) -> Self::Out;
 }
@@ -319,6 +323,29 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// The entries of a codebook, numbered modulo `N` by the low and by the high half of each lane.
     fn i_entries<const N: usize, const P: usize>(self, _book: &Book<N>, _index: [Self::I; P]) -> [[Self::I; 2]; P] {
         unreachable!("no codebooks in registers")
+    }
+
+    /// Whether there are [`b_eights`](Isa::b_eights) and [`b_fours`](Isa::b_fours), which are then the way to look up books.
+    const FINDS_BYTES: bool = false;
+    /// Four codes of seven bits in the low 28 bits of every lane, to its bytes.
+    fn b_codes(self, _v: Self::I) -> Self::I {
+        unreachable!("no lookups of bytes")
+    }
+    /// The weights of four entries of eight levels in each lane, whose numbers are the bytes of `index`, with byte `l` of `signs`
+    /// for the signs of the `l`th.
+    fn b_eights(self, _book: &Book<256>, _index: Self::I, _signs: Self::I) -> [Self::I; 8] {
+        unreachable!("no lookups of bytes")
+    }
+    /// The same of eight entries of four levels, whose numbers are the bytes of `index` and, in a book of 512, bits `high.1..`
+    /// of `high.0` above them.
+    fn b_fours<const N: usize>(
+        self,
+        _book: &Book<N>,
+        _index: [Self::I; 2],
+        _high: (Self::I, u32),
+        _signs: Self::I,
+    ) -> [Self::I; 8] {
+        unreachable!("no lookups of bytes")
     }
 
     /// Regroups 16 bytes of each of 16 rows: register `w` of the result has word `w` of row `j` in lane `j`.

@@ -7,12 +7,12 @@
 /// Declares a token: its type, the constructor that checks the features, and the frame that enables the same ones. In
 /// parentheses, what else it knows of the CPU.
 macro_rules! token {
-    ($(#[$doc:meta])* $name:ident $(<$flag:ident>)? $(($known:ident))?: [$($feature:tt)+] $(&& $also:expr)?) => {
+    ($(#[$doc:meta])* $name:ident $(<$($flag:ident),+>)? $(($known:ident))?: [$($feature:tt)+] $(&& $also:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        pub struct $name $(<const $flag: bool>)? (() $(, pub(super) $known)?);
+        pub struct $name $(<$(const $flag: bool),+>)? (() $(, pub(super) $known)?);
 
-        impl $(<const $flag: bool>)? $name $(<$flag>)? {
+        impl $(<$(const $flag: bool),+>)? $name $(<$($flag),+>)? {
             /// The token, where the CPU has the features.
             pub fn new() -> Option<Self> {
                 let has = $(is_x86_feature_detected!($feature))&&+;
@@ -42,18 +42,20 @@ macro_rules! simd {
     }};
 }
 
-/// How gathers do.
+/// How entries of tables are found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gathers {
-    /// Whether sixteen lanes take longer than from a table of 512 in registers. On a Zen 4 they do (22 to 30 cycles, and
-    /// codebooks of 512 are 1.2 to 1.8 times as fast from registers), and on a Cascade Lake (29 to 38 cycles; 1.2 to 1.9
+pub(super) struct Tables {
+    /// Whether gathers of sixteen lanes take longer than from a table of 512 in registers. On a Zen 4 they do (22 to 30 cycles,
+    /// and codebooks of 512 are 1.2 to 1.8 times as fast from registers), and on a Cascade Lake (29 to 38 cycles; 1.2 to 1.9
     /// times); where gathers take 9 cycles they would not, by the count of instructions.
     pub slow: bool,
+    /// Whether single bytes are found in registers, 64 at a time: see [`super::vbmi`].
+    pub bytes: bool,
 }
 
-impl Gathers {
+impl Tables {
     pub fn new() -> Self {
-        Self { slow: is_amd() || samples_gathers() }
+        Self { slow: is_amd() || samples_gathers(), bytes: is_x86_feature_detected!("avx512vbmi") }
     }
 }
 

@@ -61,6 +61,7 @@ struct Packed<'a, Q, const N: usize> {
 
 impl<Q: Quant, const N: usize> Kernel for Packed<'_, Q, N> {
     type Out = ();
+    const BY_BYTES: bool = Q::BY_BYTES;
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
         let (blocks, subs) = (self.w.cols() / Q::BLOCK, Q::BLOCK / SUB);
@@ -130,6 +131,7 @@ struct InPlace<'a, Q, const N: usize> {
 
 impl<Q: Quant, const N: usize> Kernel for InPlace<'_, Q, N> {
     type Out = ();
+    const BY_BYTES: bool = Q::BY_BYTES;
     #[inline(always)]
     fn call<S: Isa>(self, s: S) {
         const { assert!(Q::BLOCK > SUB || Q::PACKED <= SMALL) };
