@@ -20,6 +20,7 @@ mod pack;
 mod perplexity;
 mod profile;
 mod prompt;
+mod prompt_cache;
 mod quantize;
 mod roofline;
 mod run;

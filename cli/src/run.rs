@@ -3,6 +3,7 @@
 use crate::args::{RunArgs, Think};
 use crate::errors::CliError;
 use crate::output::{Interrupt, Printer, closing_line, memory, note};
+use crate::prompt_cache::PromptCache;
 use crate::{bundled, prompt, setup};
 use hewn_engine::chat::Message;
 use hewn_engine::{Event, FinishReason, GenerateOptions, Generation, Thinking, generate};
@@ -58,7 +59,7 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
     if prompt.tokens.is_empty() {
         return Err(empty());
     }
-    let mut seq = setup::sequence(&runner, &a.model, g)?;
+    let (cache, mut seq) = PromptCache::open(a, &runner)?;
     setup::speculate(&mut runner, &tokenizer, &a.model, g)?;
     let seed = g.seed.unwrap_or_else(setup::clock_seed);
     let think = Thinking { parse: template.is_some(), opened: prompt.opened, budget: g.think_budget };
@@ -106,6 +107,7 @@ pub fn run(mut a: RunArgs) -> Result<(), CliError> {
     } else if let Some(remedy) = remedy.filter(|_| !g.quiet) {
         note(&format!("the answer is cut off: {remedy}"));
     }
+    cache.keep(&runner, &mut seq, prompt.tokens.len())?;
     // What was stopped is no answer. One that is cut off was asked for with -n: scripts find `finish` in --json.
     if result.finish == FinishReason::Cancelled { Err(CliError::interrupted()) } else { Ok(()) }
 }
@@ -140,6 +142,7 @@ fn println_json(a: &RunArgs, r: &Generation, seed: u64) -> Result<(), CliError> 
         "seed": seed,
         "timings": {
             "prompt_tokens": t.prompt_tokens,
+            "cached_tokens": t.cached_tokens,
             "prompt_seconds": t.prefill.as_secs_f64(),
             "prompt_tokens_per_second": t.prefill_speed(),
             "first_token_seconds": t.first_token.as_secs_f64(),

@@ -119,6 +119,11 @@ impl Adapter {
         self.gguf.tensors()
     }
 
+    /// What it was opened with: how much of it counts.
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale
+    }
+
     /// Bytes of its matrices.
     pub(crate) fn bytes(&self) -> u64 {
         self.gguf.tensors().iter().map(|t| t.bytes).fold(0, u64::saturating_add)

@@ -157,6 +157,12 @@ pub enum EngineError {
     /// A sequence of another model was passed.
     #[error("the sequence was made for another model")]
     ForeignSequence,
+    /// A saved sequence cannot be read, or written.
+    #[error("the saved sequence: {reason}")]
+    Saved {
+        /// Why.
+        reason: String,
+    },
     /// The packed file that was to be waited for cannot be made.
     #[error("the packed file: {0}")]
     Pack(#[from] crate::packed::PackError),

@@ -82,7 +82,7 @@ pub use memory::Memory;
 pub use model::{LoadOptions, Model};
 pub use packed::{PackCache, PackMode, PackOptions};
 pub use runner::{Logits, Progress, Runner, RunnerOptions, Work};
-pub use sequence::{Sequence, SequenceOptions};
+pub use sequence::{MAGIC as SAVED_SEQUENCE, Sequence, SequenceOptions};
 
 /// The architectures that can be run, as the files name them.
 pub fn supported_architectures() -> impl Iterator<Item = &'static str> {

@@ -10,6 +10,10 @@ use hewn_kernels::KvType;
 use hewn_loader::{Gguf, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Bytes of each end of a tensor that [`Model::digest`] reads.
+const EDGE: usize = 4096;
 
 /// How a file is opened.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct Model {
     weights: Weights,
     ropes: Ropes,
     adapters: Vec<Adapter>,
+    rope: RopeOptions,
     /// Looks for a packed file, or makes it, until the model is dropped.
     worker: Option<Worker>,
 }
@@ -92,7 +97,7 @@ impl Model {
         let weights = Weights::load(&gguf, &config, &adapters)?;
         config.low_rank = weights.low_rank;
         let ropes = Ropes::new(&config, &weights.rope_factors);
-        Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, adapters, worker: None })
+        Ok(Self { gguf: Arc::new(gguf), config, weights, ropes, adapters, rope: rope.clone(), worker: None })
     }
 
     /// The hyperparameters.
@@ -108,6 +113,26 @@ impl Model {
     /// The adapters that change it.
     pub fn adapters(&self) -> &[Adapter] {
         &self.adapters
+    }
+
+    /// A digest of what its results follow from: the file's length, what is before its tensors, and the first and last 4 KiB of
+    /// each; the same of adapters, and how much they count; what replaces rotary positions; the version of this program.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut sum = Xxh3::new();
+        let mut file = |gguf: &Gguf| {
+            sum.update(&gguf.file_len().to_le_bytes());
+            gguf.parts().iter().for_each(|part| sum.update(part.head()));
+            for t in gguf.tensors() {
+                let data = gguf.tensor_data(t);
+                sum.update(&data[..data.len().min(EDGE)]);
+                sum.update(&data[data.len().saturating_sub(EDGE)..]);
+            }
+        };
+        file(&self.gguf);
+        self.adapters.iter().for_each(|a| file(a.gguf()));
+        let scales: Vec<f32> = self.adapters.iter().map(Adapter::scale).collect();
+        sum.update(format!("{scales:?} {:?} {}", self.rope, env!("CARGO_PKG_VERSION")).as_bytes());
+        sum.digest()
     }
 
     /// What running with `ctx` positions, that cache format and steps of up to `chunk` rows will occupy.

@@ -1,11 +1,14 @@
 //! A sequence: the tokens so far and their keys and values.
 
+mod saved;
+
 use crate::config::{ModelConfig, Window};
 use crate::error::EngineError;
 use crate::model::Model;
 use hewn_kernels::kv::TILE;
 use hewn_kernels::state::{RunningState, StateShape};
 use hewn_kernels::{KvLayer, KvShape, KvType};
+pub use saved::MAGIC;
 use std::ops::Range;
 
 /// How a sequence is made.

@@ -84,6 +84,22 @@ impl RunningState {
         }
     }
 
+    /// Rows seen so far, or 1 where rows leave nothing but the matrices.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// All of its numbers, as they lie in memory.
+    pub fn floats(&self) -> &[f32] {
+        &self.floats
+    }
+
+    /// The same, to be filled with those of a state of the same shape that had seen so many rows.
+    pub fn floats_mut(&mut self, rows: usize) -> &mut [f32] {
+        self.rows = rows;
+        &mut self.floats
+    }
+
     /// The matrices, in groups of lanes, for a change.
     pub(crate) fn matrices(&mut self) -> &mut [[f32; LANES]] {
         self.rows = self.rows.max(1);

@@ -272,6 +272,12 @@ pub struct RunArgs {
     /// Print one JSON object at the end instead of streaming text.
     #[arg(long)]
     pub json: bool,
+    /// Keep in this file what reading the prompt left behind; of the next prompt that begins alike only the rest is read.
+    #[arg(long, value_name = "FILE")]
+    pub prompt_cache: Option<PathBuf>,
+    /// Leave the file of --prompt-cache as it is.
+    #[arg(long, requires = "prompt_cache")]
+    pub prompt_cache_ro: bool,
     #[command(flatten)]
     pub generate: GenerateArgs,
 }

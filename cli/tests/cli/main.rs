@@ -17,6 +17,7 @@ mod outputs;
 mod pack;
 mod perplexity;
 mod profile;
+mod prompt_cache;
 mod quantize;
 mod roofline;
 mod support;

@@ -9,9 +9,21 @@
 //! `v_pad` is `v_dim` rounded up to 16 lanes. Blocks of 8 bits lie otherwise: see `blocks`. Memory is taken a tile at a time, as
 //! positions arrive (see `slab`).
 
+/// The same for tiles of any elements.
+macro_rules! of_any {
+    ($tiles:expr, $t:ident => $body:expr) => {
+        match $tiles {
+            Tiles::F16($t) => $body,
+            Tiles::F32($t) => $body,
+            Tiles::Q8_0($t) => $body,
+        }
+    };
+}
+
 mod append;
 pub(crate) mod blocks;
 mod elem;
+mod saved;
 pub(crate) mod slab;
 
 use crate::format::SUB;
@@ -123,17 +135,6 @@ pub(crate) enum Tiles {
     F16(Vec<Tile<u16>>),
     F32(Vec<Tile<f32>>),
     Q8_0(Vec<Tile<i8>>),
-}
-
-/// The same for tiles of any elements.
-macro_rules! of_any {
-    ($tiles:expr, $t:ident => $body:expr) => {
-        match $tiles {
-            Tiles::F16($t) => $body,
-            Tiles::F32($t) => $body,
-            Tiles::Q8_0($t) => $body,
-        }
-    };
 }
 
 /// Keys and values of one layer of one sequence. Where it attends through a window only, the tiles of positions that nothing
