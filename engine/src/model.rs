@@ -165,9 +165,14 @@ impl Model {
     /// The rotary tables of a sequence made for `ctx` positions (see [`ModelConfig::rope_of`] for which layer uses which).
     pub(crate) fn ropes(&self, ctx: usize) -> &[RopeTable] {
         match &self.ropes.long {
-            Some(long) if ctx > self.config.rope.original_ctx => long,
+            Some(long) if self.turns_long(ctx) => long,
             _ => &self.ropes.short,
         }
+    }
+
+    /// Whether positions of a sequence made for `ctx` of them are turned as in long ones, where there are tables for those.
+    pub(crate) fn turns_long(&self, ctx: usize) -> bool {
+        self.ropes.long.is_some() && ctx > self.config.rope.original_ctx
     }
 }
 

@@ -154,3 +154,20 @@ fn adapters_and_rotary_positions_belong_to_the_model() {
         assert!(error.to_string().contains("another model"), "{name}: {error}");
     }
 }
+
+#[test]
+fn what_was_turned_in_another_way_does_not_come_back() {
+    let team = Arc::new(Team::new(1, CpuIsa::best()).unwrap());
+    let mut bed = Bed::new("phi3-long", KvType::F16, &team);
+    let original = bed.model.config().rope.original_ctx;
+    let of = |ctx: usize| SequenceOptions { ctx: Some(ctx), kv: KvType::F16 };
+    assert!((2..bed.model.config().ctx).contains(&original));
+    bed.options = of(original);
+    let mut seq = bed.new_seq();
+    bed.read(&mut seq, 0, 2);
+    let bytes = save(&seq, &bed.model).unwrap();
+    bed.restore(&bytes).unwrap();
+    bed.options = of(original + 1);
+    let error = bed.restore(&bytes).unwrap_err();
+    assert!(error.to_string().contains("turned in another way"), "{error}");
+}

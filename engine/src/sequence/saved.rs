@@ -6,6 +6,7 @@
 //! magic       "hewnseq1"
 //! model       digest of what computed it: the file's identity, adapters, rotary positions, this program's version
 //! kind        number format of keys and values, by its place in `KvType::ALL`
+//! long        1 where positions are turned as in long sequences, where a model tells these apart, else 0
 //! //! tokens      how many; then each as u32
 //! caches      of each layer: how many positions; for each tile a byte, 1 where its bytes follow
 //! states      of each layer that has one: its rows, its floats
@@ -112,6 +113,7 @@ impl Sequence {
         out.bytes(MAGIC)?;
         out.bytes(&model.digest().to_le_bytes())?;
         out.number(KvType::ALL.iter().position(|k| *k == kind).unwrap_or(0))?;
+        out.number(usize::from(model.turns_long(self.ctx)))?;
         out.number(self.tokens.len())?;
         for token in &self.tokens {
             out.bytes(&token.to_le_bytes())?;
@@ -148,6 +150,9 @@ impl Sequence {
         if kind != options.kv {
             let reason = format!("its keys and values are {}, not {}", kind.name(), options.kv.name());
             return Err(saved(reason));
+        }
+        if from.number(1, "for long sequences")? != usize::from(model.turns_long(seq.ctx)) {
+            return Err(saved("it was made for a context of which positions are turned in another way"));
         }
         let n = from.number(seq.ctx, "tokens")?;
         seq.tokens = zeroed(n, "the tokens of a sequence")?;
