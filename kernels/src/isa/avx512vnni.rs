@@ -23,7 +23,7 @@ impl From<Avx512Vnni<true, false>> for Avx512Vnni<false, false> {
 
 impl Avx512Vnni<false, false> {
     /// Runs a kernel, with lookups of bytes where it looks up codebooks and the CPU has them: in code of its own, because a
-    /// choice within the loops costs both ways more than a tenth.
+    /// choice within the loops costs both ways about a tenth.
     #[inline]
     pub(super) fn run_with_books<K: Kernel>(self, kernel: K) -> K::Out {
         if K::BY_BYTES && self.1.bytes {

@@ -8,7 +8,8 @@
 //! signed        both together number the weight, in a table of 64
 //! ```
 //!
-//! The instructions are written out, because the tokens of AVX-512 do without this feature: only who asked for it comes here.
+//! The instructions are written out, because the tokens of AVX-512 do without this feature. Who calls the functions of this
+//! module promises it.
 
 use super::Book;
 use std::arch::asm;
@@ -19,7 +20,7 @@ use std::arch::x86_64::*;
 #[target_feature(enable = "avx512f")]
 fn find(index: __m512i, table: __m512i) -> __m512i {
     let found;
-    // SAFETY: works on registers alone.
+    // SAFETY: the instruction is there, by the promise to this module; it works on registers alone.
     unsafe {
         asm!("vpermb {found}, {index}, {table}", found = lateout(zmm_reg) found, index = in(zmm_reg) index,
             table = in(zmm_reg) table, options(pure, nomem, nostack, preserves_flags));
