@@ -7,7 +7,7 @@ use crate::output::note;
 use crate::setup;
 use hewn_engine::{EngineError, Runner, SAVED_SEQUENCE, Sequence, SequenceOptions};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, Write, sink};
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 /// Why the file cannot be standard output.
@@ -34,6 +34,7 @@ impl PromptCache {
         let Some(path) = &a.prompt_cache else {
             return Ok((Self { out: None, held: Vec::new() }, setup::sequence(runner, &a.model, &a.generate)?));
         };
+        Sequence::check_saving(runner.model())?;
         let out = if a.prompt_cache_ro { None } else { Some(OutputFile::open(path, TAKEN)?) };
         if let Some(out) = &out {
             out.must_not_be(parts(runner.model().gguf()))?;
@@ -45,12 +46,7 @@ impl PromptCache {
         };
         let seq = match held {
             Some(seq) => seq,
-            None => {
-                let seq = setup::sequence(runner, &a.model, &a.generate)?;
-                // Not every model's can be.
-                seq.save(runner.model(), &mut sink())?;
-                seq
-            }
+            None => setup::sequence(runner, &a.model, &a.generate)?,
         };
         Ok((Self { out, held: seq.tokens().to_vec() }, seq))
     }

@@ -35,7 +35,6 @@ fn what_was_read_is_not_read_again() {
     assert!(known.1 + 2 >= n && (known.0, &known.2) == (plain.0, &plain.2), "{known:?}");
     assert!(fs::read(&file).unwrap() == first, "it is only read");
     assert_eq!(cache(&longer, &[]).2, plain.2);
-    assert!(fs::read(&file).unwrap().len() >= first.len());
     assert_eq!(cache(&longer, &[]).1, plain.0 - 1);
     // Nothing else is left in the folder.
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -97,6 +97,21 @@ impl Reading<'_> {
 }
 
 impl Sequence {
+    /// Whether sequences of this model can be [saved](Self::save).
+    ///
+    /// # Errors
+    /// It reads texts as a whole, or chooses among positions.
+    pub fn check_saving(model: &Model) -> Result<(), EngineError> {
+        let c = model.config();
+        if !c.causal {
+            return Err(saved("models that read a text as a whole keep nothing of it"));
+        }
+        if c.indexer.is_some() || c.pooling.is_some() {
+            return Err(saved("models that choose among positions are not supported"));
+        }
+        Ok(())
+    }
+
     /// Writes all that is needed to go on from here: the tokens, their keys and values, running states.
     ///
     /// `model` is the one that it was computed with. Marks are left out.
@@ -107,7 +122,7 @@ impl Sequence {
         if !self.fits(model.config()) {
             return Err(EngineError::ForeignSequence);
         }
-        check(model)?;
+        Self::check_saving(model)?;
         let kind = self.layers.first().map_or(KvType::default(), |l| l.shape().kind);
         let mut out = Writing { inner: out, sum: Xxh3::new() };
         out.bytes(MAGIC)?;
@@ -137,7 +152,7 @@ impl Sequence {
     /// number format of keys and values, by another version, or holds more tokens than `options` allow; or there is not enough
     /// memory.
     pub fn restore(model: &Model, options: &SequenceOptions, from: &mut dyn Read) -> Result<Self, EngineError> {
-        check(model)?;
+        Self::check_saving(model)?;
         let mut seq = Self::new(model, options)?;
         let mut from = Reading { inner: from, sum: Xxh3::new() };
         if from.array()? != *MAGIC {
@@ -188,18 +203,6 @@ impl Sequence {
         };
         self.layers.iter().enumerate().all(|(i, l)| l.is_empty() || l.holds(first(i)..n))
     }
-}
-
-/// Whether sequences of this model can be saved.
-fn check(model: &Model) -> Result<(), EngineError> {
-    let c = model.config();
-    if !c.causal {
-        return Err(saved("models that read a text as a whole keep nothing of it"));
-    }
-    if c.indexer.is_some() || c.pooling.is_some() {
-        return Err(saved("models that choose among positions are not supported"));
-    }
-    Ok(())
 }
 
 fn saved(reason: impl Into<String>) -> EngineError {

@@ -89,9 +89,9 @@ pub(crate) struct ReadAhead {
 /// second are up to 3 % slower than 4096 there, 512 and 1024 for both 2 to 8.
 ///
 /// One of the newer kind (Emerald Rapids, told by AVX-VNNI), whose matrix unit the hypervisor hides, with two distances again,
-/// the second as far as 8192: with one thread 10 to 14 % faster than with 3584 for both, with two 6 to 14 (Q4_0, Q4_K, Q6_K,
-/// Q8_0; medians of five in turns). 2048 and 4096 are 2 to 7 % behind that, 3584 and 7168 or 4096 and 10240 the same, 256 bytes a
-/// fifth slower than 3584.
+/// the second as far as 8192: with one thread 6 to 13 % faster than with 3584 for both, with two 6 to 14 (Q4_0, Q4_K, Q6_K,
+/// Q8_0; medians of five in turns). 2048 and 4096 are 0 to 7 % behind that, 3584 and 7168 or 4096 and 10240 the same, 256 bytes up
+/// to a fifth slower than 3584.
 ///
 /// A page's translation 8 KiB before its lines are asked for: on that Cascade Lake, whose memory a hypervisor most
 /// likely holds in small pages, reads are 6 to 8 % faster packed and 3 to 8 % from the GGUF with one thread (Q4_0,
